@@ -1,0 +1,1 @@
+"""MLX Harmony: chat with local models on MLX."""

@@ -1,0 +1,105 @@
+"""What a chat is, as kept and as shown: frozen records without behaviour. They know nothing of SQLite or of the page."""
+
+from typing import Literal
+
+from mlx_harmony.events import Event, Failed
+from mlx_harmony.records import Channel, Effort, Record, Role, Sampling, Timings, Tool, ToolCall, Usage
+
+MessageState = Literal["complete", "streaming", "cancelled", "length", "failed", "interrupted"]
+
+
+class Lane(Record):
+    """One Harmony message of a turn as the model wrote it: who spoke on which channel to whom, and what closed it."""
+
+    channel: Channel
+    text: str
+    role: Role = "assistant"
+    recipient: str | None = None
+    content_type: str | None = None
+    stop_token: str = ""
+    raw: str = ""
+    tokens: int = 0
+
+
+class Provenance(Record):
+    """What made an answer, enough to make it again."""
+
+    model: str
+    fingerprint: str = ""
+    sampling: Sampling = Sampling()
+    seed: int = 0
+    effort: Effort = "medium"
+    identity: str | None = None
+    instructions: str = ""
+    max_tokens: int | None = None
+    version: str = ""
+
+
+class ChatMessage(Record):
+    """One message of the tree. `parent_id` None is a root; siblings are versions of the same place.
+
+    `thinking_ms` is how long the analysis channel took. `error` says what ended a failed or interrupted answer.
+    """
+
+    id: str
+    chat_id: str
+    role: Role
+    content: str
+    created_at: float
+    parent_id: str | None = None
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    state: MessageState = "complete"
+    lanes: tuple[Lane, ...] = ()
+    thinking_ms: float = 0.0
+    usage: Usage | None = None
+    timings: Timings | None = None
+    provenance: Provenance | None = None
+    error: Failed | None = None
+    repaired: str = ""
+    versions: tuple[str, ...] = ()
+
+
+class TurnOptions(Record):
+    """What the person chose for the next turn; kept with the chat so that it opens as it was left. `model` None: the default."""
+
+    model: str | None = None
+    sampling: Sampling = Sampling()
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    effort: Effort = "medium"
+    identity: str | None = None
+    instructions: str = ""
+    tools: tuple[Tool, ...] = ()
+
+
+class ChatSummary(Record):
+    """A row of the chat list. Times are seconds since the epoch."""
+
+    id: str
+    title: str
+    created_at: float
+    updated_at: float
+    messages: int = 0
+
+
+class Chat(Record):
+    """One chat with its active path, oldest message first."""
+
+    summary: ChatSummary
+    messages: tuple[ChatMessage, ...]
+    options: TurnOptions = TurnOptions()
+
+
+class TurnStarted(Record, tag="turn_started"):
+    """A turn began and both ends of it are on disk: the user's message and the answer that will grow."""
+
+    chat_id: str
+    user_message_id: str
+    assistant_message_id: str
+    model: str
+
+
+TurnEvent = TurnStarted | Event

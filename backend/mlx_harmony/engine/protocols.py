@@ -1,0 +1,63 @@
+"""The seams of the engine: what a loaded model and the keeper of loaded models can do. No mlx, no sockets here."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal, Protocol
+
+from mlx_harmony.events import Event
+from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, Record
+
+ModelPhase = Literal["asleep", "loading", "awake", "busy", "crashed"]
+
+
+class ModelState(Record):
+    """Where a model stands right now. `fraction` is the load's progress; `problem` says why it crashed or would not load."""
+
+    id: str
+    phase: ModelPhase
+    fraction: float = 0.0
+    pid: int | None = None
+    card: ModelCard | None = None
+    requests: int = 0
+    problem: str = ""
+
+
+class Engine(Protocol):
+    """One loaded model, wherever it lives.
+
+    `generate` yields events and ends in exactly one Finished or Failed; it raises nothing for a request's own failure. Closing the
+    iterator cancels. `alive` turns False for good when its process died.
+    """
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+    @property
+    def pid(self) -> int | None: ...
+
+    def generate(self, request: GenerationRequest) -> AsyncIterator[Event]: ...
+
+    async def close(self) -> None: ...
+
+
+Progress = Callable[[str, float], None]
+"""Called with (stage, fraction 0 to 1) while a model loads."""
+
+StartEngine = Callable[[ModelEntry, Progress], Awaitable[Engine]]
+"""Starts an engine for a model; raises LoadFailed and its siblings. Cancelling the awaiting task ends the half-started process."""
+
+
+class Provider(Protocol):
+    """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload."""
+
+    def generate(self, entry: ModelEntry, request: GenerationRequest) -> AsyncIterator[Event]: ...
+
+    async def load(self, entry: ModelEntry) -> ModelCard: ...
+
+    async def unload(self, model_id: str) -> None: ...
+
+    def states(self) -> tuple[ModelState, ...]: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,179 @@
+"""The frozen records every room shares: what is asked for and what a model is. They know nothing of HTTP, SQLite or MLX.
+
+They are msgspec Structs, so the same objects travel over the worker's socket. Edges (api, cli, ui) validate first and build these.
+"""
+
+from typing import Any, Literal, dataclass_transform
+
+import msgspec
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+Channel = Literal["analysis", "commentary", "final"]
+Effort = Literal["low", "medium", "high"]
+ToolKind = Literal["function", "python", "browser", "apply_patch"]
+Format = Literal["harmony", "template", "raw", "unsupported"]
+
+CHANNELS: tuple[Channel, ...] = ("analysis", "commentary", "final")
+EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the frozen records; equality is by value."""
+
+
+class ToolCall(Record):
+    """One call a model made. `name` is OpenAI's: `get_weather`, `python`, `browser.search`, `apply_patch`; `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(Record):
+    """One message of a conversation, in the shape every format can render.
+
+    An assistant message holds its final text in `content` (or its preamble, when it ends in `tool_calls`) and its thinking in
+    `reasoning`. A tool message answers `tool_call_id`. Formats decide what of it a later prompt still shows.
+    """
+
+    role: Role
+    content: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+
+
+class Tool(Record):
+    """A tool offered to the model. Built-in kinds need no more than their kind; functions carry name, description and JSON Schema."""
+
+    kind: ToolKind
+    name: str = ""
+    description: str = ""
+    parameters: dict[str, Any] | None = None
+
+
+class ChatPrompt(Record, tag="chat"):
+    """A conversation to answer. Unset fields take the format's own default (formats.md)."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    effort: Effort = "medium"
+    identity: str | None = None
+    knowledge_cutoff: str = "2024-06"
+    start_date: str | None = None
+    channels: tuple[Channel, ...] = CHANNELS
+    continue_last: bool = False
+
+
+class TextPrompt(Record, tag="text"):
+    """Raw text, no template: what /v1/completions and `generate --raw` send."""
+
+    text: str
+
+
+class TokenPrompt(Record, tag="tokens"):
+    """Token ids, already rendered; each is checked against the vocabulary before it reaches mlx."""
+
+    tokens: tuple[int, ...]
+
+
+Prompt = ChatPrompt | TextPrompt | TokenPrompt
+
+
+class Sampling(Record):
+    """mlx-lm's filters, with formats.md's ranges.
+
+    A penalty of None means the format's default; top_p 0 or 1 is off; temperature 0 is argmax.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 0.0
+    min_p: float = 0.0
+    top_k: int = 0
+    min_tokens_to_keep: int = 1
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.0
+    xtc_special_tokens: tuple[int, ...] | None = None
+    repetition_penalty: float | None = None
+    repetition_context_size: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: dict[int, float] = {}
+    seed: int = -1
+
+
+class GenerationRequest(Record):
+    """All one generation needs. `max_tokens` None: the format's default. `top_logprobs` None: none; 0: the chosen token's only.
+
+    `stop` is matched on visible text. `id` is unique per process.
+    """
+
+    id: str
+    prompt: Prompt
+    sampling: Sampling = Sampling()
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+
+
+class LoadOptions(Record):
+    """How a model is to be loaded. `path` is a folder on this machine."""
+
+    path: str
+    max_context_tokens: int | None = None
+
+
+class ModelCard(Record):
+    """What a loaded model says of itself. Bytes are the weights in memory; `context_length` in tokens."""
+
+    format: Format
+    architecture: str
+    context_length: int
+    vocabulary_size: int
+    weight_bytes: int
+    parameters: int
+    device: str
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+
+class ModelEntry(Record):
+    """One model on disk, as the catalogue found it without opening the weights."""
+
+    id: str
+    path: str
+    bytes: int
+    architecture: str
+    format: Format
+    source: Literal["bundled", "folder", "hub_cache"]
+    bits: int | None = None
+    context_length: int | None = None
+    modified_at: float = 0.0
+    problem: str = ""
+
+
+class Usage(Record):
+    """Token counts of one generation; `cached_tokens` of the prompt were not read again."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class Timings(Record):
+    """What one generation took. Milliseconds; `prompt_n` counts the tokens really read (prompt less cached)."""
+
+    prompt_n: int
+    cached_n: int
+    prompt_ms: float
+    predicted_n: int
+    predicted_ms: float
+    queued_ms: float = 0.0
+    first_token_ms: float = 0.0
+
+    @property
+    def predicted_per_second(self) -> float:
+        return self.predicted_n / self.predicted_ms * 1000 if self.predicted_ms > 0 else 0.0

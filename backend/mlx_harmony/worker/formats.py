@@ -1,0 +1,59 @@
+"""What a prompt format can do: render a prompt into tokens and parse the model's tokens into events.
+
+Two formats stand behind it: `harmony` and `templates`. The loop drives them and knows neither.
+"""
+
+from typing import NamedTuple, Protocol
+
+from mlx_harmony.events import Event, TokenLogprob
+from mlx_harmony.records import Format, Prompt
+
+
+class Rendered(NamedTuple):
+    """A prompt as tokens. `boundaries`: lengths at which a later prompt of the chat still agrees (system block, ends of user turns)."""
+
+    tokens: list[int]
+    boundaries: tuple[int, ...] = ()
+
+
+class FormatDefaults(NamedTuple):
+    """What formats.md gives where a request is silent."""
+
+    max_tokens: int
+    repetition_penalty: float
+    repetition_context_size: int
+    stop: tuple[str, ...] = ()
+
+
+class TurnParser(Protocol):
+    """Turns one answer's tokens into events. `feed` takes each generated token, stop tokens too; `finish` flushes what is held back."""
+
+    def feed(self, token: int, logprob: TokenLogprob | None = None) -> list[Event]: ...
+
+    def finish(self) -> list[Event]: ...
+
+    @property
+    def repaired(self) -> str: ...
+
+    @property
+    def called_tool(self) -> bool: ...
+
+    @property
+    def reasoning_tokens(self) -> int: ...
+
+
+class PromptFormat(Protocol):
+    """One way of talking to a model. `stop_tokens` end generation. Raises InvalidRequest for a prompt it cannot render."""
+
+    @property
+    def name(self) -> Format: ...
+
+    @property
+    def stop_tokens(self) -> frozenset[int]: ...
+
+    @property
+    def defaults(self) -> FormatDefaults: ...
+
+    def render(self, prompt: Prompt) -> Rendered: ...
+
+    def parser(self, prompt: Prompt) -> TurnParser: ...

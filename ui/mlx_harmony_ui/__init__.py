@@ -1,0 +1,1 @@
+"""The page: Gradio tabs over the backend service."""
