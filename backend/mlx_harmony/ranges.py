@@ -1,0 +1,271 @@
+"""The one table of what may be asked of a generation: the page's sliders, the API's checks and the terminal's flags come from it.
+
+It knows the ranges and says them; it does not know a model's vocabulary or context, which the worker checks.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.records import ChatPrompt, GenerationRequest, Prompt, Record, Sampling, TextPrompt, TokenPrompt
+
+LARGEST = 2**31 - 1
+LARGEST_SEED = 2**63 - 1
+MOST_STOPS = 16
+MOST_TOP_LOGPROBS = 20
+BIAS_LIMIT = 100.0
+
+Group = Literal["sampling", "length", "repetition", "advanced"]
+
+
+class Field(Record):
+    """One number a person may set. `high` is the hard limit, `slider_high` where a slider ends; a default of None is the format's own."""
+
+    name: str
+    label: str
+    low: float
+    high: float
+    default: float | None
+    step: float
+    help: str
+    group: Group = "sampling"
+    slider_high: float = 0.0
+    integer: bool = False
+
+    @property
+    def reach(self) -> float:
+        """The end of a slider: `slider_high` where the hard limit is out of any slider's scale."""
+        return self.slider_high or self.high
+
+    @property
+    def span(self) -> str:
+        """The range in words."""
+        if self.high >= LARGEST:
+            return f"{self.low:g} or more"
+        return f"{self.low:g} to {self.high:g}"
+
+
+SAMPLING_FIELDS: tuple[Field, ...] = (
+    Field(
+        name="temperature",
+        label="Temperature",
+        low=0,
+        high=2,
+        default=1.0,
+        step=0.05,
+        help="How freely words are chosen; 0 always takes the likeliest.",
+    ),
+    Field(
+        name="top_p",
+        label="Top P",
+        low=0,
+        high=1,
+        default=0.0,
+        step=0.01,
+        help="Keeps the likeliest tokens until they add up to this share; 0 or 1 is off.",
+    ),
+    Field(
+        name="min_p",
+        label="Min P",
+        low=0,
+        high=1,
+        default=0.0,
+        step=0.01,
+        help="Drops tokens less likely than this share of the likeliest one; 0 is off.",
+    ),
+    Field(
+        name="top_k",
+        label="Top K",
+        low=0,
+        high=LARGEST,
+        slider_high=200,
+        default=0,
+        step=1,
+        integer=True,
+        help="Keeps only this many of the likeliest tokens; 0 is off.",
+    ),
+    Field(
+        name="repetition_penalty",
+        label="Repetition penalty",
+        group="repetition",
+        low=0,
+        high=LARGEST,
+        slider_high=2,
+        default=None,
+        step=0.01,
+        help="Above 1 makes what was already said less likely; 1 is off, unset is the model's usual value.",
+    ),
+    Field(
+        name="repetition_context_size",
+        label="Repetition window",
+        group="repetition",
+        low=0,
+        high=LARGEST,
+        slider_high=2048,
+        default=None,
+        step=1,
+        integer=True,
+        help="How many of the last tokens the repetition penalties look at.",
+    ),
+    Field(
+        name="presence_penalty",
+        label="Presence penalty",
+        group="repetition",
+        low=-2,
+        high=2,
+        default=0.0,
+        step=0.05,
+        help="Above 0 makes any token that already occurred less likely.",
+    ),
+    Field(
+        name="frequency_penalty",
+        label="Frequency penalty",
+        group="repetition",
+        low=-2,
+        high=2,
+        default=0.0,
+        step=0.05,
+        help="Above 0 makes a token less likely each time it occurs.",
+    ),
+    Field(
+        name="xtc_probability",
+        label="XTC probability",
+        group="advanced",
+        low=0,
+        high=1,
+        default=0.0,
+        step=0.01,
+        help="How often the top choices are left out so that a less usual word is taken; 0 is off.",
+    ),
+    Field(
+        name="xtc_threshold",
+        label="XTC threshold",
+        group="advanced",
+        low=0,
+        high=0.5,
+        default=0.0,
+        step=0.01,
+        help="Which tokens count as top choices: those at least this likely.",
+    ),
+    Field(
+        name="min_tokens_to_keep",
+        label="Tokens always kept",
+        group="advanced",
+        low=1,
+        high=LARGEST,
+        slider_high=20,
+        default=1,
+        step=1,
+        integer=True,
+        help="Filters never leave fewer tokens than this to choose from.",
+    ),
+    Field(
+        name="seed",
+        label="Seed",
+        group="advanced",
+        low=-1,
+        high=LARGEST_SEED,
+        slider_high=LARGEST,
+        default=-1,
+        step=1,
+        integer=True,
+        help="The same seed gives the same answer again; -1 draws a new one each time.",
+    ),
+)
+"""Every plain number of Sampling, in the order a person reads them."""
+
+MAX_TOKENS = Field(
+    name="max_tokens",
+    label="Longest answer",
+    group="length",
+    low=1,
+    high=LARGEST,
+    slider_high=8192,
+    default=None,
+    step=1,
+    integer=True,
+    help="The answer, thinking included, ends after this many tokens; unset is the model's usual limit.",
+)
+
+
+def check_field(field: Field, value: object) -> None:
+    """Refuse a value that is no number, not finite, not whole where it must be, or out of range; None passes where it is the default."""
+    if value is None and field.default is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _refused(field, f"{field.name} must be a number from {field.span}.")
+    if field.integer and not isinstance(value, int):
+        raise _refused(field, f"{field.name} must be a whole number, {field.span}.")
+    if not math.isfinite(value) or not field.low <= value <= field.high:
+        raise _refused(field, f"{field.name} must be {field.span}; it was {_shown(value)}.")
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Raise InvalidRequest, with `param` and the range, for the first value that cannot be used."""
+    for field in SAMPLING_FIELDS:
+        check_field(field, getattr(sampling, field.name))
+    _check_ids("xtc_special_tokens", sampling.xtc_special_tokens or ())
+    _check_ids("logit_bias", sampling.logit_bias)
+    for bias in sampling.logit_bias.values():
+        if isinstance(bias, bool) or not isinstance(bias, int | float) or not abs(bias) <= BIAS_LIMIT:
+            raise InvalidRequest(f"logit_bias must hold numbers from -{BIAS_LIMIT:g} to {BIAS_LIMIT:g}.", param="logit_bias")
+
+
+def check_request(request: GenerationRequest) -> None:
+    """Raise InvalidRequest for anything in the request that no model could take."""
+    check_sampling(request.sampling)
+    check_field(MAX_TOKENS, request.max_tokens)
+    check_stops(request.stop)
+    if request.top_logprobs is not None and not 0 <= request.top_logprobs <= MOST_TOP_LOGPROBS:
+        raise InvalidRequest(f"top_logprobs must be 0 to {MOST_TOP_LOGPROBS}.", param="top_logprobs")
+    _check_prompt(request.prompt)
+    try:
+        msgspec.msgpack.encode(request)
+    except (UnicodeEncodeError, OverflowError, TypeError) as error:
+        raise InvalidRequest(
+            "The request holds text or numbers that cannot be sent to a model, such as half a character.",
+            hint="Remove unpaired surrogates and numbers beyond 64 bits.",
+            param="prompt",
+        ) from error
+
+
+def check_stops(stop: tuple[str, ...]) -> None:
+    """Raise InvalidRequest for too many stop strings or an empty one."""
+    if len(stop) > MOST_STOPS:
+        raise InvalidRequest(f"stop takes at most {MOST_STOPS} strings.", param="stop")
+    if not all(stop):
+        raise InvalidRequest("stop must not hold an empty string.", param="stop")
+
+
+def _check_prompt(prompt: Prompt) -> None:
+    match prompt:
+        case ChatPrompt(messages=messages):
+            if not messages:
+                raise InvalidRequest("messages is empty.", hint="Send at least one message.", param="messages")
+            last = messages[-1]
+            if last.role == "user" and not last.content.strip():
+                raise InvalidRequest("The last message is empty.", hint="Type a message first.", param="messages")
+        case TextPrompt(text=text):
+            if not text:
+                raise InvalidRequest("prompt is empty.", hint="Send some text.", param="prompt")
+        case TokenPrompt(tokens=tokens):
+            if not tokens:
+                raise InvalidRequest("prompt is empty.", hint="Send at least one token id.", param="prompt")
+            _check_ids("prompt", tokens)
+
+
+def _check_ids(param: str, ids: Iterable[object]) -> None:
+    for token in ids:
+        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token <= LARGEST:
+            raise InvalidRequest(f"{param} must hold token ids, which are whole numbers of 0 or more.", param=param)
+
+
+def _refused(field: Field, message: str) -> InvalidRequest:
+    return InvalidRequest(message, hint=f"{field.label}: {field.help}", param=field.name)
+
+
+def _shown(value: float) -> str:
+    return f"{value:g}" if math.isfinite(value) else str(value)
