@@ -1,6 +1,6 @@
 """The seams of the engine: what a loaded model and the keeper of loaded models can do. No mlx, no sockets here."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal, Protocol
 
 from mlx_harmony.events import Event
@@ -37,7 +37,7 @@ class Engine(Protocol):
     @property
     def pid(self) -> int | None: ...
 
-    def generate(self, request: GenerationRequest) -> AsyncIterator[Event]: ...
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...
 
     async def close(self) -> None: ...
 
@@ -52,7 +52,7 @@ StartEngine = Callable[[ModelEntry, Progress], Awaitable[Engine]]
 class Provider(Protocol):
     """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload."""
 
-    def generate(self, entry: ModelEntry, request: GenerationRequest) -> AsyncIterator[Event]: ...
+    def generate(self, entry: ModelEntry, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...
 
     async def load(self, entry: ModelEntry) -> ModelCard: ...
 
