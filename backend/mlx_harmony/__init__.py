@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from mlx_harmony.errors import HarmonyError
     from mlx_harmony.events import Event, Failed, Finished, TextDelta
     from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling, TextPrompt, TokenPrompt, Tool
@@ -25,6 +26,7 @@ __all__ = [
     "TextPrompt",
     "TokenPrompt",
     "Tool",
+    "__version__",
 ]
 
 _HOMES = {
@@ -38,6 +40,8 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("mlx-harmony")
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -55,7 +55,7 @@ def build_page(service: Service) -> App:
     for guest in entry_points(group=UI_GROUP):
         try:
             app = guest.load()(app, service)
-        except Exception as error:  # noqa: BLE001  (a plugin's own code: anything may come out of it)
+        except Exception as error:
             raise HarmonyError(
                 f"The page {guest.name!r} could not be started: {error}", hint="Start without it: mlx-harmony serve --no-ui"
             ) from error
