@@ -26,7 +26,11 @@ class FormatDefaults(NamedTuple):
 
 
 class TurnParser(Protocol):
-    """Turns one answer's tokens into events. `feed` takes each generated token, stop tokens too; `finish` flushes what is held back."""
+    """Turns one answer's tokens into events. `feed` takes each generated token, stop tokens too; `finish` flushes what is held back.
+
+    `done` turns True when the answer is complete though no stop token came (a model that begins to play the tool or the user): the loop
+    ends there as if it had stopped. `called_tool` counts complete calls only, so a call cut off by the token limit is none.
+    """
 
     def feed(self, token: int, logprob: TokenLogprob | None = None) -> list[Event]: ...
 
@@ -37,6 +41,9 @@ class TurnParser(Protocol):
 
     @property
     def called_tool(self) -> bool: ...
+
+    @property
+    def done(self) -> bool: ...
 
     @property
     def reasoning_tokens(self) -> int: ...
