@@ -1,0 +1,118 @@
+r"""What may be typed into a chat instead of a message: `\help`, `\list`, `\models`, `\set name=value`, each also with `/`.
+
+Pure: it reads the text and says what was meant. It neither shows anything nor knows where it was typed.
+"""
+
+import re
+
+import msgspec
+
+from mlx_harmony.conversation.records import TurnOptions
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS, Field, check_field
+from mlx_harmony.records import EFFORTS, Effort, Record
+
+HELP = (
+    (r"\help", "this list"),
+    (r"\list, \show", "the settings of the next answer"),
+    (r"\models", "the models on this machine"),
+    (r"\set name=value", r"change a setting, as in \set temperature=0.7; the value `default` takes it back"),
+)
+"""Each command with its sentence, as shown by `\\help` and beside an unknown command."""
+
+_FIELDS = {field.name: field for field in (*SAMPLING_FIELDS, MAX_TOKENS)}
+_COMMAND = re.compile(r"[\\/](?P<name>[A-Za-z]+)(?:\s+(?P<rest>.*))?", re.DOTALL)
+
+
+class Help(Record, tag="help"):
+    """Show what can be typed."""
+
+
+class ShowSettings(Record, tag="settings"):
+    """Show what the next answer is made with."""
+
+
+class ListModels(Record, tag="models"):
+    """Show the models on this machine."""
+
+
+class SetValue(Record, tag="set"):
+    """Change one setting; `value` is still text."""
+
+    name: str
+    value: str
+
+
+class Unknown(Record, tag="unknown"):
+    """It looks like a command and is none."""
+
+    name: str
+
+
+Command = Help | ShowSettings | ListModels | SetValue | Unknown
+
+
+def parse_command(text: str) -> Command | None:
+    """The command in `text`; None where it is a message, as anything is whose first word is a path (`/usr/bin`) or holds no plain name.
+
+    Raises InvalidRequest for a `\\set` without `name=value`.
+    """
+    found = _COMMAND.fullmatch(text.strip())
+    if found is None:
+        return None
+    rest = (found["rest"] or "").strip()
+    match found["name"].lower():
+        case "help":
+            return Help()
+        case "list" | "show":
+            return ShowSettings()
+        case "models":
+            return ListModels()
+        case "set":
+            return _set_value(rest)
+        case name:
+            return Unknown(name=name)
+
+
+def change(options: TurnOptions, name: str, value: str) -> TurnOptions:
+    """`options` with one setting changed. Raises InvalidRequest, naming the known settings or the range."""
+    if name == "effort":
+        return msgspec.structs.replace(options, effort=_effort(value))
+    field = _FIELDS.get(name)
+    if field is None:
+        raise InvalidRequest(f"There is no setting {name!r}.", hint=f"Known settings: {', '.join([*_FIELDS, 'effort'])}.", param=name)
+    number = field.default if value.lower() == "default" else parse_number(field, value)
+    if field is MAX_TOKENS:
+        return msgspec.structs.replace(options, max_tokens=number)
+    return msgspec.structs.replace(options, sampling=msgspec.structs.replace(options.sampling, **{name: number}))
+
+
+def parse_number(field: Field, text: str) -> float | int:
+    """The number in `text`. Raises InvalidRequest, with the range, where it is none, not finite or out of range."""
+    try:
+        value = int(text) if field.integer else float(text)
+    except ValueError:
+        raise InvalidRequest(f"{field.name} must be a number, {field.span}; it was {text!r}.", param=field.name) from None
+    check_field(field, value)
+    return value
+
+
+def describe(options: TurnOptions) -> tuple[tuple[str, str], ...]:
+    """Name and value, in words, of each setting that `\\set` knows."""
+    numbers = [(field.name, getattr(options.sampling, field.name)) for field in SAMPLING_FIELDS]
+    shown = [*numbers, (MAX_TOKENS.name, options.max_tokens)]
+    return (*((name, "the model's own" if value is None else f"{value:g}") for name, value in shown), ("effort", options.effort))
+
+
+def _set_value(rest: str) -> SetValue:
+    name, equals, value = rest.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise InvalidRequest(r"\set takes name=value.", hint=r"For example: \set temperature=0.7")
+    return SetValue(name=name.strip().lower().replace("-", "_"), value=value.strip())
+
+
+def _effort(value: str) -> Effort:
+    for effort in EFFORTS:
+        if effort == value.lower():
+            return effort
+    raise InvalidRequest(f"effort must be one of {', '.join(EFFORTS)}; it was {value!r}.", param="effort")

@@ -1,0 +1,50 @@
+"""What of a chat a model is told: the shown path as plain messages. Pure; knows neither templates nor storage."""
+
+import time
+
+from mlx_harmony.conversation.records import ChatMessage, TurnOptions
+from mlx_harmony.records import ChatPrompt, Message
+
+TITLE_LENGTH = 60
+
+
+def prompt_of(path: tuple[ChatMessage, ...], options: TurnOptions, created_at: float) -> ChatPrompt:
+    """The prompt that asks for the next answer; `created_at` dates the whole chat, so that the prefix stays the same."""
+    head = (Message(role="developer", content=options.instructions),) if options.instructions.strip() else ()
+    return ChatPrompt(
+        messages=head + tuple(_told(path)),
+        tools=options.tools,
+        effort=options.effort,
+        identity=options.identity,
+        start_date=time.strftime("%Y-%m-%d", time.localtime(created_at)),
+    )
+
+
+def _told(path: tuple[ChatMessage, ...]) -> list[Message]:
+    """Every turn that said something. An answer cut short counts as what was said; a call that nothing answered is left out."""
+    answered = {message.tool_call_id for message in path if message.role == "tool"}
+    told = []
+    for message in path:
+        calls = tuple(call for call in message.tool_calls if call.id in answered)
+        if message.content.strip() or calls:
+            told.append(
+                Message(
+                    role=message.role,
+                    content=message.content,
+                    reasoning=message.reasoning,
+                    tool_calls=calls,
+                    tool_call_id=message.tool_call_id,
+                    name=message.name,
+                )
+            )
+    return told
+
+
+def title_of(text: str) -> str:
+    """A chat's title from its first message: one line, shortened at a word to at most 60 characters."""
+    line = " ".join(text.split())
+    if len(line) <= TITLE_LENGTH:
+        return line
+    cut = line[: TITLE_LENGTH - 1]
+    at_word = cut.rsplit(" ", 1)[0] if line[TITLE_LENGTH - 1] != " " else cut
+    return (at_word if len(at_word) > TITLE_LENGTH // 2 else cut).rstrip() + "…"

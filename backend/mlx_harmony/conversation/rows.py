@@ -1,0 +1,43 @@
+"""How a ChatMessage becomes a row and a row a ChatMessage. Pure; knows no SQL beyond the names of the columns."""
+
+import sqlite3
+
+import msgspec
+
+from mlx_harmony.conversation.records import ChatMessage, ChatSummary, TurnOptions
+from mlx_harmony.errors import StorageError
+
+_decode_message = msgspec.json.Decoder(ChatMessage).decode
+_decode_options = msgspec.json.Decoder(TurnOptions).decode
+
+
+def message_details(message: ChatMessage) -> bytes:
+    """All of a message that has no column of its own, as JSON; `content` and `versions` are left empty."""
+    return msgspec.json.encode(msgspec.structs.replace(message, content="", versions=()))
+
+
+def message_of(row: sqlite3.Row, versions: tuple[str, ...]) -> ChatMessage:
+    """The message of a row. Raises StorageError where its details cannot be read."""
+    try:
+        kept = _decode_message(row["details"])
+    except msgspec.DecodeError as error:
+        raise StorageError(f"A message of this chat is damaged ({row['id']}).", hint="Delete the chat or open another one.") from error
+    return msgspec.structs.replace(kept, content=row["content"], state=row["state"], versions=versions)
+
+
+def options_bytes(options: TurnOptions) -> bytes:
+    return msgspec.json.encode(options)
+
+
+def options_of(data: bytes) -> TurnOptions:
+    """The options of a chat; what an older or newer program wrote and this one cannot read gives the defaults."""
+    try:
+        return _decode_options(data)
+    except msgspec.DecodeError:
+        return TurnOptions()
+
+
+def summary_of(row: sqlite3.Row) -> ChatSummary:
+    return ChatSummary(
+        id=row["id"], title=row["title"], created_at=row["created_at"], updated_at=row["updated_at"], messages=row["messages"]
+    )

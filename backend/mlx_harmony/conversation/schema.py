@@ -1,0 +1,54 @@
+"""The tables of chats.sqlite3 and how an older file becomes the current one. Knows nothing of what the rows mean to a chat."""
+
+import sqlite3
+
+from mlx_harmony.errors import StorageError
+
+_FIRST = """
+CREATE TABLE chats (
+  id TEXT PRIMARY KEY,
+  title TEXT NOT NULL,
+  options BLOB NOT NULL,
+  active_root TEXT,
+  created_at REAL NOT NULL,
+  updated_at REAL NOT NULL,
+  trashed_at REAL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX chats_by_time ON chats (updated_at DESC) WHERE trashed_at IS NULL;
+
+CREATE TABLE messages (
+  id TEXT PRIMARY KEY,
+  chat_id TEXT NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+  parent_id TEXT REFERENCES messages (id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  active_child TEXT,
+  role TEXT NOT NULL,
+  state TEXT NOT NULL,
+  content TEXT NOT NULL,
+  details BLOB NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX messages_by_place ON messages (chat_id, parent_id, position);
+CREATE INDEX messages_by_parent ON messages (parent_id, position);
+CREATE INDEX messages_streaming ON messages (state) WHERE state = 'streaming';
+"""
+# `position` orders siblings, which are versions of one place; `active_child` is the sibling below that is shown.
+# `details` is JSON of the ChatMessage without what has a column of its own.
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+"""Script k takes a file from version k to k + 1. Scripts are only ever added."""
+
+VERSION = len(MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection, migrations: tuple[str, ...] = MIGRATIONS) -> None:
+    """Bring the file to the newest version, each step in a transaction of its own. A file of a newer program raises StorageError."""
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > len(migrations):
+        raise StorageError(
+            f"The chats were written by a newer MLX Harmony (file version {found}, this program knows {len(migrations)}).",
+            hint="Update MLX Harmony; nothing was changed.",
+        )
+    for version in range(found, len(migrations)):
+        connection.executescript(f"BEGIN IMMEDIATE;\n{migrations[version]}\nPRAGMA user_version = {version + 1};\nCOMMIT;")

@@ -1,0 +1,216 @@
+"""The keeper of all chats: a tree of messages for each, in one SQLite file. Knows nothing of models, turns or the page.
+
+A message's siblings are versions of the same place; each parent (and each chat, for its first message) remembers which child is shown.
+Deleting a chat only flags it, so that it can be brought back.
+"""
+
+import sqlite3
+import time
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+
+from mlx_harmony.conversation.database import Database, Job
+from mlx_harmony.conversation.opening import open_database
+from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, TurnOptions
+from mlx_harmony.conversation.rows import message_details, message_of, options_bytes, options_of, summary_of
+from mlx_harmony.errors import ChatNotFound, StorageError
+
+UNTITLED = "New chat"
+
+_SUMMARY = "SELECT c.*, (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id) AS messages FROM chats c"
+_UPDATE = "UPDATE messages SET state = ?, content = ?, details = ? WHERE id = ?"
+_SHOWN_PATH = """
+WITH RECURSIVE shown (id, depth) AS (
+  SELECT active_root, 0 FROM chats WHERE id = ? AND active_root IS NOT NULL
+  UNION ALL
+  SELECT m.active_child, depth + 1 FROM messages m JOIN shown ON m.id = shown.id WHERE m.active_child IS NOT NULL
+)
+SELECT m.* FROM shown JOIN messages m ON m.id = shown.id ORDER BY depth
+"""
+_PATH_TO = """
+WITH RECURSIVE path (id, parent_id, depth) AS (
+  SELECT id, parent_id, 0 FROM messages WHERE id = ? AND chat_id = ?
+  UNION ALL
+  SELECT m.id, m.parent_id, depth + 1 FROM messages m JOIN path ON m.id = path.parent_id
+)
+SELECT m.* FROM path JOIN messages m ON m.id = path.id ORDER BY depth DESC
+"""
+_SEARCH = """
+ AND (c.title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m WHERE m.chat_id = c.id AND m.content LIKE ? ESCAPE '\\'))
+"""
+
+
+class Store:
+    """All chats of one home folder. Methods raise StorageError for the file's faults and ChatNotFound for unknown ids."""
+
+    def __init__(self, database: Database, notices: tuple[str, ...] = ()) -> None:
+        self._database = database
+        self.notices = notices
+        self._unsaved: dict[str, ChatMessage] = {}
+
+    @classmethod
+    async def open(cls, path: Path) -> "Store":
+        """Open the file, mend what a crash left, and set a damaged file aside; `notices` tells the person what was done."""
+        return cls(*await open_database(path))
+
+    async def close(self) -> None:
+        """Make a last try at what could not be saved before, then close the file."""
+        with suppress(StorageError):
+            await self._write(lambda db: None)
+        await self._database.close()
+
+    async def list_chats(self, search: str = "") -> tuple[ChatSummary, ...]:
+        """Chats not deleted, the last used first; with `search`, those whose title or messages hold that text."""
+        pattern = "%" + search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        narrowed, values = (_SEARCH, (pattern, pattern)) if search.strip() else ("", ())
+        query = f"{_SUMMARY} WHERE c.trashed_at IS NULL {narrowed} ORDER BY c.updated_at DESC, c.id"
+        return await self._database.read(lambda db: tuple(summary_of(row) for row in db.execute(query, values)))
+
+    async def create_chat(self, chat_id: str, options: TurnOptions) -> Chat:
+        now = time.time()
+        values = (chat_id, UNTITLED, options_bytes(options), now, now)
+        insert = "INSERT INTO chats (id, title, options, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
+
+        def job(db: sqlite3.Connection) -> None:
+            db.execute(insert, values)
+
+        await self._write(job)
+        return await self.read_chat(chat_id)
+
+    async def read_chat(self, chat_id: str) -> Chat:
+        """The chat with the path that is shown, oldest message first."""
+
+        def job(db: sqlite3.Connection) -> Chat:
+            row = _chat_row(db, chat_id)
+            messages = self._latest(_messages(db, db.execute(_SHOWN_PATH, (chat_id,)).fetchall()))
+            return Chat(summary=summary_of(row), messages=messages, options=options_of(row["options"]))
+
+        return await self._database.read(job)
+
+    async def read_path(self, chat_id: str, message_id: str) -> tuple[ChatMessage, ...]:
+        """The messages from the first one to this one, whether it is shown or not."""
+
+        def job(db: sqlite3.Connection) -> tuple[ChatMessage, ...]:
+            _chat_row(db, chat_id)
+            rows = db.execute(_PATH_TO, (message_id, chat_id)).fetchall()
+            if not rows:
+                raise ChatNotFound(f"No message {message_id} in this chat.", hint="Reload the chat.", param="message_id")
+            return self._latest(_messages(db, rows))
+
+        return await self._database.read(job)
+
+    async def rename_chat(self, chat_id: str, title: str) -> None:
+        await self._change_chat(chat_id, "title = ?", title)
+
+    async def save_options(self, chat_id: str, options: TurnOptions) -> None:
+        await self._change_chat(chat_id, "options = ?", options_bytes(options))
+
+    async def trash_chat(self, chat_id: str) -> None:
+        """Take the chat out of every list; nothing of it is removed."""
+        await self._change_chat(chat_id, "trashed_at = ?", time.time())
+
+    async def restore_chat(self, chat_id: str) -> None:
+        """Bring a deleted chat back."""
+
+        def job(db: sqlite3.Connection) -> None:
+            if not db.execute("UPDATE chats SET trashed_at = NULL WHERE id = ?", (chat_id,)).rowcount:
+                raise _no_chat(chat_id)
+
+        await self._write(job)
+
+    async def begin_turn(self, messages: tuple[ChatMessage, ...], options: TurnOptions, title: str | None = None) -> None:
+        """Store the turn's messages, each the child of its `parent_id` and the version shown there, in one transaction."""
+        chat_id = messages[0].chat_id
+
+        def job(db: sqlite3.Connection) -> None:
+            _chat_row(db, chat_id)
+            for message in messages:
+                _insert(db, message)
+            _show(db, messages[-1])
+            db.execute("UPDATE chats SET updated_at = ?, options = ? WHERE id = ?", (time.time(), options_bytes(options), chat_id))
+            if title is not None:
+                db.execute("UPDATE chats SET title = ? WHERE id = ?", (title, chat_id))
+
+        await self._write(job)
+
+    async def save_message(self, message: ChatMessage) -> None:
+        """Replace what is kept of a message; its place in the tree stays. What cannot be saved now is saved with the next write."""
+        self._unsaved[message.id] = message
+        await self._write(lambda db: None)
+
+    async def show(self, chat_id: str, message_id: str) -> None:
+        """Make this message the version shown, and every message above it."""
+        path = await self.read_path(chat_id, message_id)
+        await self._write(lambda db: _show(db, path[-1]))
+
+    async def _write(self, job: Job[None]) -> None:
+        """Run a job with all messages that wait to be saved, in one transaction."""
+        waiting = dict(self._unsaved)
+
+        def all_of_it(db: sqlite3.Connection) -> None:
+            for message in waiting.values():
+                db.execute(_UPDATE, (message.state, message.content, message_details(message), message.id))
+            job(db)
+
+        await self._database.write(all_of_it)
+        for message_id, message in waiting.items():
+            if self._unsaved.get(message_id) is message:
+                del self._unsaved[message_id]
+
+    def _latest(self, messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
+        """The messages with what is newer in memory than on disk."""
+        return tuple(
+            msgspec.structs.replace(newer, versions=kept.versions) if (newer := self._unsaved.get(kept.id)) else kept for kept in messages
+        )
+
+    async def _change_chat(self, chat_id: str, assignment: str, value: str | bytes | float) -> None:
+        def job(db: sqlite3.Connection) -> None:
+            _chat_row(db, chat_id)
+            db.execute(f"UPDATE chats SET {assignment} WHERE id = ?", (value, chat_id))  # noqa: S608
+
+        await self._write(job)
+
+
+def _no_chat(chat_id: str) -> ChatNotFound:
+    return ChatNotFound(f"No chat {chat_id}.", hint="It may have been deleted; choose another one or begin a new one.", param="chat_id")
+
+
+def _chat_row(db: sqlite3.Connection, chat_id: str) -> sqlite3.Row:
+    row: sqlite3.Row | None = db.execute(f"{_SUMMARY} WHERE c.id = ? AND c.trashed_at IS NULL", (chat_id,)).fetchone()
+    if row is None:
+        raise _no_chat(chat_id)
+    return row
+
+
+def _messages(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> tuple[ChatMessage, ...]:
+    siblings = "SELECT id FROM messages WHERE chat_id = ? AND parent_id IS ? ORDER BY position"
+    return tuple(message_of(row, tuple(r["id"] for r in db.execute(siblings, (row["chat_id"], row["parent_id"])))) for row in rows)
+
+
+def _insert(db: sqlite3.Connection, message: ChatMessage) -> None:
+    count = "SELECT COALESCE(MAX(position) + 1, 0) FROM messages WHERE chat_id = ? AND parent_id IS ?"
+    position = db.execute(count, (message.chat_id, message.parent_id)).fetchone()[0]
+    db.execute(
+        "INSERT INTO messages (id, chat_id, parent_id, position, role, state, content, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            message.id,
+            message.chat_id,
+            message.parent_id,
+            position,
+            message.role,
+            message.state,
+            message.content,
+            message_details(message),
+        ),
+    )
+
+
+def _show(db: sqlite3.Connection, message: ChatMessage) -> None:
+    path = db.execute(_PATH_TO, (message.id, message.chat_id)).fetchall()
+    db.execute("UPDATE chats SET active_root = ? WHERE id = ?", (path[0]["id"], message.chat_id))
+    for parent, child in pairwise(path):
+        if parent["active_child"] != child["id"]:
+            db.execute("UPDATE messages SET active_child = ? WHERE id = ?", (child["id"], parent["id"]))

@@ -1,0 +1,85 @@
+"""The Hugging Face cache on disk, read without its library: which repositories hold a model that MLX could load. Pure; no network.
+
+Its layout: `models--org--name/{blobs, refs/main, snapshots/<revision>/}`, where a snapshot's files link into blobs.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from mlx_harmony.models.folder import describe
+from mlx_harmony.records import ModelEntry
+
+PREFIX = "models--"
+LONGEST_REVISION = 200
+
+
+def hub_cache_folder() -> Path:
+    """Where huggingface_hub keeps models, by its own variables and their order."""
+    direct = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if direct:
+        return Path(direct).expanduser()
+    home = os.environ.get("HF_HOME")
+    if home:
+        return Path(home).expanduser() / "hub"
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (Path(caches).expanduser() if caches else Path.home() / ".cache") / "huggingface" / "hub"
+
+
+def hub_models(cache: Path) -> Iterator[ModelEntry]:
+    """The cache's models by name; damaged ones with their problem, repositories without MLX weights not at all."""
+    try:
+        repositories = sorted(child for child in cache.iterdir() if child.name.startswith(PREFIX) and child.is_dir())
+    except OSError:
+        return
+    for repository in repositories:
+        model_id = "/".join(repository.name.removeprefix(PREFIX).split("--", 1))
+        if model_id.isprintable() and (entry := _entry(model_id, repository)):
+            yield entry
+
+
+def _entry(model_id: str, repository: Path) -> ModelEntry | None:
+    snapshot = _snapshot(repository)
+    if snapshot is None:
+        entry = describe(model_id, repository, "hub_cache")
+        return msgspec.structs.replace(entry, problem="Its download is not complete: no snapshot of it is here. Download it again.")
+    names = sorted(child.name for child in snapshot.iterdir())
+    weights = [name for name in names if name.endswith(".safetensors")]
+    if "config.json" not in names or not weights:
+        return None
+    entry = describe(model_id, snapshot, "hub_cache")
+    return msgspec.structs.replace(entry, problem=_fault(repository, snapshot, names) or entry.problem)
+
+
+def _snapshot(repository: Path) -> Path | None:
+    """The folder of `main` where it is there, else the newest."""
+    snapshots = repository / "snapshots"
+    try:
+        folders = [child for child in snapshots.iterdir() if child.is_dir() and not child.is_symlink()]
+        main = _main_revision(repository)
+        named = [folder for folder in folders if folder.name == main]
+        return named[0] if named else max(folders, key=lambda folder: (folder.stat().st_mtime, folder.name), default=None)
+    except OSError:
+        return None
+
+
+def _main_revision(repository: Path) -> str:
+    try:
+        with (repository / "refs" / "main").open(encoding="utf-8") as file:
+            return file.read(LONGEST_REVISION).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _fault(repository: Path, snapshot: Path, names: list[str]) -> str:
+    """What is wrong with the snapshot's links: broken ones, and ones that lead out of the repository."""
+    home = repository.resolve()
+    for name in names:
+        target = (snapshot / name).resolve()
+        if not target.is_relative_to(home):
+            return f"Its file {name} leads out of the cache."
+        if not target.exists():
+            return f"Its file {name} is missing. Download it again."
+    return ""

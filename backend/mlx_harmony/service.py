@@ -1,0 +1,140 @@
+"""The only door for api, ui and cli: it opens, joins and closes everything below and turns every failure into one event or error.
+
+It owns no state of its own but the settings; it knows nothing of HTTP, of the page or of mlx.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from importlib import import_module
+from pathlib import Path
+
+from mlx_harmony.conversation.records import Chat, ChatSummary, TurnEvent, TurnOptions
+from mlx_harmony.conversation.store import Store
+from mlx_harmony.conversation.turn import Turns, new_id
+from mlx_harmony.engine.protocols import ModelState, Provider
+from mlx_harmony.errors import HarmonyError, InvalidRequest
+from mlx_harmony.events import Event, Failed
+from mlx_harmony.models.catalog import Catalog, Places
+from mlx_harmony.ranges import check_request
+from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry
+from mlx_harmony.settings import Settings
+
+CHATS_FILE = "chats.sqlite3"
+LONGEST_TITLE = 200
+
+
+class Service:
+    """All that the app can do. Open it once with `Service.open`, close it with `close`."""
+
+    def __init__(self, settings: Settings, provider: Provider, store: Store) -> None:
+        self.settings = settings
+        self._provider = provider
+        self._store = store
+        self._catalog = Catalog(Places.of(settings))
+        self._turns = Turns(store, provider, self.find_model)
+
+    @classmethod
+    async def open(cls, settings: Settings, provider: Provider | None = None) -> "Service":
+        """Open the chats and make ready to answer. Raises StorageError where the home folder cannot be used."""
+        store = await Store.open(Path(settings.home) / CHATS_FILE)
+        return cls(settings, provider or import_module("mlx_harmony.engine.provider").WorkerProvider(), store)
+
+    async def close(self) -> None:
+        """End the models' processes, then close the chats."""
+        await self._provider.close()
+        await self._store.close()
+
+    def notices(self) -> tuple[str, ...]:
+        """What happened at the start that the person should know, such as a damaged file that was set aside."""
+        return self._store.notices
+
+    def models(self) -> tuple[ModelEntry, ...]:
+        """Every model on this machine, also those with a `problem`."""
+        return self._catalog.entries()
+
+    def find_model(self, model_id: str | None) -> ModelEntry:
+        """The model of that id, or the default one. Raises ModelNotFound, which names the known ids."""
+        return self._catalog.find_chosen(self.settings.model) if model_id is None else self._catalog.find(model_id)
+
+    def model_states(self) -> tuple[ModelState, ...]:
+        """Where each model that was ever asked for stands; one that is not listed is asleep."""
+        return self._provider.states()
+
+    async def load(self, model_id: str) -> ModelCard:
+        """Load a model and wait until it is awake. Raises ModelNotFound and the errors of loading."""
+        return await self._provider.load(self.find_model(model_id))
+
+    async def unload(self, model_id: str) -> None:
+        """End the model's process; one that is asleep already is left so."""
+        await self._provider.unload(self.find_model(model_id).id)
+
+    async def generate(self, model_id: str | None, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        """Answer one request without keeping it; a request or model at fault yields one Failed."""
+        try:
+            check_request(request)
+            async with aclosing(self._provider.generate(self.find_model(model_id), request)) as events:
+                async for event in events:
+                    yield event
+        except HarmonyError as error:
+            yield Failed.of(error)
+
+    async def list_chats(self, search: str = "") -> tuple[ChatSummary, ...]:
+        """The chats, last used first; with `search`, those whose title or messages hold that text."""
+        return await self._store.list_chats(_writable("search", search))
+
+    async def create_chat(self, options: TurnOptions = TurnOptions()) -> Chat:  # noqa: B008
+        return await self._store.create_chat(new_id(), options)
+
+    async def read_chat(self, chat_id: str) -> Chat:
+        """The chat with the path that is shown. Raises ChatNotFound."""
+        return await self._store.read_chat(_writable("chat_id", chat_id))
+
+    async def rename_chat(self, chat_id: str, title: str) -> None:
+        """Give the chat a title of one line. Raises InvalidRequest for an empty or overlong one."""
+        line = " ".join(_writable("title", title).split())
+        if not 0 < len(line) <= LONGEST_TITLE:
+            raise InvalidRequest(f"A title has 1 to {LONGEST_TITLE} characters.", param="title")
+        await self._store.rename_chat(_writable("chat_id", chat_id), line)
+
+    async def delete_chat(self, chat_id: str) -> None:
+        """Take the chat out of the list; `restore_chat` brings it back."""
+        await self._store.trash_chat(_writable("chat_id", chat_id))
+
+    async def restore_chat(self, chat_id: str) -> None:
+        """Bring a deleted chat back."""
+        await self._store.restore_chat(_writable("chat_id", chat_id))
+
+    async def save_options(self, chat_id: str, options: TurnOptions) -> None:
+        """Keep what the person chose for the next turn."""
+        await self._store.save_options(_writable("chat_id", chat_id), options)
+
+    async def show_version(self, chat_id: str, message_id: str) -> Chat:
+        """Make that version of a message the one that is shown, and return the chat as it then is."""
+        await self._store.show(_writable("chat_id", chat_id), _writable("message_id", message_id))
+        return await self._store.read_chat(chat_id)
+
+    def send(self, chat_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
+        """Keep the user's message and stream the answer, kept as it grows. A Failed before TurnStarted means that nothing was kept."""
+        return _ending_in_failed(self._turns.send(chat_id, text, options))
+
+    def regenerate(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
+        """Stream a new version of that answer; the earlier ones stay beside it."""
+        return _ending_in_failed(self._turns.regenerate(chat_id, message_id, options))
+
+
+async def _ending_in_failed(stream: AsyncGenerator[TurnEvent, None]) -> AsyncGenerator[TurnEvent, None]:
+    try:
+        async with aclosing(stream) as events:
+            async for event in events:
+                yield event
+    except HarmonyError as error:
+        yield Failed.of(error)
+
+
+def _writable(param: str, text: str) -> str:
+    """The text itself; half a character, which no file or answer can hold, raises InvalidRequest."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"{param} holds half a character.", hint="Type it again.", param=param) from error
+    return text

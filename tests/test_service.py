@@ -1,0 +1,84 @@
+"""The door: what api, ui and cli may count on, over a scripted provider and a real store."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlx_harmony.conversation.records import TurnOptions, TurnStarted
+from mlx_harmony.errors import ChatNotFound, InvalidRequest, ModelNotFound
+from mlx_harmony.events import Failed, Finished, TextDelta
+from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling
+from mlx_harmony.service import Service
+from mlx_harmony.settings import Settings
+
+from tests.fixtures.provider import ScriptedProvider
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    opened = await Service.open(Settings(home=str(tmp_path)), ScriptedProvider())
+    yield opened
+    await opened.close()
+
+
+async def gather(stream: AsyncGenerator[Any, None]) -> list[Any]:
+    async with aclosing(stream) as events:
+        return [event async for event in events]
+
+
+async def test_a_sent_message_is_answered_and_kept(service: Service) -> None:
+    chat = await service.create_chat()
+    events = await gather(service.send(chat.summary.id, "Hello", TurnOptions()))
+    assert isinstance(events[0], TurnStarted) and isinstance(events[-1], Finished)
+    kept = await service.read_chat(chat.summary.id)
+    assert [message.content for message in kept.messages] == ["Hello", "You said: Hello"]
+    assert kept.messages[1].reasoning == "They said something."
+    assert kept.summary.title == "Hello"
+    assert [each.id for each in await service.list_chats()] == [chat.summary.id]
+
+
+async def test_a_title_is_one_short_line(service: Service) -> None:
+    chat = await service.create_chat()
+    await service.rename_chat(chat.summary.id, "  two\nlines ")
+    assert (await service.read_chat(chat.summary.id)).summary.title == "two lines"
+    for title in (" \n", "x" * 201, "\ud800"):
+        with pytest.raises(InvalidRequest):
+            await service.rename_chat(chat.summary.id, title)
+
+
+async def test_a_deleted_chat_is_gone_until_it_is_restored(service: Service) -> None:
+    chat = await service.create_chat()
+    await service.delete_chat(chat.summary.id)
+    assert await service.list_chats() == ()
+    with pytest.raises(ChatNotFound):
+        await service.read_chat(chat.summary.id)
+    await service.restore_chat(chat.summary.id)
+    assert (await service.read_chat(chat.summary.id)).summary.id == chat.summary.id
+
+
+async def test_an_unknown_model_is_named_with_the_known_ones(service: Service) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        service.find_model("nobody/nothing")
+    assert "starter" in caught.value.hint and caught.value.param == "model"
+
+
+async def test_generate_ends_a_bad_request_in_one_failed(service: Service) -> None:
+    prompt = ChatPrompt(messages=(Message(role="user", content="Hi"),))
+    bad = GenerationRequest(id="1", prompt=prompt, sampling=Sampling(top_p=float("nan")))
+    (failed,) = await gather(service.generate(None, bad))
+    assert isinstance(failed, Failed) and failed.param == "top_p" and "0 to 1" in failed.message
+    good = await gather(service.generate(None, GenerationRequest(id="2", prompt=prompt)))
+    assert isinstance(good[-1], Finished) and any(isinstance(event, TextDelta) for event in good)
+    (missing,) = await gather(service.generate("nobody", GenerationRequest(id="3", prompt=prompt)))
+    assert isinstance(missing, Failed) and missing.code == "model_not_found"
+
+
+async def test_whitespace_is_refused_and_nothing_is_kept(service: Service) -> None:
+    chat = await service.create_chat()
+    (failed,) = await gather(service.send(chat.summary.id, " \n\t", TurnOptions()))
+    assert isinstance(failed, Failed) and failed.message == "Type a message first."
+    assert (await service.read_chat(chat.summary.id)).messages == ()
+    (unknown,) = await gather(service.send("nothing", "Hi", TurnOptions()))
+    assert isinstance(unknown, Failed) and unknown.code == "chat_not_found"
