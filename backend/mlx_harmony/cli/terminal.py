@@ -7,6 +7,7 @@ DIM = "\x1b[2m"
 RED = "\x1b[31m"
 BOLD = "\x1b[1m"
 RESET = "\x1b[0m"
+CLEAR_LINE = "\r\x1b[K"
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -57,6 +58,16 @@ class Terminal:
     def aside(self, text: str, *, end: str = "") -> None:
         """A dim piece on stderr: progress, or thinking that is no part of the data."""
         print(f"{DIM}{plain(text)}{RESET}" if self._colour_err else plain(text), end=end, file=self._err, flush=True)
+
+    def hint(self, text: str) -> None:
+        """A remark for a person at the keyboard; a script that pipes its input gets none."""
+        if self.interactive and self.watched:
+            self.aside(text, end="\n")
+
+    def progress(self, text: str) -> None:
+        """Rewrites the line that a person watches; "" clears it."""
+        self._err.write(f"{CLEAR_LINE}{text}")
+        self._err.flush()
 
     def bad(self, text: str) -> str:
         return f"{RED}{text}{RESET}" if self._colour_err else text

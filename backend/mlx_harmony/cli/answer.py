@@ -1,0 +1,70 @@
+"""Shows a stream of events as they come: the answer on stdout, progress on stderr. It knows no service and no model."""
+
+from mlx_harmony.cli.errors import DONE, report
+from mlx_harmony.cli.terminal import Terminal
+from mlx_harmony.conversation.records import TurnEvent
+from mlx_harmony.events import Failed, Finished, Loading, MessageStarted, Prefill, Queued, TextDelta, ToolCallDelta
+
+PREFILL_WORTH_SHOWING = 512
+
+
+class Answer:
+    """One answer on its way to the terminal. `code` is the exit code so far."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._progress = ""
+        self._wrote = ""
+        self.code = DONE
+
+    def show(self, event: TurnEvent) -> None:
+        """Shows one event; thinking only where a person reads along, since stdout carries data."""
+        match event:
+            case Queued(position=position):
+                self._tell(f"Waiting, {position - 1} before this one")
+            case Loading(stage=stage, fraction=fraction):
+                self._tell(f"Loading: {stage}, {fraction:.0%}")
+            case Prefill(done=done, total=total) if total >= PREFILL_WORTH_SHOWING:
+                self._tell(f"Reading the prompt: {done} of {total} tokens")
+            case MessageStarted():
+                self._begin()
+            case TextDelta(channel="analysis", text=text):
+                if self._terminal.interactive:
+                    self._tell("")
+                    self._terminal.thinking(text)
+                    self._wrote = text
+            case TextDelta(text=text):
+                self._tell("")
+                self._terminal.write(text)
+                self._wrote = text
+            case ToolCallDelta(name=name, arguments=arguments):
+                self._tell("")
+                self._terminal.aside(f"[{name}] {arguments}" if name else arguments)
+            case Finished() | Failed():
+                self._end(event)
+
+    def leave(self) -> None:
+        """Ends an answer that was stopped: whatever comes next begins on a line of its own."""
+        self._tell("")
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._wrote and not self._wrote.endswith("\n"):
+            self._terminal.line()
+        self._wrote = ""
+
+    def _end(self, event: Finished | Failed) -> None:
+        self.leave()
+        match event:
+            case Failed():
+                self.code = report(event.error(), self._terminal)
+            case Finished(reason="length"):
+                self._terminal.warn("The answer reached its longest length; --max-tokens allows more.")
+            case Finished(repaired=repaired) if repaired:
+                self._terminal.warn(f"The model's output was malformed and has been mended: {repaired}")
+
+    def _tell(self, progress: str) -> None:
+        """Progress rewrites one line of stderr, where a person watches it; "" takes the line away."""
+        if self._terminal.watched and progress != self._progress:
+            self._terminal.progress(progress)
+        self._progress = progress

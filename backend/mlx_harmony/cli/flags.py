@@ -1,0 +1,49 @@
+"""The flags that more than one command takes: which model, from which folders."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mlx_harmony.settings import Settings, home_folder
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", type=model_name, metavar="ID_OR_FOLDER", help="the model that answers (default: the one in the settings, else starter)"
+    )
+    parser.add_argument(
+        "--models-dir",
+        metavar="FOLDER",
+        action="append",
+        type=existing_folder,
+        help="a folder whose sub-folders are models; may be given several times",
+    )
+
+
+def chosen_settings(args: argparse.Namespace) -> Settings:
+    """The settings of this run: what the flags say, else what the app was told before."""
+    given: dict[str, Any] = {name: getattr(args, name, None) for name in ("host", "port", "model")}
+    folders = getattr(args, "models_dir", None)
+    if folders:
+        given["models_dirs"] = tuple(folders)
+    return Settings(home=str(home_folder()), **{name: value for name, value in given.items() if value is not None})
+
+
+def existing_folder(text: str) -> str:
+    """The folder as an absolute path: the server works in a folder of its own."""
+    folder = Path(text).expanduser().resolve()
+    if not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
+    return str(folder)
+
+
+def model_name(text: str) -> str:
+    """A model's id as given; a folder, which may have been named relatively, as an absolute path."""
+    folder = Path(text).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else text
+
+
+def port_number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 65535, not {text!r}")
+    return int(text)

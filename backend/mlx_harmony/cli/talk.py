@@ -1,0 +1,79 @@
+"""One chat in the terminal: takes what was typed, a command or a message, and shows what comes of it. It reads no keyboard."""
+
+from contextlib import aclosing
+
+from mlx_harmony.cli.answer import Answer
+from mlx_harmony.cli.errors import DONE, WRONG_USAGE
+from mlx_harmony.cli.models import model_lines
+from mlx_harmony.cli.terminal import Terminal
+from mlx_harmony.conversation.commands import (
+    HELP,
+    Command,
+    Help,
+    ListModels,
+    SetValue,
+    ShowSettings,
+    Unknown,
+    change,
+    describe,
+    parse_command,
+)
+from mlx_harmony.conversation.records import TurnOptions
+from mlx_harmony.service import Service
+
+
+class Talk:
+    """A chat's id, once there is one, and what the next answer is made with. A chat is begun by its first message."""
+
+    def __init__(self, service: Service, terminal: Terminal, options: TurnOptions) -> None:
+        self._service = service
+        self._terminal = terminal
+        self._options = options
+        self._chat_id = ""
+
+    async def resume(self, chat_id: str) -> None:
+        """Goes on with a kept chat, showing its messages. Raises ChatNotFound."""
+        chat = await self._service.read_chat(chat_id)
+        self._chat_id = chat.summary.id
+        for message in chat.messages:
+            self._terminal.line(self._terminal.strong(f"{message.role}: ") + message.content)
+
+    async def take(self, text: str) -> int:
+        """Obeys a command or answers a message; returns its exit code. Raises InvalidRequest for a command that cannot be obeyed."""
+        command = parse_command(text)
+        return await self._say(text) if command is None else self._obey(command)
+
+    async def _say(self, text: str) -> int:
+        if not self._chat_id:
+            self._chat_id = (await self._service.create_chat(self._options)).summary.id
+        answer = Answer(self._terminal)
+        try:
+            async with aclosing(self._service.send(self._chat_id, text, self._options)) as events:
+                async for event in events:
+                    answer.show(event)
+        finally:
+            answer.leave()
+        return answer.code
+
+    def _obey(self, command: Command) -> int:
+        match command:
+            case Help():
+                self._table(HELP)
+            case ShowSettings():
+                self._table(describe(self._options))
+            case ListModels():
+                for line in model_lines(self._service.models()):
+                    self._terminal.line(line)
+            case SetValue(name=name, value=value):
+                self._options = change(self._options, name, value)
+                self._table(tuple(row for row in describe(self._options) if row[0] == name))
+            case Unknown(name=name):
+                self._terminal.warn(f"There is no command {name!r}. Known commands:")
+                self._table(HELP)
+                return WRONG_USAGE
+        return DONE
+
+    def _table(self, rows: tuple[tuple[str, str], ...]) -> None:
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            self._terminal.line(f"  {name:<{width}}  {value}")
