@@ -10,7 +10,10 @@ ModelPhase = Literal["asleep", "loading", "awake", "busy", "crashed"]
 
 
 class ModelState(Record):
-    """Where a model stands right now. `fraction` is the load's progress; `problem` says why it crashed or would not load."""
+    """Where a model stands right now. `fraction` is the load's progress; `problem` says why it crashed or would not load.
+
+    `loaded_at` in seconds since the epoch, None while it is not loaded.
+    """
 
     id: str
     phase: ModelPhase
@@ -19,6 +22,7 @@ class ModelState(Record):
     card: ModelCard | None = None
     requests: int = 0
     problem: str = ""
+    loaded_at: float | None = None
 
 
 class Engine(Protocol):
