@@ -32,7 +32,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        parser.exit(DONE, f"mlx-harmony {version('mlx-harmony')}\n")
+        print(f"mlx-harmony {version('mlx-harmony')}")
+        parser.exit(DONE)
 
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
