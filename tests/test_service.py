@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mlx_harmony.conversation.records import TurnOptions, TurnStarted
-from mlx_harmony.errors import ChatNotFound, InvalidRequest, ModelNotFound
+from mlx_harmony.errors import ChatNotFound, InvalidRequest, ModelNotFound, SettingsError
 from mlx_harmony.events import Failed, Finished, TextDelta
 from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling
 from mlx_harmony.service import Service
-from mlx_harmony.settings import Settings
-
+from mlx_harmony.settings import Settings, load_settings
 from tests.fixtures.provider import ScriptedProvider
 
 
@@ -82,3 +82,24 @@ async def test_whitespace_is_refused_and_nothing_is_kept(service: Service) -> No
     assert (await service.read_chat(chat.summary.id)).messages == ()
     (unknown,) = await gather(service.send("nothing", "Hi", TurnOptions()))
     assert isinstance(unknown, Failed) and unknown.code == "chat_not_found"
+
+
+async def test_changed_settings_act_at_once_and_stay(service: Service, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    (models / "mine").mkdir(parents=True)
+    (models / "mine" / "config.json").write_text('{"model_type": "llama"}')
+    await service.change_settings(models_dirs=[str(models)], effort="high", instructions="Be brief.")
+    assert service.find_model("mine").path == str(models / "mine")
+    await service.change_settings(model="mine")
+    assert service.find_model(None).id == "mine"
+    assert (await service.create_chat()).options == TurnOptions(effort="high", instructions="Be brief.")
+    kept = load_settings(home=tmp_path)
+    assert kept.model == "mine" and kept.effort == "high"
+
+
+async def test_settings_that_cannot_act_are_refused(service: Service, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no folder"):
+        await service.change_settings(models_dirs=[str(tmp_path / "absent")])
+    with pytest.raises(ModelNotFound):
+        await service.change_settings(model="absent")
+    assert service.settings.model == "starter" and not (tmp_path / "settings.json").exists()

@@ -3,21 +3,25 @@
 It owns no state of its own but the settings; it knows nothing of HTTP, of the page or of mlx.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from mlx_harmony.conversation.records import Chat, ChatSummary, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns, new_id
 from mlx_harmony.engine.protocols import ModelState, Provider
-from mlx_harmony.errors import HarmonyError, InvalidRequest
+from mlx_harmony.errors import HarmonyError, InvalidRequest, SettingsError
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry
-from mlx_harmony.settings import Settings
+from mlx_harmony.settings import Settings, changed, checked
 
 CHATS_FILE = "chats.sqlite3"
 LONGEST_TITLE = 200
@@ -46,7 +50,24 @@ class Service:
 
     def notices(self) -> tuple[str, ...]:
         """What happened at the start that the person should know, such as a damaged file that was set aside."""
-        return self._store.notices
+        return (*self.settings.notices, *self._store.notices)
+
+    async def change_settings(self, **changes: Any) -> Settings:
+        """Check, save and use these settings. Raises SettingsError or ModelNotFound for what cannot be used; then nothing is changed."""
+        proposed = {name: checked(name, value) for name, value in changes.items()}
+        missing = [folder for folder in proposed.get("models_dirs", ()) if not Path(folder).is_dir()]  # noqa: ASYNC240
+        if missing:
+            raise SettingsError(f"There is no folder {missing[0]!r}.", hint="Type the path of a folder that exists.", param="models_dirs")
+        catalog = Catalog(Places.of(msgspec.structs.replace(self.settings, **proposed)))
+        if "model" in proposed:
+            catalog.find_chosen(proposed["model"])
+        self.settings = await asyncio.to_thread(changed, self.settings, proposed)
+        self._catalog = catalog
+        return self.settings
+
+    def default_options(self) -> TurnOptions:
+        """What a new chat begins with, as the settings have it."""
+        return TurnOptions(effort=self.settings.effort, instructions=self.settings.instructions)
 
     def models(self) -> tuple[ModelEntry, ...]:
         """Every model on this machine, also those with a `problem`."""
@@ -82,8 +103,9 @@ class Service:
         """The chats, last used first; with `search`, those whose title or messages hold that text."""
         return await self._store.list_chats(_writable("search", search))
 
-    async def create_chat(self, options: TurnOptions = TurnOptions()) -> Chat:  # noqa: B008
-        return await self._store.create_chat(new_id(), options)
+    async def create_chat(self, options: TurnOptions | None = None) -> Chat:
+        """A new, empty chat; without options, with the settings' defaults."""
+        return await self._store.create_chat(new_id(), options or self.default_options())
 
     async def read_chat(self, chat_id: str) -> Chat:
         """The chat with the path that is shown. Raises ChatNotFound."""

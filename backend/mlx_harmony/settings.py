@@ -1,12 +1,31 @@
-"""The app's settings: one frozen object, read once, replaced and saved on change. Knows which folder the app may write."""
+"""The app's settings: one frozen object, read once, replaced and saved on change. Knows which folder the app may write.
 
+Where a value comes from, strongest first: a flag, an MLX_HARMONY_* variable, home/settings.json, the default. The file holds only
+what the person chose; keys this program does not know are reported and left in it. MLX_HARMONY_API_KEY is kept as its hash only.
+"""
+
+import hashlib
 import os
+import tempfile
+import time
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from mlx_harmony.records import Record
+import msgspec
+
+from mlx_harmony.errors import SettingsError, StorageError
+from mlx_harmony.records import EFFORTS, Effort, Record
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 7860
+SETTINGS_FILE = "settings.json"
+LARGEST_FILE_BYTES = 1024 * 1024
+
+Source = Literal["flag", "env", "file", "default"]
+Theme = Literal["system", "light", "dark"]
+
+THEMES: tuple[Theme, ...] = ("system", "light", "dark")
 
 
 def home_folder() -> Path:
@@ -16,7 +35,10 @@ def home_folder() -> Path:
 
 
 class Settings(Record):
-    """What the app was told. `models_dirs` are folders whose sub-folders are models; `model` is used where a request names none."""
+    """What the app was told. `models_dirs` are folders whose sub-folders are models; `model` is used where a request names none.
+
+    `sources` tells where each value came from that is not the default, `notices` what could not be used as it stood.
+    """
 
     home: str
     host: str = DEFAULT_HOST
@@ -25,3 +47,198 @@ class Settings(Record):
     models_dirs: tuple[str, ...] = ()
     api_key_hashes: tuple[str, ...] = ()
     max_waiting: int = 64
+    theme: Theme = "system"
+    effort: Effort = "medium"
+    instructions: str = ""
+    sources: dict[str, Source] = {}
+    notices: tuple[str, ...] = ()
+
+    def source(self, name: str) -> Source:
+        return self.sources.get(name, "default")
+
+
+class SettingField(Record):
+    """One setting as a person meets it. `expects` completes "must be …"; `choices` are all its values where there are few."""
+
+    name: str
+    label: str
+    help: str
+    expects: str
+    takes_effect: Literal["now", "next start"] = "now"
+    choices: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"MLX_HARMONY_{self.name.upper()}"
+
+
+SETTING_FIELDS: tuple[SettingField, ...] = (
+    SettingField(
+        name="model", label="Default model", help="The model that answers where none is chosen.", expects="a model's id or folder"
+    ),
+    SettingField(
+        name="models_dirs",
+        label="Model folders",
+        help="Folders whose sub-folders are models.",
+        expects="a list of folders",
+    ),
+    SettingField(
+        name="theme", label="Theme", help="Light or dark, or as the system has it.", expects="system, light or dark", choices=THEMES
+    ),
+    SettingField(
+        name="effort",
+        label="Reasoning effort",
+        help="How long a new chat's model thinks before it answers.",
+        expects="low, medium or high",
+        choices=EFFORTS,
+    ),
+    SettingField(name="instructions", label="Instructions", help="What every new chat tells its model first.", expects="text"),
+    SettingField(
+        name="max_waiting",
+        label="Waiting requests",
+        help="How many requests may wait for a model before the next is refused.",
+        expects="a whole number from 1 to 10000",
+        takes_effect="next start",
+    ),
+    SettingField(
+        name="host",
+        label="Address",
+        help="Where the server listens; any but this machine's own needs an API key.",
+        expects="a host name or address",
+        takes_effect="next start",
+    ),
+    SettingField(
+        name="port",
+        label="Port",
+        help="The port the server listens on; 0 takes a free one.",
+        expects="a whole number from 0 to 65535",
+        takes_effect="next start",
+    ),
+)
+"""Every setting that acts, in the order in which a person reads them."""
+
+_FIELDS = {field.name: field for field in SETTING_FIELDS}
+_TYPES: dict[str, Any] = {
+    "model": Annotated[str, msgspec.Meta(min_length=1, max_length=4096)],
+    "models_dirs": tuple[str, ...],
+    "theme": Theme,
+    "effort": Effort,
+    "instructions": Annotated[str, msgspec.Meta(max_length=100_000)],
+    "max_waiting": Annotated[int, msgspec.Meta(ge=1, le=10_000)],
+    "host": Annotated[str, msgspec.Meta(min_length=1, max_length=255)],
+    "port": Annotated[int, msgspec.Meta(ge=0, le=65_535)],
+    "api_key_hashes": tuple[Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")], ...],
+}
+_HIDDEN = SettingField(name="api_key_hashes", label="API keys", help="SHA-256 of each key.", expects="a list of SHA-256 sums in hex")
+
+
+def load_settings(flags: dict[str, Any] | None = None, home: Path | None = None) -> Settings:
+    """The settings of this run; `flags` are those really given. Raises SettingsError for a flag or variable that cannot be used.
+
+    What cannot be used in the file is reported in `notices` and does not stop the program; a damaged file is set aside.
+    """
+    folder = home or home_folder()
+    kept, notices = _read_file(folder / SETTINGS_FILE)
+    values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
+    for name in _TYPES:
+        for source, given in (("flag", (flags or {}).get(name)), ("env", _from_environment(name)), ("file", kept.get(name))):
+            if given is None:
+                continue
+            try:
+                values[name] = checked(name, given)
+            except SettingsError as error:
+                if source != "file":
+                    raise
+                notices.append(f"{SETTINGS_FILE}: {error.message} The default is used.")
+                continue
+            sources[name] = source  # type: ignore[assignment]
+            break
+    return Settings(home=str(folder), sources=sources, notices=tuple(notices), **values)
+
+
+def checked(name: str, value: Any) -> Any:
+    """The value in its own type, folders made absolute. Raises SettingsError with what it must be."""
+    if name not in _TYPES:
+        raise SettingsError(f"There is no setting {name!r}.", hint=f"Known: {', '.join(_FIELDS)}.", param=name)
+    field = _FIELDS.get(name, _HIDDEN)
+    try:
+        found = msgspec.convert(value, _TYPES[name], strict=not isinstance(value, str))
+        str(found).encode()
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        raise SettingsError(f"{name} must be {field.expects}.", hint=f"{field.label}: {field.help}", param=name) from error
+    if name == "models_dirs":
+        return tuple(str(Path(folder).expanduser().absolute()) for folder in found if folder)
+    if name == "model" and Path(found).expanduser().is_dir():
+        return str(Path(found).expanduser().absolute())
+    return found
+
+
+def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
+    """The settings with these changes, saved to home/settings.json. Raises SettingsError and, where saving fails, StorageError."""
+    values = {name: checked(name, value) for name, value in changes.items()}
+    path = Path(settings.home) / SETTINGS_FILE
+    kept, _ = _read_file(path)
+    _write_file(path, kept | values)
+    sources: dict[str, Source] = settings.sources | dict.fromkeys(values, "file")
+    return msgspec.structs.replace(settings, sources=sources, **values)
+
+
+def _from_environment(name: str) -> str | list[str] | None:
+    if name == "api_key_hashes":
+        key = os.environ.get("MLX_HARMONY_API_KEY")
+        return [hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()] if key else None
+    given = os.environ.get(_FIELDS[name].variable)
+    if not given:
+        return None
+    return given.split(os.pathsep) if name == "models_dirs" else given
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """What the file holds and what to tell of it; unknown keys are among both."""
+    try:
+        with path.open("rb") as file:
+            kept = msgspec.json.decode(file.read(LARGEST_FILE_BYTES))
+    except FileNotFoundError:
+        return {}, []
+    except OSError as error:
+        return {}, [f"{path} could not be read ({error.strerror}); the defaults are used."]
+    except (ValueError, RecursionError):
+        return {}, [_set_aside(path)]
+    if not isinstance(kept, dict):
+        return {}, [_set_aside(path)]
+    return kept, [f"{path.name}: {_unknown(key)}" for key in kept if key not in _TYPES]
+
+
+def _unknown(key: str) -> str:
+    near = get_close_matches(key, _TYPES, 1)
+    return f"the key {key!r} is not known and was ignored." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def _set_aside(path: Path) -> str:
+    aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.damaged")
+    try:
+        path.replace(aside)
+    except OSError as error:
+        return f"{path} is damaged and could not be set aside ({error.strerror}); the defaults are used."
+    return f"{path.name} was damaged; it was kept as {aside} and the defaults are used."
+
+
+def _write_file(path: Path, kept: dict[str, Any]) -> None:
+    """Replace the file in one step, mode 0600: after a crash it is the old one or the new one."""
+    content = msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except OSError:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        hint = "Check that the folder is writable and has space; nothing was changed."
+        raise StorageError(f"The settings could not be saved: {error.strerror or error} ({path}).", hint=hint) from error
