@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mlx_harmony.settings import Settings, home_folder
+from mlx_harmony.settings import Settings, load_settings
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def chosen_settings(args: argparse.Namespace) -> Settings:
     folders = getattr(args, "models_dir", None)
     if folders:
         given["models_dirs"] = tuple(folders)
-    return Settings(home=str(home_folder()), **{name: value for name, value in given.items() if value is not None})
+    return load_settings(given)
 
 
 def existing_folder(text: str) -> str:
