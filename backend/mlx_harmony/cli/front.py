@@ -1,4 +1,4 @@
-"""What answers while the page is still being built, and how an ASGI app is started and stopped. It knows no route but `/`."""
+"""What answers while the page is still being built, and how an ASGI app is started and stopped. It knows no routes."""
 
 import asyncio
 import contextlib
@@ -17,34 +17,35 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 UI_GROUP = "mlx_harmony.ui"
 WAITING = b"""<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="1">
 <title>MLX Harmony</title><p role="status">MLX Harmony is starting.</p></html>"""
-
-
-class Front:
-    """The API from the first moment; the whole app, page included, once `open` is given it."""
-
-    def __init__(self, api: App, *, starting: bool) -> None:
-        self._app = api
-        self._starting = starting
-
-    def open(self, app: App) -> None:
-        self._app = app
-        self._starting = False
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if self._starting and scope["type"] == "http" and scope["path"] == "/" and scope["method"] == "GET":
-            await send({"type": "http.response.start", "status": 503, "headers": WAITING_HEADERS})
-            await send({"type": "http.response.body", "body": WAITING})
-            return
-        await self._app(scope, receive, send)
-
-
 WAITING_HEADERS = [
     (b"content-type", b"text/html; charset=utf-8"),
     (b"content-length", str(len(WAITING)).encode()),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
     (b"retry-after", b"1"),
 ]
+
+
+class Front:
+    """Passes everything on to one app, which `open` exchanges for another while the server runs."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def open(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def build_api(service: Service, *, page_follows: bool) -> App:
+    """The API alone; where a page follows, every other address asks for a moment's patience."""
+    from mlx_harmony.api.app import create_app
+
+    app = create_app(service)
+    if page_follows:
+        app.mount("", _waiting)
+    return app
 
 
 def build_page(service: Service) -> App:
@@ -56,10 +57,17 @@ def build_page(service: Service) -> App:
         try:
             app = guest.load()(app, service)
         except Exception as error:
-            raise HarmonyError(
-                f"The page {guest.name!r} could not be started: {error}", hint="Start without it: mlx-harmony serve --no-ui"
-            ) from error
+            hint = "Start without it: mlx-harmony serve --no-ui"
+            raise HarmonyError(f"The page {guest.name!r} could not be started: {error}", hint=hint) from error
     return app
+
+
+async def _waiting(scope: Message, _receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1013})
+        return
+    await send({"type": "http.response.start", "status": 503, "headers": WAITING_HEADERS})
+    await send({"type": "http.response.body", "body": WAITING})
 
 
 @contextlib.asynccontextmanager

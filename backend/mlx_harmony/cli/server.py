@@ -19,7 +19,7 @@ import msgspec
 import uvicorn
 
 from mlx_harmony.cli.errors import DONE
-from mlx_harmony.cli.front import Front, build_page, running
+from mlx_harmony.cli.front import Front, build_api, build_page, running
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import SettingsError
 from mlx_harmony.records import Record
@@ -48,12 +48,13 @@ def serve_until_stopped(settings: Settings, options: ServeOptions, terminal: Ter
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket for `host` and `port`; SettingsError, with what to do, where that is not possible."""
+    """A listening socket for `host` and `port`; SettingsError, with what to do, where that is not possible."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()
     except OSError as error:
         listener.close()
         raise _cannot_bind(host, port, error) from error
@@ -98,6 +99,14 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answering = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.answering.set()
+
     def stop(self) -> None:
         """Stop taking connections and drain; asked a second time, stop at once."""
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
@@ -119,19 +128,18 @@ def _server_for(front: Front) -> _Server:
 
 
 async def _serve(settings: Settings, options: ServeOptions, terminal: Terminal, listener: socket.socket) -> None:
-    from mlx_harmony.api.app import create_app
-
     service = await Service.open(settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(service.close)
-        api = create_app(service)
+        api = build_api(service, page_follows=options.with_page)
         await stack.enter_async_context(running(api))
-        front = Front(api, starting=options.with_page)
+        front = Front(api)
         server = _server_for(front)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
+            await server.answering.wait()
             if options.with_page:
                 page = await asyncio.to_thread(build_page, service)
                 await stack.enter_async_context(running(page))
