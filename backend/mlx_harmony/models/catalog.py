@@ -5,7 +5,7 @@ joined to paths. It does not know which models are loaded.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -104,8 +104,9 @@ def _free_id(wanted: str, taken: dict[str, ModelEntry]) -> str:
 class Catalog:
     """The last scan, repeated when it is older than two seconds or does not hold what is asked for."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, look: Callable[[Places], tuple[ModelEntry, ...]] = scan) -> None:
         self._places = places
+        self._look = look
         self._entries: tuple[ModelEntry, ...] = ()
         self._scanned_at = -FRESH_S
 
@@ -115,7 +116,7 @@ class Catalog:
         return self._entries
 
     def rescan(self) -> None:
-        self._entries = scan(self._places)
+        self._entries = self._look(self._places)
         self._scanned_at = time.monotonic()
 
     def find(self, model_id: str) -> ModelEntry:

@@ -1,16 +1,19 @@
 """One model folder, described without opening its weights: its config.json, its sizes and what is wrong with it. Pure."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Literal
 
 import msgspec
 
+from mlx_harmony.models.kind import MAX_CONFIG_BYTES, format_of
 from mlx_harmony.records import Format, ModelEntry
 
+_File = tuple[str, int, float]
 Source = Literal["bundled", "folder", "hub_cache"]
 
-LARGEST_CONFIG_BYTES = 8 * 1024 * 1024
 _LENGTH_KEYS = ("max_position_embeddings", "max_sequence_length", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 # Tokenizers and configs write sentinels such as 1e30 for "no limit": no model has a context beyond this.
 _LONGEST_CONTEXT = 100_000_000
@@ -18,31 +21,40 @@ _LONGEST_CONTEXT = 100_000_000
 
 def describe(model_id: str, folder: Path, source: Source) -> ModelEntry:
     """The catalogue's entry of a folder; what is missing or unreadable is told in `problem`, never raised."""
-    config, problem = read_config(folder)
-    sizes, modified = _sizes(folder)
-    if not problem and not any(name.endswith(".safetensors") and size for name, size in sizes.items()):
+    files = tuple(_files(folder))
+    config, problem, kind = _read(folder, files)
+    if not problem and not any(name.endswith(".safetensors") and size for name, size, _ in files):
         problem = "It has no weights (*.safetensors)."
-    kind = config.get("model_type")
-    architecture = kind if isinstance(kind, str) else ""
+    architecture = config.get("model_type")
     return ModelEntry(
         id=model_id,
         path=str(folder),
-        bytes=sum(sizes.values()),
-        architecture=architecture,
-        format=_format(architecture),
+        bytes=sum(size for _, size, _ in files),
+        architecture=architecture if isinstance(architecture, str) else "",
+        format=kind,
         source=source,
         bits=_bits(config),
         context_length=_context_length(config),
-        modified_at=modified,
-        problem=problem or ("" if architecture else "Its config.json names no model_type."),
+        modified_at=max((modified for _, _, modified in files), default=0.0),
+        problem=problem,
     )
+
+
+@lru_cache(maxsize=512)
+def _read(folder: Path, files: tuple[_File, ...]) -> tuple[dict[str, Any], str, Format]:
+    """The config, what is wrong and the format. `files` is the state for which this holds: a changed folder is read again."""
+    config, problem = read_config(folder)
+    if problem:
+        return config, problem, "unsupported"
+    kind, reason = format_of(folder)
+    return config, f"{reason[:1].upper()}{reason[1:]}." if reason else "", kind
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], str]:
     """config.json and, where it cannot be read, the reason in one sentence."""
     path = folder / "config.json"
     try:
-        if path.stat().st_size > LARGEST_CONFIG_BYTES:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
             return {}, "Its config.json is too large to be one."
         config = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
@@ -54,32 +66,19 @@ def read_config(folder: Path) -> tuple[dict[str, Any], str]:
     return (config, "") if isinstance(config, dict) else ({}, "Its config.json is damaged.")
 
 
-def _format(architecture: str) -> Format:
-    if not architecture:
-        return "unsupported"
-    return "harmony" if architecture == "gpt_oss" else "template"
-
-
-def _sizes(folder: Path) -> tuple[dict[str, int], float]:
-    """Bytes of each file directly in the folder, and when the newest of them was written."""
-    sizes: dict[str, int] = {}
-    modified = 0.0
-    for child in _children(folder):
+def _files(folder: Path) -> Iterator[_File]:
+    """Name, bytes and time of writing of each file directly in the folder; links count as what they lead to."""
+    try:
+        children = sorted(folder.iterdir())
+    except OSError:
+        return
+    for child in children:
         try:
             found = child.stat()
         except OSError:
             continue
-        if child.is_file():
-            sizes[child.name] = found.st_size
-            modified = max(modified, found.st_mtime)
-    return sizes, modified
-
-
-def _children(folder: Path) -> Iterator[Path]:
-    try:
-        yield from sorted(folder.iterdir())
-    except OSError:
-        return
+        if S_ISREG(found.st_mode):
+            yield child.name, found.st_size, found.st_mtime
 
 
 def _bits(config: dict[str, Any]) -> int | None:
