@@ -1,0 +1,169 @@
+"""From a chat completion body to a GenerationRequest: what each field means, and what is refused with the field's name.
+
+Knows nothing of HTTP and nothing of models; ranges come from `mlx_harmony.ranges`.
+"""
+
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from mlx_harmony import ranges
+from mlx_harmony.api.schemas import ChatBody, MessageField, PartField, ToolField
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.records import EFFORTS, ChatPrompt, Effort, GenerationRequest, Message, Role, Sampling, Tool, ToolCall
+
+FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def read_body(raw: dict[str, Any]) -> ChatBody:
+    """Check the types; raises InvalidRequest with the path of the first field that is wrong."""
+    try:
+        return ChatBody.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        param = field_path(first["loc"], raw)
+        reason = "is missing" if first["type"] == "missing" else _sentence(first["msg"])
+        raise InvalidRequest(f"{param} {reason}.", param=param) from None
+
+
+def field_path(loc: tuple[int | str, ...], raw: object) -> str:
+    """pydantic's location as OpenAI writes it: `messages[0].content`. Steps that name a union's branch are not in the body: left out."""
+    path, node = "", raw
+    for step in loc:
+        if isinstance(step, int) and isinstance(node, list):
+            path += f"[{step}]"
+            node = node[step] if step < len(node) else None
+        elif isinstance(step, str) and isinstance(node, dict):
+            path += f".{step}" if path else step
+            node = node.get(step)
+    return path or "body"
+
+
+def generation_request(body: ChatBody) -> GenerationRequest:
+    """The checked request; raises InvalidRequest."""
+    _refuse_unsupported(body)
+    tools = _tools(body)
+    prompt = ChatPrompt(messages=_messages(body.messages), tools=tools, effort=_effort(body.reasoning_effort))
+    request = GenerationRequest(
+        id=f"chatcmpl-{uuid.uuid4().hex}",
+        prompt=prompt,
+        sampling=_sampling(body),
+        max_tokens=body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens,
+        stop=tuple(body.stop),
+        top_logprobs=_top_logprobs(body),
+    )
+    ranges.check_request(request)
+    return request
+
+
+def _sentence(text: str) -> str:
+    return text[:1].lower() + text[1:].removesuffix(".")
+
+
+def _refuse_unsupported(body: ChatBody) -> None:
+    if body.n not in (None, 1):
+        raise InvalidRequest("n must be 1: one answer a request is what this server gives.", param="n")
+    if body.response_format is not None and body.response_format.type != "text":
+        raise InvalidRequest("response_format other than text is not supported yet.", param="response_format")
+    if body.modalities is not None and body.modalities != ["text"]:
+        raise InvalidRequest("This server answers in text only.", param="modalities")
+    if body.functions:
+        raise InvalidRequest("functions is the old form of tools.", hint="Declare them in tools.", param="functions")
+    if body.tool_choice not in (None, "auto", "none"):
+        hint = "Use auto or none."
+        raise InvalidRequest("tool_choice that forces a call is not supported yet.", hint=hint, param="tool_choice")
+
+
+def _effort(effort: str | None) -> Effort:
+    chosen = "medium" if effort is None else effort.lower()
+    if chosen not in EFFORTS:
+        raise InvalidRequest(f"reasoning_effort must be one of {', '.join(EFFORTS)}.", param="reasoning_effort")
+    return chosen
+
+
+def _sampling(body: ChatBody) -> Sampling:
+    names = [field.name for field in ranges.SAMPLING_FIELDS]
+    given = {name: getattr(body, name) for name in [*names, "logit_bias"] if getattr(body, name) is not None}
+    return Sampling(**given)
+
+
+def _top_logprobs(body: ChatBody) -> int | None:
+    if body.top_logprobs is not None and not body.logprobs:
+        raise InvalidRequest("top_logprobs needs logprobs to be true.", param="top_logprobs")
+    return (body.top_logprobs or 0) if body.logprobs else None
+
+
+def _tools(body: ChatBody) -> tuple[Tool, ...]:
+    tools = tuple(_tool(field, f"tools[{at}]") for at, field in enumerate(body.tools or ()))
+    names = [tool.name or tool.kind for tool in tools]
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise InvalidRequest(f"Two tools are named {name}.", hint="Give each tool a name of its own.", param=f"tools[{at}]")
+    return () if body.tool_choice == "none" else tools
+
+
+def _tool(field: ToolField, param: str) -> Tool:
+    if field.type != "function":
+        return Tool(kind=field.type)
+    if field.function is None:
+        raise InvalidRequest(f"{param}.function is missing.", param=f"{param}.function")
+    function = field.function
+    if not FUNCTION_NAME.fullmatch(function.name):
+        hint = "Use up to 64 letters, digits, underscores and hyphens."
+        raise InvalidRequest(f"{param}.function.name cannot be used.", hint=hint, param=f"{param}.function.name")
+    schema = function.parameters
+    if schema and (schema.get("type", "object") != "object" or not isinstance(schema.get("properties", {}), dict)):
+        raise InvalidRequest(f"{param}.function.parameters must be a JSON Schema of an object.", param=f"{param}.function.parameters")
+    return Tool(kind="function", name=function.name, description=function.description or "", parameters=schema)
+
+
+def _messages(fields: list[MessageField]) -> tuple[Message, ...]:
+    called: dict[str, str] = {}
+    messages: list[Message] = []
+    for at, field in enumerate(fields):
+        message = _message(field, f"messages[{at}]")
+        called |= {call.id: call.name for call in message.tool_calls}
+        messages.append(_answering(message, called, f"messages[{at}]") if message.role == "tool" else message)
+    return tuple(messages)
+
+
+def _message(field: MessageField, param: str) -> Message:
+    role: Role = "tool" if field.role == "function" else field.role
+    calls = field.tool_calls or []
+    if calls and role != "assistant":
+        raise InvalidRequest(f"{param}.tool_calls belongs to an assistant message.", param=f"{param}.tool_calls")
+    if field.content is None and role != "assistant":
+        raise InvalidRequest(f"{param}.content is missing.", param=f"{param}.content")
+    return Message(
+        role=role,
+        content="".join(_texts(field.content or [], param)),
+        reasoning=(field.reasoning or field.reasoning_content or "") if role == "assistant" else "",
+        tool_calls=tuple(ToolCall(id=call.id, name=call.function.name, arguments=call.function.arguments) for call in calls),
+        tool_call_id=field.tool_call_id,
+        name=field.name,
+    )
+
+
+def _texts(parts: list[PartField], param: str) -> Iterator[str]:
+    for at, part in enumerate(parts):
+        text = part.refusal if part.type == "refusal" else part.text if part.type == "text" else None
+        if text is None:
+            what = f"{part.type} without its text" if part.type in ("text", "refusal") else f"type {part.type[:40]}"
+            raise InvalidRequest(
+                f"{param}.content[{at}] is of {what}, which this server does not read.",
+                hint="Send text parts only.",
+                param=f"{param}.content[{at}]",
+            )
+        yield text
+
+
+def _answering(message: Message, called: dict[str, str], param: str) -> Message:
+    """A tool's result with the name of the call it answers; OpenAI's own messages carry only the id."""
+    name = called.get(message.tool_call_id or "", message.name)
+    if name is None:
+        hint = "Send the assistant message with that call before it, or give the tool's name."
+        raise InvalidRequest(f"{param}.tool_call_id answers no earlier tool call.", hint=hint, param=f"{param}.tool_call_id")
+    return Message(role="tool", content=message.content, tool_call_id=message.tool_call_id, name=name)

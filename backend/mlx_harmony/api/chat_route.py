@@ -1,0 +1,42 @@
+"""POST /v1/chat/completions: reads and checks the body, asks the service, answers whole or in chunks."""
+
+import time
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mlx_harmony.api.answers import Pace, StreamedReply, WholeReply
+from mlx_harmony.api.body import read_json
+from mlx_harmony.api.chat_request import generation_request, read_body
+from mlx_harmony.api.openai_chat import ChunkedAnswer, Reply, WholeAnswer
+from mlx_harmony.api.schemas import ChatBody
+from mlx_harmony.service import Service
+
+router = APIRouter()
+
+
+@router.post("/chat/completions", include_in_schema=False)
+async def chat_completions(request: Request) -> Response:
+    """One answer to a conversation, in OpenAI's shape."""
+    body = read_body(await read_json(request))
+    asked = generation_request(body)
+    service: Service = request.app.state.service
+    pace: Pace = request.app.state.pace
+    entry = service.find_model(body.model)
+    reply = _reply(body, asked.id, entry.id)
+    events = service.generate(entry.id, asked)
+    if body.stream:
+        return StreamedReply(events, ChunkedAnswer(reply).chunks, pace)
+    return WholeReply(events, WholeAnswer(reply))
+
+
+def _reply(body: ChatBody, id_: str, model: str) -> Reply:
+    options = body.stream_options
+    return Reply(
+        id=id_,
+        created=int(time.time()),
+        model=model,
+        include_usage=bool(options and options.include_usage),
+        logprobs=bool(body.logprobs),
+    )
