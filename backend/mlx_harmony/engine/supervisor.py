@@ -1,0 +1,182 @@
+"""One worker seen from the server: it loads a model, answers requests over the wire, and its death is an event, never a surprise.
+
+It knows nothing of mlx and keeps no other models; `provider` does.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+from mlx_harmony.engine.process import WorkerHome, WorkerProcess
+from mlx_harmony.engine.protocols import Progress as OnProgress
+from mlx_harmony.engine.protocols import StartEngine
+from mlx_harmony.engine.wire import (
+    Cancel,
+    EventFrame,
+    Frame,
+    FrameReader,
+    Generate,
+    Load,
+    Loaded,
+    LoadRefused,
+    Progress,
+    Shutdown,
+    ToWorker,
+    WireError,
+    encode,
+)
+from mlx_harmony.errors import EngineCrashed, InvalidRequest, LoadFailed
+from mlx_harmony.events import Event, Failed, Finished
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry
+
+RECEIVE_BYTES = 256 * 1024
+RESTART_HINT = "Send your message again; the model's process is started anew."
+
+
+class WorkerEngine:
+    """An Engine whose model lives in a worker process. Make one with `start_worker`."""
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
+        self._reader, self._writer = process.reader, process.writer
+        self._card: ModelCard | None = None
+        self._streams: dict[str, asyncio.Queue[Event]] = {}
+        self._alive = True
+        self._frames = FrameReader()
+        self._receiving: asyncio.Task[None] | None = None
+
+    @property
+    def card(self) -> ModelCard:
+        if self._card is None:
+            raise LoadFailed("The model is not loaded yet.")
+        return self._card
+
+    @property
+    def alive(self) -> bool:
+        return self._alive
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def problem(self) -> str:
+        """Why it is no longer alive."""
+        return f"The model's process ended unexpectedly ({self._process.last_words()})."
+
+    async def load(self, options: LoadOptions, progress: OnProgress) -> None:
+        """Load the model. Raises what the worker refused it for, or LoadFailed where the worker died over it."""
+        self._post(Load(options=options))
+        while (frames := await self._receive()) is not None:
+            for frame in frames:
+                match frame:
+                    case Progress(stage=stage, fraction=fraction):
+                        progress(stage, fraction)
+                    case LoadRefused(problem=problem):
+                        raise problem.error()
+                    case Loaded(card=card):
+                        self._card = card
+                        self._receiving = asyncio.create_task(self._deliver())
+                        return
+        await self._process.end()
+        raise LoadFailed(
+            f"The model's process died while it loaded ({self._process.last_words()}).",
+            hint="Often the model is too large for this machine's memory. The log is in the logs folder.",
+        )
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        """The request's events, in the end one Finished or Failed. Leaving early cancels it in the worker."""
+        if not self._alive:
+            yield self._crashed()
+            return
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        self._streams[request.id] = events
+        ended = False
+        try:
+            try:
+                self._post(Generate(request=request))
+            except WireError as error:
+                ended = True
+                yield Failed.of(InvalidRequest(f"The request cannot be sent to the model: {error}.", hint="Shorten it.", param="prompt"))
+                return
+            while not ended:
+                event = await events.get()
+                ended = isinstance(event, Finished | Failed)
+                yield event
+        finally:
+            del self._streams[request.id]
+            if not ended and self._alive:
+                self._post(Cancel(request_id=request.id))
+
+    async def close(self) -> None:
+        """End the worker; requests in flight fail. No process is left."""
+        if self._alive:
+            self._post(Shutdown())
+        await self._finish()
+
+    async def kill(self) -> None:
+        """End the worker at once, whatever it does."""
+        self._process.kill()
+        await self._finish()
+
+    async def _finish(self) -> None:
+        if self._receiving is not None:
+            self._receiving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._receiving
+        self._fail_all()
+        await self._process.end()
+
+    async def _deliver(self) -> None:
+        """Hand each event to whoever waits for it, until the worker is gone; then fail what is left."""
+        while (frames := await self._receive()) is not None:
+            for frame in frames:
+                if isinstance(frame, EventFrame) and (stream := self._streams.get(frame.request_id)) is not None:
+                    stream.put_nowait(frame.event)
+        self._alive = False
+        await self._process.end()
+        self._fail_all()
+
+    def _post(self, frame: ToWorker) -> None:
+        """Queue a frame for the worker. Raises WireError for what cannot travel."""
+        self._writer.write(encode(frame))
+
+    async def _receive(self) -> list[Frame] | None:
+        """The next frames, or None at the end. A worker that sends nonsense is ended."""
+        try:
+            data = await self._reader.read(RECEIVE_BYTES)
+            return self._frames.feed(data) if data else None
+        except OSError:
+            return None
+        except WireError:
+            self._process.kill()
+            return None
+
+    def _fail_all(self) -> None:
+        self._alive = False
+        for stream in self._streams.values():
+            stream.put_nowait(self._crashed())
+
+    def _crashed(self) -> Failed:
+        return Failed.of(EngineCrashed(self.problem, hint=RESTART_HINT))
+
+
+async def start_worker(name: str, options: LoadOptions, home: WorkerHome, progress: OnProgress) -> WorkerEngine:
+    """Start a process and load a model in it. Raises the errors of loading; leaving early ends the process at once."""
+    engine = WorkerEngine(await WorkerProcess.start(name, home))
+    try:
+        await engine.load(options, progress)
+    except BaseException:
+        await engine.kill()
+        raise
+    return engine
+
+
+def workers_in(home: str) -> StartEngine:
+    """How to start engines whose processes keep their logs and temporary files under `home`."""
+    places = WorkerHome.of(home)
+
+    async def start(entry: ModelEntry, progress: OnProgress) -> WorkerEngine:
+        return await start_worker(entry.id, LoadOptions(path=entry.path), places, progress)
+
+    return start

@@ -1,0 +1,122 @@
+"""Which device mlx runs on and how a model is fitted to it. `prepare` must run before the first import of mlx in the process.
+
+On a CPU mlx's own BLAS and its bf16 and quantised kernels are 20 to 40 times slower than float32 over OpenBLAS, so a model is
+dequantised to float32 there when memory allows. CUDA and Metal are left as mlx has them.
+"""
+
+import ctypes
+import ctypes.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlx_harmony.records import Record
+
+if TYPE_CHECKING:
+    import mlx.nn as nn
+
+MEMORY_SHARE = 0.7
+NO_BLAS = "OpenBLAS was not found, so reading prompts is slow on this CPU. On Debian or Ubuntu: apt install libopenblas0-pthread."
+KEPT_QUANTISED = "The weights stay quantised because float32 would not fit this machine's memory; on a CPU that is slow."
+KEPT_HALF = "The weights stay in half precision because float32 would not fit this machine's memory; on a CPU that is slow."
+
+_BLAS_NAMES = ("libopenblas.so.0", "libopenblas.so", "libopenblasp.so.0", "libmkl_rt.so.2", "libmkl_rt.so")
+_BLAS_FOLDERS = (
+    "/usr/lib/*/openblas-pthread",
+    "/usr/lib/*/openblas-openmp",
+    "/usr/lib/*",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/opt/OpenBLAS/lib",
+    "/opt/intel/oneapi/mkl/latest/lib",
+)
+
+
+class Device(Record):
+    """`kind` is cpu, cuda or metal; `blas` the library that was loaded for a CPU, "" where none was found or needed."""
+
+    kind: str
+    blas: str = ""
+
+
+def prepare() -> Device:
+    """Load a fast BLAS where the CPU may need one, import mlx and say where it runs."""
+    blas = load_blas() if sys.platform.startswith("linux") and "mlx.core" not in sys.modules else ""
+    import mlx.core as mx
+
+    if mx.metal.is_available():
+        _wire_memory(mx)
+        return Device(kind="metal")
+    if mx.default_device() == mx.Device(mx.gpu, 0):
+        return Device(kind="cuda")
+    return Device(kind="cpu", blas=blas or _loaded_blas())
+
+
+def load_blas() -> str:
+    """Load the first OpenBLAS or MKL of this machine for every later library to bind to; its path, or "" where there is none."""
+    for path in _blas_candidates():
+        try:
+            ctypes.CDLL(path, ctypes.RTLD_GLOBAL)
+        except OSError:
+            continue
+        return path
+    return ""
+
+
+def _blas_candidates() -> list[str]:
+    folders = [Path(sys.prefix, "lib"), *(found for pattern in _BLAS_FOLDERS for found in sorted(Path("/").glob(pattern[1:])))]
+    paths = [str(folder / name) for folder in folders for name in _BLAS_NAMES if (folder / name).exists()]
+    named = ctypes.util.find_library("openblas")
+    return [*paths, named] if named else paths
+
+
+def _loaded_blas() -> str:
+    """The BLAS someone loaded into this process before us, as the kernel lists it."""
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text(encoding="utf-8", errors="replace").splitlines() if maps.exists() else []
+    return next((line.split()[-1] for line in lines if "libopenblas.so" in line or "libopenblasp" in line or "libmkl_rt" in line), "")
+
+
+def _wire_memory(mx: Any) -> None:
+    """Let the GPU keep the weights resident, as mlx-lm does around each generation."""
+    limit = mx.device_info().get("max_recommended_working_set_size")
+    if limit is not None:
+        mx.set_wired_limit(limit)
+
+
+def fit(model: "nn.Module", device: Device, parameters: int) -> tuple[str, ...]:
+    """Bring a lazily loaded model into the form this device is fast with; what a person should know of it."""
+    if device.kind != "cpu":
+        return ()
+    import mlx.core as mx
+    from mlx.utils import tree_map
+    from mlx_lm.utils import dequantize_model
+
+    notes = [] if device.blas else [NO_BLAS]
+    if 4 * parameters <= MEMORY_SHARE * available_bytes():
+        dequantize_model(model)
+    elif is_quantised(model):
+        notes.append(KEPT_QUANTISED)
+    else:
+        return (*notes, KEPT_HALF)
+
+    def as_float32(leaf: Any) -> Any:
+        return leaf.astype(mx.float32) if mx.issubdtype(leaf.dtype, mx.floating) else leaf
+
+    model.update(tree_map(as_float32, model.parameters()))
+    return tuple(notes)
+
+
+def is_quantised(model: "nn.Module") -> bool:
+    return any("scales" in module and "weight" in module for _, module in model.named_modules())
+
+
+def available_bytes() -> int:
+    """Memory that may be taken without swapping."""
+    info = Path("/proc/meminfo")
+    if info.exists():
+        for line in info.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

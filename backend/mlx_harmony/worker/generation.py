@@ -1,0 +1,182 @@
+"""One request from its prompt to its end, as events. Owns nothing that outlives the request; knows no queue and no transport.
+
+The same generator runs in a worker process, in this process for `mlx-harmony generate`, and in tests.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlx_harmony.events import Event, Finished, FinishReason, Prefill, TokenLogprob
+from mlx_harmony.records import GenerationRequest, Timings, Usage
+from mlx_harmony.worker.decode import Decoder, Drawing, Reader
+from mlx_harmony.worker.formats import TurnParser
+from mlx_harmony.worker.load import LoadedModel
+from mlx_harmony.worker.pace import Pace
+from mlx_harmony.worker.prompt_cache import Layers, PromptCache, divisible
+from mlx_harmony.worker.sampling import Penalties, Sampler
+from mlx_harmony.worker.stops import StopFilter
+from mlx_harmony.worker.validate import check_against_model, check_prompt, check_request, tokens_left
+
+LATE_MARKS = 2
+
+Cancelled = Callable[[], bool]
+RenderGuard = Callable[[], AbstractContextManager[None]]
+"""Stands around the rendering of a prompt, which runs a model's own template."""
+
+
+class Desk(NamedTuple):
+    """What outlives a request: the model, what it has read before, and how fast it reads."""
+
+    loaded: LoadedModel
+    cache: PromptCache
+    pace: Pace
+    guard: RenderGuard = nullcontext
+
+
+class Generation:
+    """Answers one request. `run` may be left at any point; what was read is then kept for the next prompt."""
+
+    def __init__(self, desk: Desk, request: GenerationRequest, cancelled: Cancelled, asked_at: float) -> None:
+        self._desk = desk
+        self._request = request
+        self._cancelled = cancelled
+        self._asked_at = asked_at
+        self._began_at = time.perf_counter()
+        self._first_at = 0.0
+        self._prompt: list[int] = []
+        self._cached = 0
+        self._written: list[int] = []
+
+    def run(self) -> Iterator[Event]:
+        """The events, ending in Finished. Raises RequestError for what the model cannot take; anything else is the model's failure."""
+        request, loaded = self._request, self._desk.loaded
+        check_request(request)
+        check_against_model(request, loaded.card)
+        with self._desk.guard():
+            rendered = loaded.format.render(request.prompt)
+        self._prompt = rendered.tokens
+        check_prompt(self._prompt, loaded.card)
+        sampler = self._sampler()
+        layers = self._restore()
+        yield from self._read(layers, _marks(rendered.boundaries, layers))
+        if self._cancelled():
+            yield self._finished("cancelled", sampler.seed, None)
+            return
+        yield from self._write(layers, sampler)
+
+    def _sampler(self) -> Sampler:
+        sampling, defaults = self._request.sampling, self._desk.loaded.format.defaults
+        window = sampling.repetition_context_size
+        penalties = Penalties(
+            repetition=defaults.repetition_penalty if sampling.repetition_penalty is None else sampling.repetition_penalty,
+            presence=sampling.presence_penalty,
+            frequency=sampling.frequency_penalty,
+            window=defaults.repetition_context_size if window is None else window,
+            bias=sampling.logit_bias,
+        )
+        kept = sampling.xtc_special_tokens
+        if kept is None and sampling.xtc_probability > 0:
+            kept = tuple(protected_from_xtc(self._desk.loaded))
+        return Sampler(sampling, penalties, kept or (), self._prompt)
+
+    def _restore(self) -> Layers:
+        self._cached, layers = self._desk.cache.take(self._prompt)
+        return layers if layers is not None else list(make_prompt_cache(self._desk.loaded.model))
+
+    def _read(self, layers: Layers, marks: Sequence[int]) -> Iterator[Event]:
+        total = len(self._prompt)
+        yield Prefill(done=self._cached, total=total, cached=self._cached)
+        if self._cancelled():
+            return
+        keep_at = {*marks, total - 1}
+        for done in Reader(self._desk.loaded.model, layers, self._desk.pace).read(self._prompt, self._cached, marks):
+            if done in keep_at:
+                self._desk.cache.put(self._prompt[:done], layers)
+            yield Prefill(done=done, total=total, cached=self._cached)
+            if self._cancelled():
+                if divisible(layers):
+                    self._desk.cache.put(self._prompt[:done], layers)
+                return
+
+    def _write(self, layers: Layers, sampler: Sampler) -> Iterator[Event]:
+        request, loaded = self._request, self._desk.loaded
+        parser = loaded.format.parser(request.prompt)
+        stops = StopFilter((*request.stop, *loaded.format.defaults.stop))
+        limit = tokens_left(len(self._prompt), request.max_tokens, loaded.format.defaults, loaded.card)
+        decoder = Decoder(loaded.model, layers, sampler, request.top_logprobs)
+        reason: FinishReason = "length"
+        stop: str | None = None
+        for drawing in decoder.tokens(self._prompt[-1], limit):
+            if not self._written:
+                self._first_at = time.perf_counter()
+                yield Prefill(done=len(self._prompt), total=len(self._prompt), cached=self._cached)
+            self._written.append(drawing.token)
+            events, stop = stops.feed(parser.feed(drawing.token, self._logprob(drawing)))
+            yield from events
+            if drawing.token in loaded.format.stop_tokens or stop is not None:
+                reason = "stop"
+                break
+            if self._cancelled():
+                reason = "cancelled"
+                break
+        yield from self._ending(parser, stops)
+        fed = [*self._prompt, *self._written][: len(self._prompt) - 1 + decoder.fed]
+        self._desk.cache.put(fed, layers)
+        called = parser.called_tool and reason == "stop" and stop is None
+        yield self._finished("tool_calls" if called else reason, sampler.seed, stop, parser)
+
+    def _ending(self, parser: TurnParser, stops: StopFilter) -> Iterator[Event]:
+        """What parser and stop filter still hold; a stop that completes only here has no more to cut."""
+        events, stop = stops.feed(parser.finish())
+        yield from events
+        if stop is None:
+            yield from stops.flush()
+
+    def _logprob(self, drawing: Drawing) -> TokenLogprob | None:
+        if drawing.logprob is None:
+            return None
+        spell = self._desk.loaded.tokenizer.decode
+        top = tuple((spell([token]), token, value) for token, value in drawing.top)
+        return TokenLogprob(token=spell([drawing.token]), token_id=drawing.token, logprob=drawing.logprob, top=top)
+
+    def _finished(self, reason: FinishReason, seed: int, stop: str | None, parser: TurnParser | None = None) -> Finished:
+        now, written = time.perf_counter(), len(self._written)
+        first_at = self._first_at or now
+        return Finished(
+            reason=reason,
+            usage=Usage(
+                prompt_tokens=len(self._prompt),
+                completion_tokens=written,
+                cached_tokens=self._cached,
+                reasoning_tokens=parser.reasoning_tokens if parser else 0,
+            ),
+            timings=Timings(
+                prompt_n=len(self._prompt) - self._cached,
+                cached_n=self._cached,
+                prompt_ms=(first_at - self._began_at) * 1000,
+                predicted_n=written,
+                predicted_ms=(now - first_at) * 1000 if written else 0.0,
+                queued_ms=(self._began_at - self._asked_at) * 1000,
+                first_token_ms=(first_at - self._asked_at) * 1000 if written else 0.0,
+            ),
+            seed=seed,
+            stop=stop,
+            repaired=parser.repaired if parser else "",
+        )
+
+
+def protected_from_xtc(loaded: LoadedModel) -> list[int]:
+    """What XTC must never exclude: the tokens that end an answer, and the line break."""
+    breaks = loaded.tokenizer.encode("\n", add_special_tokens=False)
+    return sorted({*loaded.format.stop_tokens, *breaks[-1:]})
+
+
+def _marks(boundaries: Sequence[int], layers: Layers) -> list[int]:
+    """Where to keep a snapshot on the way: the system block and the last turns. Caches that can be cut need none."""
+    if divisible(layers):
+        return []
+    return sorted({*boundaries[:1], *boundaries[-LATE_MARKS:]})

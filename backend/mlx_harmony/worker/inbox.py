@@ -1,0 +1,90 @@
+"""Requests on their way to the loop: first come, first served. The only queue of the worker, and the only thing two threads share.
+
+The thread that reads the socket puts and cancels; the thread that owns mlx takes. It knows no mlx and no sockets.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mlx_harmony.events import Event, Finished, Queued
+from mlx_harmony.records import GenerationRequest, Timings, Usage
+
+Emit = Callable[[str, Event], None]
+"""Sends one event of one request; may be called from either thread."""
+
+
+class Ticket(NamedTuple):
+    """A request that was taken, and when it came (perf_counter)."""
+
+    request: GenerationRequest
+    asked_at: float
+
+
+class Inbox:
+    """Waiting requests and cancelled ids. A request that is cancelled while it waits ends at once, without the loop."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
+        self._changed = threading.Condition()
+        self._waiting: deque[Ticket] = deque()
+        self._running: str | None = None
+        self._cancelled = False
+        self._closed = False
+
+    def put(self, request: GenerationRequest) -> None:
+        """Add a request; it hears its place in the queue while it has to wait."""
+        with self._changed:
+            self._waiting.append(Ticket(request, time.perf_counter()))
+            if self._running is not None or len(self._waiting) > 1:
+                self.emit(request.id, Queued(position=len(self._waiting)))
+            self._changed.notify()
+
+    def cancel(self, request_id: str) -> None:
+        """End a request: at once while it waits, before its next step while it runs. Unknown ids are ignored."""
+        with self._changed:
+            if request_id == self._running:
+                self._cancelled = True
+            for ticket in self._waiting:
+                if ticket.request.id == request_id:
+                    self._waiting.remove(ticket)
+                    self.emit(request_id, _never_started(ticket))
+                    self._tell_places()
+                    return
+
+    def take(self) -> Ticket | None:
+        """The next request, blocking until there is one; None once the inbox is closed."""
+        with self._changed:
+            self._running = None
+            self._changed.wait_for(lambda: self._closed or bool(self._waiting))
+            if self._closed:
+                return None
+            ticket = self._waiting.popleft()
+            self._running, self._cancelled = ticket.request.id, False
+            self._tell_places()
+            return ticket
+
+    def cancelled(self) -> bool:
+        """Whether the running request should end. Cheap: asked before every step."""
+        return self._cancelled or self._closed
+
+    def close(self) -> None:
+        """Let the loop end; the running request is cancelled."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _tell_places(self) -> None:
+        for position, ticket in enumerate(self._waiting, 1):
+            self.emit(ticket.request.id, Queued(position=position))
+
+
+def _never_started(ticket: Ticket) -> Finished:
+    waited_ms = (time.perf_counter() - ticket.asked_at) * 1000
+    return Finished(
+        reason="cancelled",
+        usage=Usage(prompt_tokens=0, completion_tokens=0),
+        timings=Timings(prompt_n=0, cached_n=0, prompt_ms=0.0, predicted_n=0, predicted_ms=0.0, queued_ms=waited_ms),
+    )

@@ -1,0 +1,28 @@
+"""How much of a prompt to read at once, so that no chunk keeps a cancel waiting. It knows no mlx."""
+
+TARGET_S = 0.1
+SMALLEST = 8
+FIRST = 32
+LARGEST = 2048
+GROWTH = 4
+
+
+class Pace:
+    """Adapts the size of prefill chunks to the time they take; lives as long as the model, so that each prompt starts well.
+
+    Sizes are powers of two: a GPU compiles its kernels for few shapes.
+    """
+
+    def __init__(self, target_s: float = TARGET_S) -> None:
+        self.target_s = target_s
+        self.chunk = FIRST
+
+    def learn(self, tokens: int, seconds: float) -> None:
+        """Take note that a chunk of `tokens` took `seconds`. Small leftovers say little and are only heeded when they were slow."""
+        if tokens < self.chunk and seconds < self.target_s:
+            return
+        fitting = tokens * self.target_s / max(seconds, 1e-6)
+        size = SMALLEST
+        while size * 2 <= min(fitting, self.chunk * GROWTH, LARGEST):
+            size *= 2
+        self.chunk = size

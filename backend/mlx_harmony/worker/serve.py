@@ -1,0 +1,129 @@
+"""The worker process: one thread reads the socket, the main thread does all that mlx does. It ends when the socket does.
+
+The socket's other end is the server; when that is killed the kernel closes it, so a worker never outlives its server.
+"""
+
+import logging
+import os
+import resource
+import socket
+import threading
+from collections.abc import Iterator
+
+from mlx_harmony.engine.wire import (
+    Cancel,
+    EventFrame,
+    Frame,
+    FrameReader,
+    FromWorker,
+    Generate,
+    Load,
+    Loaded,
+    LoadRefused,
+    Progress,
+    Shutdown,
+    WireError,
+    encode,
+)
+from mlx_harmony.errors import LoadFailed, ShuttingDown
+from mlx_harmony.records import LoadOptions
+from mlx_harmony.worker.inbox import Inbox
+
+RECEIVE_BYTES = 256 * 1024
+GRACE_S = 1.0
+QUIET = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """The framed socket. `send` may be called from any thread; `frames` from one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+
+    def send(self, frame: FromWorker) -> None:
+        """Send a frame whole. A server that has gone is no error here: the reading side ends the process."""
+        data = encode(frame)
+        try:
+            with self._sending:
+                self._connection.sendall(data)
+        except OSError:
+            log.info("the server hung up")
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames as they arrive, until the other end closes. Raises WireError for a stream that makes no sense."""
+        reader = FrameReader()
+        while data := self._receive():
+            yield from reader.feed(data)
+
+    def _receive(self) -> bytes:
+        try:
+            return self._connection.recv(RECEIVE_BYTES)
+        except OSError:
+            return b""
+
+
+def serve(connection: socket.socket) -> None:
+    """Load the model the first frame names, then answer requests until the server closes the socket or says Shutdown."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ.update(QUIET)
+    link = Link(connection)
+    frames = link.frames()
+    first = next(frames, None)
+    if not isinstance(first, Load):
+        return
+    inbox = Inbox(lambda request_id, event: link.send(EventFrame(request_id=request_id, event=event)))
+    threading.Thread(target=_read, args=(frames, inbox), name="socket", daemon=True).start()
+    _work(first.options, link, inbox)
+
+
+def _read(frames: Iterator[Frame], inbox: Inbox) -> None:
+    """The reading thread: requests into the inbox; at the end of the stream the process ends, in good order if it can."""
+    try:
+        for frame in frames:
+            match frame:
+                case Generate(request=request):
+                    inbox.put(request)
+                case Cancel(request_id=request_id):
+                    inbox.cancel(request_id)
+                case Shutdown():
+                    break
+                case _:
+                    raise WireError(f"unexpected {type(frame).__name__}")
+    except WireError:
+        log.exception("the server sent something unreadable")
+    inbox.close()
+    overdue = threading.Timer(GRACE_S, os._exit, (0,))
+    overdue.daemon = True
+    overdue.start()
+
+
+def _work(options: LoadOptions, link: Link, inbox: Inbox) -> None:
+    """The main thread: everything of mlx, its import included, happens here."""
+    from mlx_harmony.worker.device import prepare
+
+    link.send(Progress(stage="Starting", fraction=0.0))
+    device = prepare()
+    from mlx_harmony.worker.deadline import render_deadline
+    from mlx_harmony.worker.load import LoadedModel, load
+    from mlx_harmony.worker.loop import Loop, guarded
+
+    def progress(stage: str, fraction: float) -> None:
+        if inbox.cancelled():
+            raise ShuttingDown("The load was cancelled.")
+        link.send(Progress(stage=stage, fraction=fraction))
+
+    models: list[LoadedModel] = []
+    problem = guarded(lambda: models.append(load(options, device, progress)), LoadFailed)
+    if problem is not None:
+        link.send(LoadRefused(problem=problem))
+        return
+    link.send(Loaded(card=models[0].card))
+    Loop(models[0], inbox, render_deadline).run()
