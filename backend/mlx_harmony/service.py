@@ -6,7 +6,6 @@ It owns no state of its own but the settings; it knows nothing of HTTP, of the p
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from mlx_harmony.conversation.records import Chat, ChatSummary, TurnEvent, TurnO
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns, new_id
 from mlx_harmony.engine.protocols import ModelState, Provider
+from mlx_harmony.engine.provider import worker_provider
 from mlx_harmony.errors import HarmonyError, InvalidRequest, SettingsError
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
@@ -41,7 +41,7 @@ class Service:
     async def open(cls, settings: Settings, provider: Provider | None = None) -> "Service":
         """Open the chats and make ready to answer. Raises StorageError where the home folder cannot be used."""
         store = await Store.open(Path(settings.home) / CHATS_FILE)
-        return cls(settings, provider or import_module("mlx_harmony.engine.provider").WorkerProvider(), store)
+        return cls(settings, provider or worker_provider(settings), store)
 
     async def close(self) -> None:
         """End the models' processes, then close the chats."""

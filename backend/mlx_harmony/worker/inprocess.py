@@ -1,0 +1,118 @@
+"""The worker's loop in this very process, behind the Engine protocol: for `mlx-harmony generate` and for tests.
+
+One thread owns mlx, as in a worker. A crash of the model is a crash of this process; templates run without a time limit.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Future
+
+from mlx_harmony.engine.protocols import Progress
+from mlx_harmony.errors import LoadFailed, ShuttingDown
+from mlx_harmony.events import Event, Failed, Finished
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry
+from mlx_harmony.worker.inbox import Inbox
+
+
+class InProcessEngine:
+    """An Engine whose model lives in a thread of this process. Make one with `start_in_process`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._streams: dict[str, asyncio.Queue[Event]] = {}
+        self._inbox = Inbox(self._emit)
+        self._loaded: Future[ModelCard] = Future()
+        self._thread: threading.Thread | None = None
+        self._alive = True
+
+    @property
+    def card(self) -> ModelCard:
+        return self._loaded.result(timeout=0)
+
+    @property
+    def alive(self) -> bool:
+        return self._alive
+
+    @property
+    def pid(self) -> int | None:
+        return None
+
+    async def load(self, options: LoadOptions, progress: Progress) -> None:
+        """Load the model in a thread of its own. Raises the errors of loading."""
+
+        def report(stage: str, fraction: float) -> None:
+            if self._inbox.cancelled():
+                raise ShuttingDown("The load was cancelled.")
+            self._call(lambda: progress(stage, fraction))
+
+        self._thread = threading.Thread(target=_run, args=(options, report, self._inbox, self._loaded), name="mlx", daemon=True)
+        self._thread.start()
+        await asyncio.wrap_future(self._loaded)
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        """The request's events, in the end one Finished or Failed. Leaving early cancels it."""
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        self._streams[request.id] = events
+        ended = False
+        try:
+            self._inbox.put(request)
+            while not ended:
+                event = await events.get()
+                ended = isinstance(event, Finished | Failed)
+                yield event
+        finally:
+            del self._streams[request.id]
+            if not ended:
+                self._inbox.cancel(request.id)
+
+    async def close(self) -> None:
+        """End the thread; what still runs ends before its next step and fails."""
+        self._alive = False
+        self._inbox.close()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+        for stream in self._streams.values():
+            stream.put_nowait(Failed.of(ShuttingDown("The model was closed.")))
+
+    def _emit(self, request_id: str, event: Event) -> None:
+        """Called from the mlx thread."""
+        self._call(lambda: self._hand(request_id, event))
+
+    def _hand(self, request_id: str, event: Event) -> None:
+        if (stream := self._streams.get(request_id)) is not None:
+            stream.put_nowait(event)
+
+    def _call(self, action: Callable[[], None]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(action)
+
+
+def _run(options: LoadOptions, progress: Progress, inbox: Inbox, loaded: Future[ModelCard]) -> None:
+    """The thread: mlx is imported, used and left in it alone."""
+    if not loaded.set_running_or_notify_cancel():
+        return
+    from mlx_harmony.worker.device import prepare
+
+    device = prepare()
+    from mlx_harmony.worker.load import LoadedModel, load
+    from mlx_harmony.worker.loop import Loop, guarded
+
+    models: list[LoadedModel] = []
+    problem = guarded(lambda: models.append(load(options, device, progress)), LoadFailed)
+    if problem is not None:
+        loaded.set_exception(problem.error())
+        return
+    loaded.set_result(models[0].card)
+    Loop(models[0], inbox).run()
+
+
+async def start_in_process(entry: ModelEntry, progress: Progress) -> InProcessEngine:
+    """A StartEngine. Raises the errors of loading; leaving early ends the load at its next step."""
+    engine = InProcessEngine()
+    try:
+        await engine.load(LoadOptions(path=entry.path), progress)
+    except BaseException:
+        await engine.close()
+        raise
+    return engine
