@@ -50,7 +50,7 @@ def serve_until_stopped(settings: Settings, options: ServeOptions, terminal: Ter
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket for `host` and `port`; SettingsError, with what to do, where that is not possible."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only then; without it each streamed piece may wait 40 ms for the last one's ACK.
+    # The protocol is named because asyncio sets TCP_NODELAY only then; without it a streamed piece may wait 40 ms for the last one's ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
