@@ -4,13 +4,14 @@ Owns the file and its checksum. Knows nothing of prompts. Safe against several w
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
+import secrets
 import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import splintr
 
@@ -53,13 +54,12 @@ def from_tokenizer(model_folder: Path | None) -> bytes:
     if model_folder is None:
         raise ValueError("no model to take it from")
     with (model_folder / "tokenizer.json").open("rb") as file:
-        raw = file.read(MAX_TOKENIZER_BYTES + 1)
-    content = json.loads(raw[:MAX_TOKENIZER_BYTES])
+        content = json.loads(file.read(MAX_TOKENIZER_BYTES))
     model = content.get("model") if isinstance(content, dict) else None
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(vocabulary, dict):
         raise ValueError("tokenizer.json holds no vocabulary")
-    letters = {rank: text for text, rank in vocabulary.items()}
+    letters = {rank: text for text, rank in vocabulary.items() if isinstance(rank, int)}
     if any(rank not in letters for rank in range(TOKENS)):
         raise ValueError("tokenizer.json holds another vocabulary")
     return _lines(bytes_of(letters[rank]) for rank in range(TOKENS))
@@ -67,7 +67,7 @@ def from_tokenizer(model_folder: Path | None) -> bytes:
 
 def download() -> bytes:
     """The file from where openai-harmony itself would fetch it."""
-    with urllib.request.urlopen(URL, timeout=DOWNLOAD_TIMEOUT_S) as response:  # noqa: S310 - a constant https address
+    with urllib.request.urlopen(URL, timeout=DOWNLOAD_TIMEOUT_S) as response:
         content: bytes = response.read(SIZE_BYTES + 1)
     return content
 
@@ -106,14 +106,17 @@ def _first_good(sources: tuple[Source, ...]) -> bytes:
 
 def _write(file: Path, content: bytes) -> None:
     """Whole or not at all; two workers that write at once write the same bytes."""
+    temporary = file.with_name(f"{FILE}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=file.parent, prefix=FILE, delete=False) as temporary:
-            temporary.write(content)
-            temporary.flush()
-            os.fsync(temporary.fileno())
-        Path(temporary.name).replace(file)
+        with temporary.open("xb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+        temporary.replace(file)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise LoadFailed(
             f"Harmony's vocabulary could not be written to {file.parent}: {error.strerror or error}.",
             hint="Free some disk space, or set MLX_HARMONY_HOME to a folder that can be written.",

@@ -1,0 +1,111 @@
+"""The Harmony prompt format: renders prompts for one model and makes its parsers. Owns the defaults and the boundaries of a prompt."""
+
+from functools import cache
+
+import msgspec
+import openai_harmony as harmony
+
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.records import Channel, ChatPrompt, Format, Message, Prompt, TextPrompt, TokenPrompt
+from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
+from mlx_harmony.worker.harmony.codec import Codec
+from mlx_harmony.worker.harmony.history import developer_message, has_functions, system_message, turns
+from mlx_harmony.worker.harmony.parser import HarmonyParser
+from mlx_harmony.worker.harmony.routing import function_names
+from mlx_harmony.worker.plain import PlainParser, encode_plain_prompt
+from mlx_harmony.worker.tokens import Tokens, check_chat
+
+DEFAULTS = FormatDefaults(max_tokens=1024, repetition_penalty=1.05, repetition_context_size=256, stop=("<|endoftext|>",))
+_ASSISTANT = "<|start|>assistant"
+
+
+@cache
+def load_encoding() -> harmony.HarmonyEncoding:
+    """openai-harmony's encoding; TIKTOKEN_ENCODINGS_BASE must name the vocabulary's folder by now."""
+    return harmony.load_harmony_encoding(harmony.HarmonyEncodingName.HARMONY_GPT_OSS)
+
+
+class HarmonyFormat:
+    """Talks Harmony with one model, whatever its tokenizer. `encoding` is openai-harmony's, `tokens` the model's."""
+
+    def __init__(self, encoding: harmony.HarmonyEncoding, tokens: Tokens) -> None:
+        self._encoding = encoding
+        self._tokens = tokens
+        self._codec = Codec(encoding, tokens)
+
+    @property
+    def name(self) -> Format:
+        return "harmony"
+
+    @property
+    def stop_tokens(self) -> frozenset[int]:
+        return self._codec.stop_tokens
+
+    @property
+    def defaults(self) -> FormatDefaults:
+        return DEFAULTS
+
+    def text_of(self, tokens: list[int]) -> str:
+        """Tokens as text, control tokens by name."""
+        return self._tokens.text_of(tokens)
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """The prompt's tokens. Boundaries: after the system block, each user message, and the last message before the answer."""
+        if isinstance(prompt, ChatPrompt):
+            return self._render_chat(prompt)
+        return Rendered(encode_plain_prompt(self._tokens, prompt))
+
+    def parser(self, prompt: Prompt) -> TurnParser:
+        """The parser for this prompt's answer; raw prompts that open an assistant's turn are answered in Harmony too."""
+        match prompt:
+            case ChatPrompt():
+                _, opened = _opened(prompt)
+                return HarmonyParser(self._tokens, function_names(prompt.tools), opened[0] if opened else None)
+            case TextPrompt():
+                harmonious = prompt.text.endswith(_ASSISTANT)
+            case TokenPrompt():
+                opening = tuple(self._tokens.encode_markup(_ASSISTANT))
+                harmonious = prompt.tokens[-len(opening) :] == opening
+        return HarmonyParser(self._tokens, frozenset(), None) if harmonious else PlainParser(self._tokens)
+
+    def _render_chat(self, prompt: ChatPrompt) -> Rendered:
+        check_chat(prompt)
+        prompt, opened = _opened(prompt)
+        options = harmony.RenderOptions(conversation_has_function_tools=has_functions(prompt))
+        tokens = self._encode([message for message in (system_message(prompt), developer_message(prompt)) if message], options)
+        boundaries = [len(tokens)]
+        last = "user"
+        for message, written in turns(prompt):
+            tokens += self._encode(written, options)
+            last = message.role
+            if last == "user":
+                boundaries.append(len(tokens))
+        if last == "tool":
+            boundaries.append(len(tokens))
+        tokens += self._tokens.encode_markup(_ASSISTANT)
+        if opened:
+            channel, text = opened
+            tokens += self._tokens.encode_markup(f"<|channel|>{channel}<|message|>") + self._tokens.encode_text(text)
+        return Rendered(tokens, tuple(dict.fromkeys(boundaries)))
+
+    def _encode(self, messages: list[harmony.Message], options: harmony.RenderOptions) -> list[int]:
+        try:
+            return [token for message in messages for token in self._codec.translate(self._encoding.render(message, options))]
+        except (ValueError, RecursionError, harmony.HarmonyError) as error:
+            raise InvalidRequest(
+                f"Harmony cannot write this conversation: {error}.", hint="Look at the tools' schemas and names.", param="tools"
+            ) from error
+
+
+def _opened(prompt: ChatPrompt) -> tuple[ChatPrompt, tuple[Channel, str] | None]:
+    """A prompt to be continued: what stands before, and the channel and text that stay open. None where nothing is open."""
+    if not prompt.continue_last:
+        return prompt, None
+    last = prompt.messages[-1] if prompt.messages else None
+    if last is None or last.role != "assistant" or last.tool_calls:
+        raise InvalidRequest("Only an assistant's answer can be continued.", hint="Put the answer to continue last.", param="messages")
+    before = prompt.messages[:-1]
+    if last.content:
+        thinking = (Message(role="assistant", reasoning=last.reasoning),) if last.reasoning else ()
+        return msgspec.structs.replace(prompt, messages=before + thinking, continue_last=False), ("final", last.content)
+    return msgspec.structs.replace(prompt, messages=before, continue_last=False), (("analysis", last.reasoning) if last.reasoning else None)

@@ -1,0 +1,111 @@
+"""Prompt formats of models without Harmony: by their own chat template, or without any. Owns their defaults."""
+
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.records import ChatPrompt, Format, Prompt
+from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
+from mlx_harmony.worker.plain import PlainParser, encode_plain_prompt
+from mlx_harmony.worker.templates.messages import tool_schemas
+from mlx_harmony.worker.templates.parser import TemplateParser
+from mlx_harmony.worker.templates.render import TemplateRenderer
+from mlx_harmony.worker.tokens import Tokens, check_chat
+
+DEFAULTS = FormatDefaults(max_tokens=512, repetition_penalty=0.0, repetition_context_size=20)
+_REMEMBERED_PROMPTS = 16
+
+
+class TemplateFormat:
+    """Talks to a model through its chat template."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self._renderer = TemplateRenderer(tokens)
+        self._thinking: dict[int, tuple[ChatPrompt, bool]] = {}
+
+    @property
+    def name(self) -> Format:
+        return "template"
+
+    @property
+    def stop_tokens(self) -> frozenset[int]:
+        return frozenset(self._tokens.tokenizer.eos_token_ids)
+
+    @property
+    def defaults(self) -> FormatDefaults:
+        return DEFAULTS
+
+    def text_of(self, tokens: list[int]) -> str:
+        """Tokens as text, control tokens by name."""
+        return self._tokens.text_of(tokens)
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """The prompt's tokens. Raises InvalidRequest where the template refuses it."""
+        if not isinstance(prompt, ChatPrompt):
+            return Rendered(encode_plain_prompt(self._tokens, prompt))
+        check_chat(prompt)
+        tokens, boundaries = self._renderer.render(prompt)
+        while len(self._thinking) >= _REMEMBERED_PROMPTS:
+            del self._thinking[next(iter(self._thinking))]
+        self._thinking[id(prompt)] = (prompt, self._opens_thinking(tokens))
+        return Rendered(tokens, boundaries)
+
+    def parser(self, prompt: Prompt) -> TurnParser:
+        """The parser for this prompt's answer; it begins in thought where the rendered prompt ends in it."""
+        if not isinstance(prompt, ChatPrompt):
+            return PlainParser(self._tokens)
+        if id(prompt) not in self._thinking:
+            self.render(prompt)
+        thinking = self._thinking[id(prompt)][1]
+        return TemplateParser(self._tokens, self.stop_tokens, tool_schemas(prompt.tools), thinking=thinking)
+
+    def _opens_thinking(self, tokens: list[int]) -> bool:
+        tokenizer = self._tokens.tokenizer
+        return bool(tokenizer.has_thinking) and tokenizer.rfind_think_start(tokens) > tokenizer.rfind_think_end(tokens)
+
+
+class RawFormat:
+    """Talks to a model that has no template: every message as a line `role: text`."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    @property
+    def name(self) -> Format:
+        return "raw"
+
+    @property
+    def stop_tokens(self) -> frozenset[int]:
+        return frozenset(self._tokens.tokenizer.eos_token_ids)
+
+    @property
+    def defaults(self) -> FormatDefaults:
+        return DEFAULTS
+
+    def text_of(self, tokens: list[int]) -> str:
+        """Tokens as text, control tokens by name."""
+        return self._tokens.text_of(tokens)
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """The prompt's tokens; boundaries after the instructions and each user's line."""
+        if not isinstance(prompt, ChatPrompt):
+            return Rendered(encode_plain_prompt(self._tokens, prompt))
+        check_chat(prompt)
+        if prompt.tools:
+            raise InvalidRequest(
+                "This model has no chat template and takes no tools.", hint="Send the request without tools.", param="tools"
+            )
+        last = prompt.messages[-1]
+        opened = last if prompt.continue_last and last.role == "assistant" else None
+        tokens = self._tokens.encode_markup("", special=True)
+        boundaries = []
+        if prompt.identity:
+            tokens += self._tokens.encode_text(f"system: {prompt.identity}\n")
+        for message in prompt.messages[:-1] if opened else prompt.messages:
+            tokens += self._tokens.encode_text(f"{message.role}: {message.content}\n")
+            if message.role != "assistant":
+                boundaries.append(len(tokens))
+        tokens += self._tokens.encode_text(f"assistant: {opened.content}" if opened else "assistant:")
+        return Rendered(tokens, tuple(boundaries))
+
+    def parser(self, prompt: Prompt) -> TurnParser:
+        """One final message; a chat's answer ends where the model begins the user's next line."""
+        return PlainParser(self._tokens, stops=("\nuser:", "\nsystem:") if isinstance(prompt, ChatPrompt) else ())
