@@ -117,7 +117,7 @@ class Generation:
             self._written.append(drawing.token)
             events, stop = stops.feed(parser.feed(drawing.token, self._logprob(drawing)))
             yield from events
-            if drawing.token in loaded.format.stop_tokens or stop is not None:
+            if drawing.token in loaded.format.stop_tokens or stop is not None or parser.done:
                 reason = "stop"
                 break
             if self._cancelled():
