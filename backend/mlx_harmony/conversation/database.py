@@ -85,6 +85,7 @@ class Database:
 
     def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
         self.path = path
+        self._closed = False
         self._writer = _Lane.start(writer, "chats-writer")
         self._reader = _Lane.start(reader, "chats-reader")
 
@@ -98,10 +99,13 @@ class Database:
 
     async def close(self) -> None:
         """Finish the jobs handed over so far and close both connections."""
+        self._closed = True
         await asyncio.to_thread(self._reader.close)
         await asyncio.to_thread(self._writer.close)
 
     async def _run(self, lane: "_Lane", job: Job[T]) -> T:
+        if self._closed:
+            raise StorageError("The chats are closed.", hint="Start MLX Harmony again.")
         try:
             return await asyncio.shield(asyncio.wrap_future(lane.thread.submit(job, lane.connection)))
         except sqlite3.Error as error:

@@ -51,4 +51,5 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[str, ...] = MIGRAT
             hint="Update MLX Harmony; nothing was changed.",
         )
     for version in range(found, len(migrations)):
-        connection.executescript(f"BEGIN IMMEDIATE;\n{migrations[version]}\nPRAGMA user_version = {version + 1};\nCOMMIT;")
+        with connection:
+            connection.executescript(f"BEGIN IMMEDIATE;\n{migrations[version]}\nPRAGMA user_version = {version + 1};\nCOMMIT;")

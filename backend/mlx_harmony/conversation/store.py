@@ -47,7 +47,7 @@ class Store:
     """All chats of one home folder. Methods raise StorageError for the file's faults and ChatNotFound for unknown ids."""
 
     def __init__(self, database: Database, notices: tuple[str, ...] = ()) -> None:
-        self._database = database
+        self.database = database
         self.notices = notices
         self._unsaved: dict[str, ChatMessage] = {}
 
@@ -60,14 +60,14 @@ class Store:
         """Make a last try at what could not be saved before, then close the file."""
         with suppress(StorageError):
             await self._write(lambda db: None)
-        await self._database.close()
+        await self.database.close()
 
     async def list_chats(self, search: str = "") -> tuple[ChatSummary, ...]:
         """Chats not deleted, the last used first; with `search`, those whose title or messages hold that text."""
         pattern = "%" + search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         narrowed, values = (_SEARCH, (pattern, pattern)) if search.strip() else ("", ())
         query = f"{_SUMMARY} WHERE c.trashed_at IS NULL {narrowed} ORDER BY c.updated_at DESC, c.id"
-        return await self._database.read(lambda db: tuple(summary_of(row) for row in db.execute(query, values)))
+        return await self.database.read(lambda db: tuple(summary_of(row) for row in db.execute(query, values)))
 
     async def create_chat(self, chat_id: str, options: TurnOptions) -> Chat:
         now = time.time()
@@ -88,7 +88,7 @@ class Store:
             messages = self._latest(_messages(db, db.execute(_SHOWN_PATH, (chat_id,)).fetchall()))
             return Chat(summary=summary_of(row), messages=messages, options=options_of(row["options"]))
 
-        return await self._database.read(job)
+        return await self.database.read(job)
 
     async def read_path(self, chat_id: str, message_id: str) -> tuple[ChatMessage, ...]:
         """The messages from the first one to this one, whether it is shown or not."""
@@ -100,7 +100,7 @@ class Store:
                 raise ChatNotFound(f"No message {message_id} in this chat.", hint="Reload the chat.", param="message_id")
             return self._latest(_messages(db, rows))
 
-        return await self._database.read(job)
+        return await self.database.read(job)
 
     async def rename_chat(self, chat_id: str, title: str) -> None:
         await self._change_chat(chat_id, "title = ?", title)
@@ -155,7 +155,7 @@ class Store:
                 db.execute(_UPDATE, (message.state, message.content, message_details(message), message.id))
             job(db)
 
-        await self._database.write(all_of_it)
+        await self.database.write(all_of_it)
         for message_id, message in waiting.items():
             if self._unsaved.get(message_id) is message:
                 del self._unsaved[message_id]
