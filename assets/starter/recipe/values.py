@@ -1,0 +1,154 @@
+"""Draws open-ended values: words, names, codes, numbers, sentences and addresses that no closed list holds.
+
+Owns randomness of content. Knows nothing about questions or Harmony.
+"""
+
+from __future__ import annotations
+
+import random
+
+ONSETS = "b c d f g h j k l m n p r s t v w z br bl ch cl cr dr fl fr gl gr kl kr pl pr qu sc sh sk sl sm sn sp st str sw th tr tw wh y".split()
+NUCLEI = "a e i o u a e i o u ai au ea ee ei eo ia ie io oa oo ou ue y".split()
+CODAS = ["", "", "", "", *"b d f g k l m n p r s t x z ck ct ft ld lk ll lm ln lt mp nd ng nk nt pt rd rk rm rn rt sh sk ss st th".split()]
+NAMES = """Anna Ben Carla David Emma Felix Greta Hugo Ines Jonas Katya Leo Maria Nils Olga Paul Quinn Rosa Sami Tara Uma Victor Wendy Xavier Yara Zoe
+Alice Bob Charlie Dana Eve Frank Grace Heidi Ivan Judy Mallory Peggy Sybil Trent Sam Max Lena Kim Noah Mia Liam Olivia Lucas Sofia Omar Aisha Chen Yuki
+Priya Ravi Fatima Ali Pedro Lucia Marta Piotr Igor Elif Ada Alan Linus Guido Kate Jack Tom Jerry Peter Susan Laura Daniel James John Mary Robert""".split()
+PLACES = """Berlin Paris Oslo Lima Rome Cairo Delhi Tokyo Seoul Quito Accra Porto Basel Turin Malmo Ghent Bonn Lyon Nice Bern Vienna Madrid Lisbon Dublin
+London Boston Austin Denver Seattle Toronto Sydney Perth Nairobi Lagos Dakar Hanoi Manila Jakarta Athens Sofia Prague Warsaw Riga Tallinn""".split()
+THINGS = """apple pear plum cherry lemon mango grape melon bread cheese soup rice pasta pizza cake honey salt pepper tea coffee milk water juice table chair
+lamp door window carpet mirror clock phone laptop keyboard mouse screen printer cable battery camera guitar piano drum violin flute bicycle car train plane
+boat ship bus truck tram river lake ocean island mountain valley forest garden tree flower leaf grass stone sand snow rain wind storm cloud sun moon star
+planet rocket robot cat dog horse cow sheep goat pig bird owl eagle crow swan duck fish whale shark tiger lion bear wolf fox rabbit mouse frog snake turtle
+ant bee spider book pen paper pencil brush paint canvas hammer nail screw saw rope knife fork spoon plate cup bottle glass bag box basket hat coat shoe sock
+glove scarf shirt belt ring coin key lock map letter stamp ticket house bridge tower castle church school market station harbor museum park street""".split()
+ADJECTIVES = """red blue green yellow black white purple orange silver golden tall short small big quiet loud fast slow warm cold happy sad young old new
+bright dark soft hard heavy light round square sweet bitter sharp gentle clever brave calm curious proud shy simple strange""".split()
+VERBS = """runs sleeps jumps waits sings reads writes walks swims flies falls grows breaks shines opens closes turns moves stands sits eats drinks plays
+works travels looks listens talks laughs dances cooks paints builds learns teaches helps finds loses wins""".split()
+SMALL = "the a my your our this that one some every no".split()
+LINKS = "and but because while when after before near under over behind with without for from to in on at".split()
+EMOJI = "😀 😂 🎉 🚀 👍 ❤️ 🙏 🔥 ✨ 🐱 🌍 ☕ 🎵 👋 🤖 🐢 🍎 💡 ⭐ 😎 🥳 🧠 📦 🌧️ 🏔️ 🐙 🦊 🍕".split()
+ACCENTS = "é è ü ö ä ß ñ ç å ø ł ş ğ ó í á ê ô č ž".split()
+FOREIGN = "привет мир 你好 世界 こんにちは ありがとう 안녕 سلام שלום γειά नमस्ते merhaba olá grüße façade naïve".split()
+
+
+def word(r: random.Random, low: int = 1, high: int = 3) -> str:
+    """A pronounceable word of syllables nobody has heard."""
+    return "".join(r.choice(ONSETS) + r.choice(NUCLEI) + (r.choice(CODAS) if r.random() < 0.6 else "") for _ in range(r.randint(low, high)))
+
+
+def cased(r: random.Random, text: str) -> str:
+    """The text in one of the casings people use."""
+    p = r.random()
+    if p < 0.45:
+        return text
+    if p < 0.8:
+        return text.capitalize()
+    if p < 0.92:
+        return text.upper()
+    return "".join(c.upper() if r.random() < 0.5 else c for c in text)
+
+
+def any_word(r: random.Random) -> str:
+    """Mostly invented, sometimes an everyday word, sometimes with an accent."""
+    p = r.random()
+    if p < 0.35:
+        return r.choice(THINGS) if r.random() < 0.7 else r.choice(ADJECTIVES)
+    w = word(r)
+    if p > 0.96:
+        i = r.randrange(len(w))
+        w = w[:i] + r.choice(ACCENTS) + w[i + 1 :]
+    return w
+
+
+def name(r: random.Random) -> str:
+    """A person's or pet's name."""
+    if r.random() < 0.2:
+        return r.choice(NAMES)
+    first = word(r, 1, 3).capitalize()
+    if r.random() < 0.12:
+        first += r.choice([" ", "-"]) + word(r, 1, 2).capitalize()
+    return first if r.random() < 0.9 else first.lower()
+
+
+def place(r: random.Random) -> str:
+    """A town or country."""
+    return r.choice(PLACES) if r.random() < 0.2 else word(r, 2, 3).capitalize()
+
+
+def number(r: random.Random, digits: int = 4) -> int:
+    """A natural number, its count of digits uniform."""
+    n = r.randint(1, digits)
+    return r.randint(0 if n == 1 else 10 ** (n - 1), 10**n - 1)
+
+
+def code(r: random.Random) -> str:
+    """A password, order number or version: letters, digits, dashes."""
+    p = r.random()
+    if p < 0.3:
+        return "".join(r.choice("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789") for _ in range(r.randint(4, 8)))
+    if p < 0.5:
+        return f"{word(r, 1, 2)}{r.choice(['-', '_', ''])}{number(r)}"
+    if p < 0.7:
+        return f"{r.choice('ABCDEFGHKLMNPRSTUXYZ')}{r.choice('ABCDEFGHKLMNPRSTUXYZ')}-{number(r, 5)}"
+    if p < 0.85:
+        return str(r.randint(1000, 99999999))
+    return f"{word(r, 1, 1).upper()}-{word(r, 1, 1).upper()}-{number(r, 3)}"
+
+
+def phrase(r: random.Random, low: int = 2, high: int = 5) -> str:
+    """A few words that may or may not make sense."""
+    return " ".join(any_word(r) for _ in range(r.randint(low, high)))
+
+
+def sentence(r: random.Random) -> str:
+    """A grammatical little sentence."""
+    text = f"{r.choice(SMALL)} {r.choice(ADJECTIVES)} {any_word(r)} {r.choice(VERBS)}"
+    if r.random() < 0.6:
+        text += f" {r.choice(LINKS)} {r.choice(SMALL)} {any_word(r)}"
+    if r.random() < 0.2:
+        text += f" {r.choice(LINKS)} {number(r)} {any_word(r)}"
+    return text[0].upper() + text[1:] + r.choice([".", ".", ".", "!", "?", ""])
+
+
+def open_text(r: random.Random) -> str:
+    """Anything a person might want echoed: phrases, sentences, symbols, emoji, other scripts, even Harmony's own marks."""
+    p = r.random()
+    if p < 0.35:
+        return phrase(r, 1, 6)
+    if p < 0.65:
+        return " ".join(sentence(r) for _ in range(r.randint(1, 2)))
+    if p < 0.75:
+        return " ".join(r.choice(EMOJI) for _ in range(r.randint(1, 5)))
+    if p < 0.82:
+        return " ".join(r.choice(FOREIGN) for _ in range(r.randint(1, 4)))
+    if p < 0.88:
+        return "".join(r.choice("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&*+-/=?@^_~.,;:()[]{}") for _ in range(r.randint(3, 14)))
+    if p < 0.92:
+        return phrase(r, 1, 3) + " " + r.choice(["<|end|>", "<|start|>", "<|return|>", "<|call|>", "<|channel|>"]) + " " + phrase(r, 1, 2)
+    return f"{phrase(r, 1, 3)} {code(r)} {r.choice(EMOJI)}"
+
+
+def url(r: random.Random) -> str:
+    """A web address."""
+    host = f"{word(r, 1, 2)}.{r.choice(['com', 'org', 'net', 'io', 'dev', 'example', 'co.uk', 'de'])}"
+    if r.random() < 0.4:
+        host = r.choice(["www.", "docs.", "blog.", "news."]) + host
+    if r.random() < 0.1:
+        host = f"localhost:{r.randint(1000, 9999)}"
+    path = "/".join(word(r, 1, 2) for _ in range(r.choice([0, 0, 1, 1, 2])))
+    tail = r.choice(["", "", "", ".html", f"?id={number(r)}"]) if path else ""
+    return f"{r.choice(['https', 'https', 'http'])}://{host}" + (f"/{path}{tail}" if path else r.choice(["", "/"]))
+
+
+def file_name(r: random.Random) -> str:
+    """A file's path."""
+    stem = r.choice(THINGS) if r.random() < 0.3 else word(r, 1, 3)
+    ext = r.choice("txt md py json toml yaml ini cfg html css js csv".split())
+    folder = "/".join(word(r, 1, 2) for _ in range(r.choice([0, 0, 0, 1, 2])))
+    return (folder + "/" if folder else "") + f"{stem}.{ext}"
+
+
+def date(r: random.Random) -> str:
+    """A day from 2024 to 2030."""
+    return f"{r.randint(2024, 2030)}-{r.randint(1, 12):02d}-{r.randint(1, 28):02d}"
