@@ -27,7 +27,7 @@ PAGE_CSP = "; ".join(
         "worker-src 'self' blob:",
         "frame-src 'none'",
         "object-src 'none'",
-        "base-uri 'none'",
+        "base-uri 'self'",
         "form-action 'self'",
         "frame-ancestors 'none'",
     ]
