@@ -1,0 +1,75 @@
+"""Mounting the page on the API's app: every option of Gradio that must be set is set here, and nowhere else."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mlx_harmony.service import Service
+from mlx_harmony_ui.components.surface import Handler, bridge, surface, text_of, wire
+from mlx_harmony_ui.environment import seal
+from mlx_harmony_ui.render import HERE, render
+from mlx_harmony_ui.tabs import chat, models, settings
+from mlx_harmony_ui.theme import head, theme
+
+TABS = (("chat", "Chat"), ("models", "Models"), ("settings", "Settings"))
+LARGEST_UPLOAD = "1mb"
+
+
+def mount(app: Any, service: Service) -> Any:
+    """The page on `/` of a FastAPI app whose own routes are all there already."""
+    home = Path(service.settings.home)
+    seal(home=home)
+    page = build(service)
+    mounted = gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        footer_links=[],
+        run_history=False,
+        allowed_paths=[],
+        # The page has no file to give out: whatever Gradio would serve by its path, the working folder included, stays shut.
+        blocked_paths=["/"],
+        favicon_path=str(HERE / "icons" / "favicon.png"),
+        show_error=False,
+        max_file_size=LARGEST_UPLOAD,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=theme(),
+        head=head(),
+    )
+    # Only a launched app checks the paths that clients name; a mounted one never counts as launched by itself.
+    page.has_launched = True
+    return mounted
+
+
+def build(service: Service) -> gr.Blocks:
+    """The whole page over the service."""
+    with gr.Blocks(title="MLX Harmony", analytics_enabled=False, fill_width=True) as page:
+        speaker = bridge()
+        with gr.Column(elem_id="app"):
+            surface("topbar", "topbar", render("topbar", tabs=TABS))
+            pill = surface("pill", "pill")
+            at = chat.layout()
+            models_view = models.layout()
+            settings_view = settings.layout()
+            surface("offline", "offline", render("offline"))
+            surface("veil", "veil")
+        chat.connect(speaker, at, pill, service)
+        models_tab = models.connect(speaker, models_view, pill, at.starter, service)
+        settings_tab = settings.connect(speaker, settings_view, service)
+
+        def show(event: gr.EventData) -> tuple[Any, Any]:
+            match text_of(event, "view", 20):
+                case "models":
+                    return models_tab.table(), gr.skip()
+                case "settings":
+                    return gr.skip(), settings_tab.draw()
+                case _:
+                    return gr.skip(), gr.skip()
+
+        wire(speaker, "show", Handler(show, (models_view, settings_view)))
+    page.queue(api_open=False, default_concurrency_limit=None, max_size=None)
+    return page

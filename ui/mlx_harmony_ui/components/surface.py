@@ -1,0 +1,85 @@
+"""The two parts the page is built of: surfaces that the server draws on, and the bridge over which the page speaks. No chat in here."""
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+EVENTS = (
+    "open",
+    "earlier",
+    "search",
+    "rename",
+    "remove",
+    "undo",
+    "send",
+    "regenerate",
+    "stop",
+    "version",
+    "copy",
+    "details",
+    "options",
+    "pulse",
+    "show",
+    "load",
+    "unload",
+    "setting",
+)
+_serials = count(1)
+
+
+def surface(name: str, elem_id: str, value: str = "") -> gr.HTML:
+    """A place for HTML that is merged in by keys. The value never becomes a template: braces and `${}` in it stay text."""
+    script = f"harmony.surface({json.dumps(name)}, element, props, watch);"
+    return gr.HTML(value, elem_id=elem_id, html_template="", js_on_load=script, apply_default_css=False)
+
+
+def bridge() -> gr.HTML:
+    """The page's side of every event; its value carries commands to the page."""
+    script = f"/* {' '.join(repr(name) for name in EVENTS)} */ harmony.bridge(trigger, props, watch);"
+    return gr.HTML("", elem_id="bridge", html_template="", js_on_load=script, apply_default_css=False)
+
+
+class Handler(NamedTuple):
+    """What runs on an event: `fn` takes the event, and the request where it asks for one; `outputs` are drawn on."""
+
+    fn: Callable[..., Any]
+    outputs: Sequence[gr.HTML] = ()
+    queue: bool = True
+
+
+def wire(speaker: gr.HTML, event: str, handler: Handler) -> None:
+    """Bind one event of the bridge, private and without Gradio's own progress."""
+    getattr(speaker, event)(
+        handler.fn,
+        inputs=None,
+        outputs=list(handler.outputs),
+        queue=handler.queue,
+        show_progress="hidden",
+        trigger_mode="multiple",
+        concurrency_limit=None,
+        api_visibility="private",
+    )
+
+
+class Commands:
+    """Commands to the page, gathered over one event: each is obeyed once, however often the list is sent."""
+
+    def __init__(self) -> None:
+        self._commands: list[dict[str, object]] = []
+
+    def add(self, do: str, **details: object) -> "Commands":
+        self._commands.append({"serial": next(_serials), "do": do, **details})
+        return self
+
+    def __str__(self) -> str:
+        return json.dumps(self._commands)
+
+
+def text_of(event: gr.EventData, name: str, limit: int = 1_000_000) -> str:
+    """A text the page sent; anything else that a client may send in its place counts as empty."""
+    data = event._data
+    value = data.get(name) if isinstance(data, dict) else None
+    return value if isinstance(value, str) and len(value) <= limit else ""

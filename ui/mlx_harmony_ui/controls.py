@@ -1,0 +1,137 @@
+"""The chat's options as controls and back: TurnOptions to sliders, what the page sends to checked TurnOptions. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from mlx_harmony.conversation.records import TurnOptions
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.ranges import LARGEST, MAX_TOKENS, SAMPLING_FIELDS, Field, check_field, check_stops
+from mlx_harmony.records import EFFORTS, Effort, Record, Sampling, Tool, ToolKind
+
+DEFAULT_IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."
+GROUPS = (("sampling", "Sampling"), ("length", "Length"), ("repetition", "Repetition"), ("advanced", "Advanced"))
+TOOLS: tuple[tuple[ToolKind, str, str], ...] = (
+    ("python", "Python", "Arithmetic and small programs."),
+    ("browser", "Browser", "Looking at a web page."),
+    ("apply_patch", "Patch", "Small edits to files."),
+)
+LONGEST_TEXT = 100_000
+
+
+class SlideView(Record):
+    """One slider. Numbers are already text; `value` None is "the model's own"."""
+
+    name: str
+    label: str
+    help: str
+    span: str
+    low: str
+    high: str
+    reach: str
+    step: str
+    value: float | None
+    shown: str
+    position: str
+    default: str
+    whole: bool
+    bounded: bool
+
+
+class SlideGroup(Record):
+    name: str
+    rows: tuple[SlideView, ...]
+
+
+def slides(options: TurnOptions) -> tuple[SlideGroup, ...]:
+    """Every plain number of a turn, in its group."""
+    fields = (*SAMPLING_FIELDS, MAX_TOKENS)
+    return tuple(
+        SlideGroup(name=name, rows=tuple(_slide(field, _value(options, field)) for field in fields if field.group == group))
+        for group, name in GROUPS
+    )
+
+
+def _value(options: TurnOptions, field: Field) -> float | None:
+    value: float | None = options.max_tokens if field is MAX_TOKENS else getattr(options.sampling, field.name)
+    return value
+
+
+def _slide(field: Field, value: float | None) -> SlideView:
+    resting = field.default if field.default is not None else _usual(field)
+    return SlideView(
+        name=field.name,
+        label=field.label,
+        help=field.help,
+        span=field.span if field.name != "seed" else "",
+        low=f"{field.low:g}",
+        high=f"{field.high:g}",
+        reach=f"{field.reach:.15g}",
+        step=f"{field.step:g}",
+        value=value,
+        shown="" if value is None else f"{value:.15g}",
+        position=f"{min(resting if value is None else value, field.reach):.15g}",
+        default="" if field.default is None else f"{field.default:g}",
+        whole=field.integer,
+        bounded=field.high < LARGEST,
+    )
+
+
+def _usual(field: Field) -> float:
+    """Where the knob of an unset value rests: only a place to start from."""
+    return {"max_tokens": 1024.0, "repetition_penalty": 1.05, "repetition_context_size": 256.0}.get(field.name, field.low)
+
+
+def options_from(data: Mapping[str, Any]) -> TurnOptions:
+    """The options a page sent, each checked; raises InvalidRequest naming the field."""
+    numbers = _mapping(data, "numbers")
+    values = {field.name: _number(field, numbers.get(field.name)) for field in (*SAMPLING_FIELDS, MAX_TOKENS)}
+    limit = values.pop("max_tokens")
+    stop = tuple(line for line in _text(data, "stop").splitlines() if line)
+    check_stops(stop)
+    return TurnOptions(
+        model=_text(data, "model") or None,
+        sampling=Sampling(**values),
+        max_tokens=None if limit is None else int(limit),
+        stop=stop,
+        effort=_effort(data.get("effort", "medium")),
+        identity=_text(data, "identity").strip() or None,
+        instructions=_text(data, "instructions"),
+        tools=_tools(data.get("tools", [])),
+    )
+
+
+def _number(field: Field, value: object) -> Any:
+    if value is None:
+        return field.default if field.default is None or not field.integer else int(field.default)
+    if field.integer and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    check_field(field, value)
+    return value
+
+
+def _mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = data.get(name, {})
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{name} must be an object.", param=name)
+    return value
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    value = data.get(name) or ""
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise InvalidRequest(f"{name} must be text of at most {LONGEST_TEXT:,} characters.", param=name)
+    return value
+
+
+def _effort(value: object) -> Effort:
+    for effort in EFFORTS:
+        if value == effort:
+            return effort
+    raise InvalidRequest(f"The reasoning effort must be one of {', '.join(EFFORTS)}.", param="effort")
+
+
+def _tools(value: object) -> tuple[Tool, ...]:
+    kinds = get_args(ToolKind)
+    if not isinstance(value, list) or not all(kind in kinds and kind != "function" for kind in value):
+        raise InvalidRequest("Only the tools python, browser and apply_patch can be offered here.", param="tools")
+    return tuple(Tool(kind=kind) for kind in dict.fromkeys(value))

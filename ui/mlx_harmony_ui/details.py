@@ -1,0 +1,149 @@
+"""How one answer was made, for the side panel: its voices on a staff, its lanes, figures and provenance. Pure records in and out."""
+
+from mlx_harmony.conversation.records import ChatMessage, Provenance
+from mlx_harmony.ranges import SAMPLING_FIELDS
+from mlx_harmony.records import Record, Timings, Usage
+from mlx_harmony_ui import words
+from mlx_harmony_ui.voices import Part, Voice, of_message
+
+STAFF: tuple[tuple[Part, str], ...] = (("answer", "final"), ("aside", "commentary"), ("thinking", "analysis"), ("call", "tool"))
+_LEAST_WIDTH = 3.0
+
+
+class Note(Record):
+    """One message on its line of the staff. Percent of the staff's width."""
+
+    left: float
+    width: float
+    title: str
+
+
+class StaffLine(Record):
+    kind: Part
+    name: str
+    notes: tuple[Note, ...]
+
+
+class LaneView(Record):
+    """One message as written; plain text throughout."""
+
+    kind: Part
+    channel: str
+    text: str
+    raw: str
+    recipient: str
+    content_type: str
+    stop_token: str
+    tokens: str
+
+
+class Fact(Record):
+    label: str
+    value: str
+    title: str = ""
+
+
+class FactTable(Record):
+    name: str
+    rows: tuple[Fact, ...]
+
+
+class DetailsView(Record):
+    message_id: str
+    staff: tuple[StaffLine, ...]
+    staff_label: str
+    lanes: tuple[LaneView, ...]
+    tables: tuple[FactTable, ...]
+
+
+def details(message: ChatMessage) -> DetailsView:
+    """Everything known of how `message` came to be."""
+    voices = of_message(message)
+    tables = (FactTable(name="Figures", rows=_figures(message.usage, message.timings)), FactTable(name="Made with", rows=_made(message)))
+    return DetailsView(
+        message_id=message.id,
+        staff=staff(voices),
+        staff_label="The order of the voices: " + ", ".join(_name(voice) for voice in voices),
+        lanes=tuple(_lane(voice) for voice in voices),
+        tables=tuple(table for table in tables if table.rows),
+    )
+
+
+def staff(voices: tuple[Voice, ...]) -> tuple[StaffLine, ...]:
+    """Every voice as a note as long as its share of the tokens (of the text, where tokens were not counted)."""
+    weights = [float(voice.tokens or max(1, len(voice.text) // 4)) for voice in voices]
+    whole = sum(weights) or 1.0
+    notes: dict[Part, list[Note]] = {kind: [] for kind, _ in STAFF}
+    at = 0.0
+    for voice, weight in zip(voices, weights, strict=True):
+        width = weight / whole * 100
+        shown = min(max(width, _LEAST_WIDTH), 100 - at) if at < 100 - _LEAST_WIDTH else _LEAST_WIDTH
+        left = min(at, 100 - _LEAST_WIDTH)
+        notes[voice.part].append(Note(left=round(left, 2), width=round(shown, 2), title=f"{_name(voice)}: {_tokens(voice)}"))
+        at += width
+    return tuple(StaffLine(kind=kind, name=name, notes=tuple(notes[kind])) for kind, name in STAFF)
+
+
+def _name(voice: Voice) -> str:
+    return f"tool call {voice.name}" if voice.part == "call" else voice.channel
+
+
+def _tokens(voice: Voice) -> str:
+    return f"{words.count(voice.tokens)} tokens" if voice.tokens else f"{words.count(len(voice.text))} characters"
+
+
+def _lane(voice: Voice) -> LaneView:
+    return LaneView(
+        kind=voice.part,
+        channel=voice.channel,
+        text=voice.text,
+        raw=voice.raw,
+        recipient=voice.recipient or "",
+        content_type=voice.content_type or "",
+        stop_token=voice.stop_token,
+        tokens=_tokens(voice),
+    )
+
+
+def _figures(usage: Usage | None, timings: Timings | None) -> tuple[Fact, ...]:
+    rows: list[Fact] = []
+    if usage:
+        rows += [
+            Fact(label="Prompt", value=f"{words.count(usage.prompt_tokens)} tokens"),
+            Fact(label="Cached", value=f"{words.count(usage.cached_tokens)} tokens", title="Did not have to be read again"),
+            Fact(label="Written", value=f"{words.count(usage.completion_tokens)} tokens"),
+            Fact(label="of it thinking", value=f"{words.count(usage.reasoning_tokens)} tokens"),
+        ]
+    if timings:
+        rows += [
+            Fact(label="Waited", value=words.duration(timings.queued_ms / 1000)),
+            Fact(label="Reading", value=words.duration(timings.prompt_ms / 1000)),
+            Fact(label="First token", value=words.duration(timings.first_token_ms / 1000)),
+            Fact(label="Writing", value=words.duration(timings.predicted_ms / 1000)),
+            Fact(label="Speed", value=words.rate(timings.predicted_per_second)),
+        ]
+    return tuple(rows)
+
+
+def _made(message: ChatMessage) -> tuple[Fact, ...]:
+    rows = [Fact(label="When", value=words.exact(message.created_at))]
+    if message.provenance:
+        rows += _provenance(message.provenance)
+    return tuple(rows)
+
+
+def _provenance(made: Provenance) -> list[Fact]:
+    rows = [
+        Fact(label="Model", value=words.shorten(made.model, 28), title=made.model),
+        Fact(label="Weights", value=words.shorten(made.fingerprint, 16), title=made.fingerprint),
+        Fact(label="Effort", value=made.effort),
+        Fact(label="Seed", value=str(made.seed)),
+        Fact(label="App", value=made.version),
+    ]
+    if made.max_tokens is not None:
+        rows.append(Fact(label="Longest answer", value=f"{words.count(made.max_tokens)} tokens"))
+    for field in SAMPLING_FIELDS:
+        value = getattr(made.sampling, field.name)
+        if field.name != "seed" and value != field.default:
+            rows.append(Fact(label=field.label, value=f"{value:g}"))
+    return [row for row in rows if row.value]

@@ -1,0 +1,116 @@
+"""Lists as shown: chats by day, models on disk, the model pill. Pure records in and out; the clock is given."""
+
+from datetime import datetime
+
+from mlx_harmony.conversation.records import ChatSummary
+from mlx_harmony.engine.protocols import ModelPhase, ModelState
+from mlx_harmony.records import ModelEntry, Record
+from mlx_harmony_ui import words
+
+PHASES: dict[ModelPhase, str] = {"asleep": "asleep", "loading": "loading", "awake": "awake", "busy": "busy", "crashed": "stopped"}
+SOURCES = {"bundled": "this app", "folder": "models folder", "hub_cache": "Hugging Face cache"}
+FORMATS = {"harmony": "Harmony", "template": "chat template", "raw": "plain text", "unsupported": "not supported"}
+
+
+class ChatRow(Record):
+    id: str
+    title: str
+    exact: str
+
+
+class ChatGroup(Record):
+    name: str
+    chats: tuple[ChatRow, ...]
+
+
+class ModelRow(Record):
+    """One model as shown; all but the flags and `fraction` is text."""
+
+    id: str
+    name: str
+    path: str
+    architecture: str
+    format: str
+    size: str
+    bits: str
+    context: str
+    source: str
+    phase: ModelPhase
+    phase_text: str
+    fraction: float
+    problem: str
+    chosen: bool
+    can_load: bool
+    can_unload: bool
+    can_talk: bool
+
+
+class Pill(Record):
+    """The model this chat talks to, and the others it could talk to."""
+
+    name: str
+    title: str
+    size: str
+    phase: ModelPhase
+    phase_text: str
+    choices: tuple[ModelRow, ...]
+
+
+def chat_groups(chats: tuple[ChatSummary, ...], now_s: float) -> tuple[ChatGroup, ...]:
+    """Chats under the day they were last used, newest first."""
+    today = datetime.fromtimestamp(now_s).astimezone().date()
+    groups: dict[str, list[ChatRow]] = {}
+    for chat in sorted(chats, key=lambda chat: chat.updated_at, reverse=True):
+        row = ChatRow(id=chat.id, title=chat.title or "New chat", exact=words.exact(chat.updated_at))
+        groups.setdefault(words.day(chat.updated_at, today), []).append(row)
+    return tuple(ChatGroup(name=name, chats=tuple(rows)) for name, rows in groups.items())
+
+
+def model_rows(entries: tuple[ModelEntry, ...], states: tuple[ModelState, ...], chosen: str) -> tuple[ModelRow, ...]:
+    """Every model on disk with where it stands; `chosen` is the id that is marked."""
+    standing = {state.id: state for state in states}
+    return tuple(_model_row(entry, standing.get(entry.id), entry.id == chosen) for entry in entries)
+
+
+def _model_row(entry: ModelEntry, state: ModelState | None, chosen: bool) -> ModelRow:
+    phase: ModelPhase = state.phase if state else "asleep"
+    problem = entry.problem or (state.problem if state else "")
+    runs = not entry.problem
+    return ModelRow(
+        id=entry.id,
+        name=words.shorten("Starter" if entry.source == "bundled" else entry.id, 44),
+        path=entry.path,
+        architecture=entry.architecture,
+        format=FORMATS[entry.format],
+        size=words.size(entry.bytes),
+        bits=str(entry.bits) if entry.bits else "—",
+        context=words.count(entry.context_length) if entry.context_length else "—",
+        source=SOURCES[entry.source],
+        phase=phase,
+        phase_text=_phase_text(state),
+        fraction=state.fraction if state else 0.0,
+        problem=problem,
+        chosen=chosen,
+        can_load=runs and phase in ("asleep", "crashed"),
+        can_unload=runs and phase in ("loading", "awake", "busy"),
+        can_talk=runs,
+    )
+
+
+def _phase_text(state: ModelState | None) -> str:
+    if state is None:
+        return PHASES["asleep"]
+    if state.phase == "loading":
+        return f"loading {words.percent(state.fraction)}"
+    return PHASES[state.phase]
+
+
+def pill(entries: tuple[ModelEntry, ...], states: tuple[ModelState, ...], chosen: str) -> Pill:
+    """The pill for the model `chosen`, which may no longer be on this machine."""
+    rows = model_rows(entries, states, chosen)
+    row = next((row for row in rows if row.id == chosen), None)
+    if row is None:
+        name = words.shorten(chosen, 28)
+        return Pill(name=name, title=f"{chosen} is not on this machine", size="", phase="crashed", phase_text="missing", choices=rows)
+    name = words.shorten(row.name, 28)
+    return Pill(name=name, title=f"{row.id}: {row.phase_text}", size=row.size, phase=row.phase, phase_text=row.phase_text, choices=rows)

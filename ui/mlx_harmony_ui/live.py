@@ -1,0 +1,111 @@
+"""The growing answer: events folded into one frozen record. Knows neither Gradio nor HTML, and reads no clock of its own."""
+
+from typing import Literal
+
+import msgspec
+
+from mlx_harmony.conversation.records import TurnEvent, TurnStarted
+from mlx_harmony.events import (
+    Failed,
+    Finished,
+    Loading,
+    MessageEnded,
+    MessageStarted,
+    Prefill,
+    Queued,
+    TextDelta,
+    ToolCallDelta,
+)
+from mlx_harmony.records import Record
+from mlx_harmony_ui.voices import Voice
+
+Stage = Literal["sending", "queued", "loading", "reading", "writing", "done", "failed"]
+
+
+class LiveTurn(Record):
+    """One answer so far. `fraction` belongs to loading and reading; `done`, `total` and `cached` are prompt tokens."""
+
+    chat_id: str
+    user_text: str
+    again: bool = False
+    answer_id: str = ""
+    user_id: str = ""
+    model: str = ""
+    stage: Stage = "sending"
+    position: int = 0
+    fraction: float = 0.0
+    label: str = ""
+    done: int = 0
+    total: int = 0
+    cached: int = 0
+    voices: tuple[Voice, ...] = ()
+    finished: Finished | None = None
+    failed: Failed | None = None
+
+    @property
+    def started(self) -> bool:
+        """Both ends of the turn are on disk."""
+        return bool(self.answer_id)
+
+
+def fold(turn: LiveTurn, event: TurnEvent, now_s: float) -> LiveTurn:
+    """The turn after one more event; `now_s` is any steady clock."""
+    match event:
+        case TurnStarted():
+            return _with(turn, user_id=event.user_message_id, answer_id=event.assistant_message_id, model=event.model)
+        case Queued():
+            return _with(turn, stage="queued", position=event.position)
+        case Loading():
+            return _with(turn, stage="loading", fraction=event.fraction, label=event.stage)
+        case Prefill():
+            share = event.done / event.total if event.total else 1.0
+            return _with(turn, stage="reading", fraction=share, done=event.done, total=event.total, cached=event.cached)
+        case MessageStarted():
+            return _opened(turn, event, now_s)
+        case TextDelta():
+            return _extended(turn, event.index, event.text)
+        case ToolCallDelta():
+            return _extended(turn, event.index, event.arguments, event.name)
+        case MessageEnded():
+            return _closed(turn, event, now_s)
+        case Finished():
+            return _with(turn, stage="done", finished=event, voices=_all_closed(turn.voices, now_s))
+        case Failed():
+            return _with(turn, stage="failed", failed=event, voices=_all_closed(turn.voices, now_s))
+
+
+def _opened(turn: LiveTurn, event: MessageStarted, now_s: float) -> LiveTurn:
+    voice = Voice(
+        index=event.index,
+        channel=event.channel,
+        recipient=event.recipient,
+        content_type=event.content_type,
+        started_s=now_s,
+    )
+    return _with(turn, stage="writing", voices=(*turn.voices, voice))
+
+
+def _extended(turn: LiveTurn, index: int, text: str, name: str = "") -> LiveTurn:
+    voices = tuple(
+        msgspec.structs.replace(voice, text=voice.text + text, name=name or voice.name) if voice.index == index else voice
+        for voice in turn.voices
+    )
+    return _with(turn, voices=voices)
+
+
+def _closed(turn: LiveTurn, event: MessageEnded, now_s: float) -> LiveTurn:
+    voices = tuple(
+        msgspec.structs.replace(voice, ended_s=now_s, stop_token=event.stop_token, raw=event.raw, tokens=event.tokens)
+        if voice.index == event.index
+        else voice
+        for voice in turn.voices
+    )
+    return _with(turn, voices=voices)
+
+
+def _all_closed(voices: tuple[Voice, ...], now_s: float) -> tuple[Voice, ...]:
+    return tuple(msgspec.structs.replace(voice, ended_s=now_s) if voice.ended_s is None else voice for voice in voices)
+
+
+def _with(turn: LiveTurn, **changes: object) -> LiveTurn:
+    return msgspec.structs.replace(turn, **changes)

@@ -1,0 +1,219 @@
+"""What is shown of a chat: records in, view records out. Pure; knows neither Gradio nor templates, and reads no clock."""
+
+from typing import Literal
+
+from mlx_harmony.conversation.records import Chat, ChatMessage, MessageState
+from mlx_harmony.events import Failed
+from mlx_harmony.records import Record, Timings, Usage
+from mlx_harmony_ui import failures, markup, words
+from mlx_harmony_ui.live import LiveTurn
+from mlx_harmony_ui.voices import Part, Voice, call_line, call_source, of_message
+
+WINDOW = 60
+"""Messages of a chat drawn at once; earlier ones come when asked for."""
+
+Tone = Literal["quiet", "warn", "bad"]
+
+
+class Figure(Record):
+    """One number under an answer, with the sentence that explains it."""
+
+    label: str
+    value: str
+    title: str
+
+
+class Notice(Record):
+    """What a person should know about an answer's end."""
+
+    tone: Tone
+    headline: str
+    text: str = ""
+
+
+class PartView(Record):
+    """One voice as shown. `blocks` is safe HTML; `line` and `time` are plain text."""
+
+    kind: Part
+    key: str
+    blocks: tuple[str, ...] = ()
+    line: str = ""
+    name: str = ""
+    time: str = ""
+    running: bool = False
+
+
+class AnswerView(Record):
+    """One answer as shown; `progress` is drawn while nothing is written yet."""
+
+    key: str
+    message_id: str
+    parts: tuple[PartView, ...] = ()
+    notice: Notice | None = None
+    repaired: str = ""
+    figures: tuple[Figure, ...] = ()
+    model: str = ""
+    version: str = ""
+    running: bool = False
+    progress: str = ""
+    fraction: float | None = None
+
+
+class AskView(Record):
+    """The person's own message; `text` is shown as typed."""
+
+    key: str
+    message_id: str
+    text: str
+
+
+class TurnView(Record):
+    """The live pair: what was asked and the answer so far."""
+
+    chat_id: str
+    ask: AskView
+    answer: AnswerView
+
+
+class HistoryView(Record):
+    """The window of a chat: `earlier` messages lie above it."""
+
+    chat_id: str
+    title: str
+    items: tuple[AskView | AnswerView, ...]
+    earlier: int = 0
+
+
+def history(chat: Chat, shown: int = WINDOW, without: str = "") -> HistoryView:
+    """The last `shown` messages; `without` is the id of an answer that is being drawn elsewhere, left out with its question."""
+    messages = [message for message in chat.messages if message.role in ("user", "assistant")]
+    cut = next((index for index, message in enumerate(messages) if message.id == without), len(messages))
+    if without and cut < len(messages) and cut and messages[cut - 1].role == "user":
+        cut -= 1
+    kept = messages[:cut]
+    window = kept[-shown:]
+    return HistoryView(
+        chat_id=chat.summary.id,
+        title=chat.summary.title,
+        items=tuple(ask(message) if message.role == "user" else answer(message) for message in window),
+        earlier=len(kept) - len(window),
+    )
+
+
+def ask(message: ChatMessage) -> AskView:
+    return AskView(key=f"u-{message.id}", message_id=message.id, text=message.content)
+
+
+def answer(message: ChatMessage) -> AnswerView:
+    """A stored answer as shown."""
+    running = message.state == "streaming"
+    return AnswerView(
+        key=f"a-{message.id}",
+        message_id=message.id,
+        parts=tuple(part(voice, message.id) for voice in of_message(message) if voice.text or voice.name),
+        notice=ending(message.state, message.error),
+        repaired=message.repaired,
+        figures=figures(message.usage, message.timings),
+        model=message.provenance.model if message.provenance else "",
+        version=version(message),
+        running=running,
+        progress="Being written in another window" if running else "",
+    )
+
+
+def part(voice: Voice, message_id: str, drawn: tuple[str, ...] | None = None) -> PartView:
+    """One voice as shown; `drawn` is its HTML where somebody keeps it while it grows."""
+    running = voice.ended_s is None
+    key = f"{message_id}-{voice.index}"
+    match voice.part:
+        case "call":
+            language, source = call_source(voice)
+            body = markup.code(source, language)
+            return PartView(
+                kind="call", key=key, blocks=(body,), line=call_line(voice), name=voice.name or voice.recipient or "", running=running
+            )
+        case "thinking":
+            time = "" if running or not voice.seconds else words.duration(voice.seconds)
+            return PartView(kind="thinking", key=key, blocks=drawn or markup.blocks(voice.text), time=time, running=running)
+        case kind:
+            return PartView(kind=kind, key=key, blocks=drawn or markup.blocks(voice.text), running=running)
+
+
+def growing(turn: LiveTurn, drawn: dict[int, tuple[str, ...]]) -> TurnView:
+    """The live turn; `drawn` holds the HTML of each voice that is text."""
+    key = turn.answer_id or "next"
+    over = turn.stage in ("done", "failed")
+    waiting = not over and not turn.voices
+    view = AnswerView(
+        key=f"a-{key}",
+        message_id=turn.answer_id,
+        parts=tuple(part(voice, key, drawn.get(voice.index)) for voice in turn.voices),
+        notice=_failure(turn.failed) if turn.failed else None,
+        model=turn.model,
+        running=not over,
+        progress=_progress(turn) if waiting else "",
+        fraction=turn.fraction if waiting and turn.stage in ("loading", "reading") else None,
+    )
+    asked = AskView(key=f"u-{turn.user_id or 'next'}", message_id=turn.user_id, text=turn.user_text)
+    return TurnView(chat_id=turn.chat_id, ask=asked, answer=view)
+
+
+def _progress(turn: LiveTurn) -> str:
+    match turn.stage:
+        case "queued":
+            return "Next in line" if turn.position <= 1 else f"Waiting, {turn.position - 1} ahead"
+        case "loading":
+            return f"Loading the model · {words.percent(turn.fraction)}"
+        case "reading":
+            kept = f", {words.count(turn.cached)} of them kept from before" if turn.cached else ""
+            return f"Reading {words.count(turn.total)} tokens · {words.percent(turn.fraction)}{kept}"
+        case _:
+            return "Sending"
+
+
+def ending(state: MessageState, error: Failed | None) -> Notice | None:
+    """What to say about how an answer ended; nothing where it is simply complete."""
+    match state:
+        case "complete" | "streaming":
+            return None
+        case "cancelled":
+            return Notice(tone="quiet", headline="Stopped")
+        case "length":
+            text = "Raise “Longest answer” under Tuning to let it say more."
+            return Notice(tone="warn", headline="Cut at the length limit", text=text)
+        case "interrupted":
+            if error:
+                return _failure(error)
+            return Notice(tone="warn", headline="Interrupted", text="The app stopped here. What was written is kept.")
+        case "failed":
+            return _failure(error) if error else Notice(tone="bad", headline=failures.headline("internal"))
+
+
+def _failure(failed: Failed) -> Notice:
+    tone: Tone = "warn" if failed.code == "engine_crashed" else "bad"
+    return Notice(tone=tone, headline=failures.headline(failed.code), text=failures.explain(failed))
+
+
+def version(message: ChatMessage) -> str:
+    """`2 of 3` where this place of the chat has several answers."""
+    if len(message.versions) < 2 or message.id not in message.versions:
+        return ""
+    return f"{message.versions.index(message.id) + 1} of {len(message.versions)}"
+
+
+def figures(usage: Usage | None, timings: Timings | None) -> tuple[Figure, ...]:
+    """The numbers under an answer, in reading order."""
+    found: list[Figure] = []
+    if timings and timings.first_token_ms:
+        value = words.duration(timings.first_token_ms / 1000)
+        found.append(Figure(label="first token", value=value, title="From sending to the first token"))
+    if timings and timings.predicted_ms:
+        value = words.rate(timings.predicted_per_second)
+        found.append(Figure(label="", value=value, title="Tokens written each second"))
+    if usage:
+        found += [
+            Figure(label="prompt", value=words.count(usage.prompt_tokens), title="Tokens of the prompt, the whole chat included"),
+            Figure(label="cached", value=words.count(usage.cached_tokens), title="Tokens of the prompt that did not have to be read again"),
+            Figure(label="new", value=words.count(usage.completion_tokens), title="Tokens written, thinking included"),
+        ]
+    return tuple(found)

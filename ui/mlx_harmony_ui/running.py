@@ -1,0 +1,79 @@
+"""Answers that are being written: one task each takes the service's events in, whoever draws looks at what has come so far.
+
+The page can never slow the model: events are folded as they come, drawing happens at its own pace. Knows neither Gradio nor HTML.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from mlx_harmony.conversation.records import TurnEvent
+from mlx_harmony.events import Failed
+from mlx_harmony_ui.live import LiveTurn, fold
+
+FRAME_S = 0.06
+
+
+class RunningTurn:
+    """One answer being written. `turn` is what has come so far; `stop` leaves the service's stream, which cancels it."""
+
+    def __init__(self, turn: LiveTurn, events: AsyncGenerator[TurnEvent, None]) -> None:
+        self.turn = turn
+        self._events = events
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._gather())
+
+    async def frames(self) -> AsyncGenerator[LiveTurn, None]:
+        """The turn each time it has changed, at most once a frame, the last state for certain."""
+        while not self._task.done():
+            await self._changed.wait()
+            self._changed.clear()
+            yield self.turn
+            await asyncio.wait([self._task], timeout=FRAME_S)
+        if not self._task.cancelled():
+            self._task.result()
+        yield self.turn
+
+    async def stop(self) -> None:
+        """End it now and wait until the service has kept what was written."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _gather(self) -> None:
+        try:
+            async with aclosing(self._events) as events:
+                async for event in events:
+                    self.turn = fold(self.turn, event, time.monotonic())
+                    self._changed.set()
+        finally:
+            self._changed.set()
+
+
+class Desk:
+    """Which browser tab has which answer being written; a tab has one at a time. Keys are Gradio's session hashes."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, RunningTurn] = {}
+
+    def start(self, session: str, turn: LiveTurn, events: AsyncGenerator[TurnEvent, None]) -> RunningTurn:
+        self._running[session] = running = RunningTurn(turn, events)
+        return running
+
+    def of(self, session: str) -> RunningTurn | None:
+        return self._running.get(session)
+
+    async def stop(self, session: str) -> None:
+        if running := self._running.get(session):
+            await running.stop()
+
+    async def leave(self, session: str, running: RunningTurn) -> None:
+        """The tab is done with this answer, whether it ended, was stopped or the tab went away."""
+        await running.stop()
+        if self._running.get(session) is running:
+            del self._running[session]
+
+
+def unkept(turn: LiveTurn) -> Failed | None:
+    """The failure that came before anything was kept: what was typed must go back into the box."""
+    return turn.failed if not turn.started else None

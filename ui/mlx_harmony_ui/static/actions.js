@@ -1,0 +1,99 @@
+// What a click does: every button names its act in data-do.
+const acts = {
+  view: (button, event) => { event.preventDefault(); setView(button.dataset.view); closeMenu(); },
+  theme: (button) => { setTheme(button.dataset.theme); emit("setting", { name: "theme", value: button.dataset.theme }); },
+  menu: () => { document.body.dataset.menu = document.body.dataset.menu === "open" ? "" : "open"; emit("pulse", { model: state.model }); },
+  pick: (button) => { state.model = button.dataset.model; saveSoon(); emit("pulse", { model: state.model }); closeMenu(); one("#message")?.focus(); },
+  talk: (button) => { state.model = button.dataset.model; saveSoon(); emit("pulse", { model: state.model }); setView("chat"); one("#message")?.focus(); },
+  new: () => openChat(""),
+  side: () => setSide(document.body.dataset.side === "open" ? "shut" : "open"),
+  panel: (button) => setPanel(button.dataset.panel),
+  "panel-close": () => setPanel(""),
+  "panel-open": () => setPanel(document.body.dataset.panel ? "" : "tuning"),
+  earlier: () => { state.keepBelow = true; emit("earlier", { chat: state.chat, shown: all("#history article").length + 60 }); },
+  stop: () => emit("stop", {}),
+  latest: () => { state.follow = true; one("#scroll").scrollTop = one("#scroll").scrollHeight; },
+  effort: (button) => { state.effort = button.dataset.effort; markOptions(); saveSoon(); },
+  tool: (button) => {
+    const tool = button.dataset.tool;
+    if (!state.tools.delete(tool)) state.tools.add(tool);
+    markOptions();
+    saveSoon();
+  },
+  example: (button) => { putText(button.dataset.text); send(); },
+  real: () => { setView("models"); window.setTimeout(() => one("#real")?.scrollIntoView({ block: "start" }), 60); },
+  copy: (button) => emit("copy", { chat: state.chat, message: messageOf(button) }),
+  "copy-code": (button) => copyText(one("code", button.closest("figure")).textContent, button),
+  regenerate: (button) => regenerate(messageOf(button)),
+  version: (button) => emit("version", { chat: state.chat, message: button.dataset.message }),
+  details: (button) => { setPanel("details"); emit("details", { chat: state.chat, message: messageOf(button) }); },
+  reset: (button) => {
+    const row = button.closest(".slide");
+    const number = one("[data-field]", row);
+    number.value = number.dataset.default;
+    if (number.value !== "") one("[data-slides]", row).value = number.value;
+    markSet(row, number);
+    saveSoon();
+  },
+  raw: (box) => one("#details .details")?.classList.toggle("show-raw", box.checked),
+  load: (button) => emit("load", { model: button.dataset.model }),
+  unload: (button) => emit("unload", { model: button.dataset.model }),
+  rescan: () => emit("show", { view: "models" }),
+  section: (button, event) => { event.preventDefault(); one(`#section-${button.dataset.section}`)?.scrollIntoView({ block: "start" }); },
+  rename: (button) => beginRename(button.closest("[data-chat-row]")),
+  remove: (button) => {
+    const id = button.closest("[data-chat-row]").dataset.chatRow;
+    emit("remove", { chat: id, query: one("#search").value });
+    if (id === state.chat) openChat("");
+  },
+  undo: (button) => { emit("undo", { chat: button.dataset.chatId, query: one("#search").value }); say(""); },
+};
+
+const messageOf = (button) => button.closest("[data-message]").dataset.message;
+
+function closeMenu() {
+  document.body.dataset.menu = "";
+  one(".pill-face")?.setAttribute("aria-expanded", "false");
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("[data-do]");
+  if (!event.target.closest?.("#pill")) closeMenu();
+  if (button) acts[button.dataset.do]?.(button, event);
+  else if (event.target.id === "veil") { setSide("shut", false); setPanel("", false); }
+});
+
+function beginRename(row) {
+  const link = one("a", row);
+  const box = Object.assign(document.createElement("input"), { value: link.textContent, className: "rename", maxLength: 200 });
+  box.setAttribute("aria-label", "New title");
+  let over = false;
+  const end = (keep) => {
+    if (over) return;
+    over = true;
+    if (keep && box.value.trim() && box.value !== link.textContent) {
+      link.textContent = box.value;
+      emit("rename", { chat: row.dataset.chatRow, title: box.value, query: one("#search").value });
+    }
+    box.replaceWith(link);
+  };
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") end(true);
+    if (event.key === "Escape") end(false);
+    event.stopPropagation();
+  });
+  box.addEventListener("blur", () => end(true));
+  link.replaceWith(box);
+  box.focus();
+  box.select();
+}
+
+async function copyText(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+    if (button) { button.textContent = "Copied"; window.setTimeout(() => { button.textContent = "Copy"; }, 1500); }
+    else say("Copied.");
+  } catch {
+    say("This browser does not let the page copy here. Select the text instead.");
+  }
+}

@@ -1,0 +1,62 @@
+// The chat's options: sliders with their numbers, effort, tools, model and texts; read as one record, saved a moment after a change.
+function adopt({ effort, tools, model }) {
+  state.effort = effort;
+  state.tools = new Set(tools ? tools.split(" ") : []);
+  state.model = model;
+  markOptions();
+}
+
+function markOptions() {
+  for (const button of all("[data-effort][role=radio]")) button.setAttribute("aria-checked", String(button.dataset.effort === state.effort));
+  for (const button of all("[data-tool]")) button.setAttribute("aria-pressed", String(state.tools.has(button.dataset.tool)));
+}
+
+function options() {
+  const numbers = {};
+  for (const input of all("#tuning [data-field]")) {
+    const typed = input.value.trim();
+    numbers[input.dataset.field] = typed === "" && !input.validity.badInput ? null : Number(typed || NaN);
+  }
+  const text = (name) => one(`#tuning [data-text=${name}]`)?.value ?? "";
+  return {
+    numbers: Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, Number.isNaN(value) ? "not a number" : value])),
+    effort: state.effort,
+    tools: [...state.tools],
+    model: state.model,
+    identity: text("identity"),
+    instructions: text("instructions"),
+    stop: text("stop"),
+  };
+}
+
+let saveTimer = 0;
+function saveSoon() {
+  window.clearTimeout(saveTimer);
+  const chat = state.chat;
+  if (!chat) return;
+  saveTimer = window.setTimeout(() => { if (state.chat === chat) emit("options", { chat, options: options() }); }, 500);
+}
+
+function markSet(row, input) {
+  row.dataset.set = input.value !== "" && input.value !== input.dataset.default ? "yes" : "no";
+  input.setAttribute("aria-invalid", String(!input.validity.valid));
+}
+
+document.addEventListener("input", (event) => {
+  const { slides, field, text } = event.target.dataset ?? {};
+  const row = event.target.closest?.(".slide");
+  if (slides) {
+    const number = one("[data-field]", row);
+    number.value = event.target.value;
+    markSet(row, number);
+  } else if (field) {
+    if (event.target.value !== "") one("[data-slides]", row).value = event.target.value;
+    markSet(row, event.target);
+  }
+  if (slides || field || text) saveSoon();
+});
+
+document.addEventListener("change", (event) => {
+  const { setting } = event.target.dataset ?? {};
+  if (setting) emit("setting", { name: setting, value: event.target.value });
+});

@@ -1,0 +1,99 @@
+// The surfaces the server draws on, and the bridge by which the page speaks to it. Commands come back over the bridge, each once.
+const one = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const surfaces = new Map();
+const seen = new Set();
+let emit = () => {};
+
+function surface(name, element, props, watch) {
+  const draw = () => drawOn(name, element, props.value || "");
+  surfaces.set(name, { draw, element });
+  watch("value", draw);
+  draw();
+}
+
+function bridge(trigger, props, watch) {
+  emit = trigger;
+  watch("value", () => obey(props.value));
+  window.setTimeout(begin, 0);
+}
+
+// What belongs to another chat than the one on screen: a live turn waits unseen, a history is not drawn over this one.
+function drawOn(name, element, html) {
+  const owner = /data-chat="([^"]*)"/.exec(html.slice(0, 300))?.[1];
+  const foreign = owner !== undefined && owner !== state.chat;
+  if (foreign && name === "history") return;
+  const scroll = one("#scroll");
+  const below = scroll ? scroll.scrollHeight - scroll.scrollTop : 0;
+  patch(element, foreign ? "" : html);
+  drawn[name]?.(element);
+  if (!scroll || !["history", "live"].includes(name)) return;
+  if (state.keepBelow && name === "history") {
+    scroll.scrollTop = scroll.scrollHeight - below;
+    state.keepBelow = false;
+  } else if (state.follow) scroll.scrollTop = scroll.scrollHeight;
+}
+
+const drawn = {
+  history(element) {
+    const turns = one(".turns", element);
+    document.title = turns?.dataset.title ? `${turns.dataset.title} · MLX Harmony` : "MLX Harmony";
+    showEmpty();
+  },
+  live() {
+    document.body.dataset.busy = one("#live .answer[aria-busy=true]") ? "yes" : "no";
+    showEmpty();
+  },
+  tuning(element) {
+    const options = one(".options", element);
+    if (options) adopt(options.dataset);
+  },
+  chats: () => markChat(),
+  pill(element) {
+    one(".pill-face", element)?.setAttribute("aria-expanded", String(document.body.dataset.menu === "open"));
+  },
+  settings: () => markTheme(),
+  topbar: () => { markTheme(); markView(); },
+  side: () => {},
+};
+
+function showEmpty() {
+  const some = one("#history article, #history .earlier, #live article");
+  document.body.dataset.empty = some ? "no" : "yes";
+}
+
+function obey(value) {
+  if (!value) return;
+  for (const command of JSON.parse(value)) {
+    if (seen.has(command.serial)) continue;
+    seen.add(command.serial);
+    commands[command.do]?.(command);
+  }
+}
+
+const commands = {
+  chat({ id }) {
+    rememberChat(id);
+    for (const { draw } of surfaces.values()) draw();
+  },
+  accepted() {
+    state.pending = null;
+  },
+  refused({ text, say: why }) {
+    giveBack(text);
+    say(why);
+  },
+  say({ text, undo }) {
+    say(text, undo);
+  },
+  gone() {
+    openChat("");
+    say("That chat is no longer there.");
+  },
+  clipboard({ text }) {
+    copyText(text);
+  },
+  theme({ name }) {
+    if (!localStorage.getItem("theme")) setTheme(name, false);
+  },
+};

@@ -1,0 +1,76 @@
+"""The Chat tab's frame: which surfaces it has and which event of the page leads where. What happens then is in `talk` and `chats`."""
+
+from typing import NamedTuple
+
+import gradio as gr
+
+from mlx_harmony.records import EFFORTS
+from mlx_harmony.service import Service
+from mlx_harmony_ui.components.surface import Handler, surface, wire
+from mlx_harmony_ui.controls import TOOLS
+from mlx_harmony_ui.render import render
+from mlx_harmony_ui.running import Desk
+from mlx_harmony_ui.tabs.chats import Chats
+from mlx_harmony_ui.tabs.talk import Talk
+
+EXAMPLES = (
+    ("Ask about this app", "What does the temperature slider do?"),
+    ("Have it remember", "My name is Mira and my cat is called Pixel. Please remember that."),
+    ("Small tasks", "Spell the word harmony backwards."),
+)
+
+
+class ChatSurfaces(NamedTuple):
+    """The parts of the tab that the server draws on."""
+
+    starter: gr.HTML
+    history: gr.HTML
+    live: gr.HTML
+    chats: gr.HTML
+    tuning: gr.HTML
+    details: gr.HTML
+
+
+def layout() -> ChatSurfaces:
+    """Side, middle and panel, in reading order."""
+    with gr.Column(elem_id="side"):
+        surface("side", "side-head", render("side"))
+        chats = surface("chats", "chats")
+    with gr.Column(elem_id="middle"):
+        starter = surface("starter", "starter")
+        with gr.Column(elem_id="scroll"):
+            surface("welcome", "welcome", render("welcome", examples=EXAMPLES))
+            history = surface("history", "history")
+            live = surface("live", "live")
+        surface("composer", "composer", render("composer", efforts=EFFORTS, tools=TOOLS))
+    with gr.Column(elem_id="panel"):
+        surface("panel", "panel-head", render("panel"))
+        tuning = surface("tuning", "tuning")
+        details = surface("details", "details", render("details", view=None))
+    return ChatSurfaces(starter, history, live, chats, tuning, details)
+
+
+def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) -> Desk:
+    """Bind every event of the tab; the desk knows the answers being written."""
+    desk = Desk()
+    chats = Chats(service, desk)
+    talk = Talk(service, desk)
+    view = (at.history, at.tuning, at.details, at.starter, at.chats, pill, bridge)
+    turn = (at.live, at.history, at.chats, at.details, bridge)
+    for event, handler in (
+        ("open", Handler(chats.open, view)),
+        ("earlier", Handler(chats.earlier, (at.history,))),
+        ("search", Handler(chats.search, (at.chats,))),
+        ("rename", Handler(chats.rename, (at.chats, bridge))),
+        ("remove", Handler(chats.remove, (at.chats, bridge))),
+        ("undo", Handler(chats.undo, (at.chats, bridge))),
+        ("copy", Handler(chats.copy, (bridge,))),
+        ("version", Handler(chats.version, (at.history, at.details, bridge))),
+        ("details", Handler(chats.details, (at.details,))),
+        ("options", Handler(chats.save, (bridge,))),
+        ("send", Handler(talk.send, turn)),
+        ("regenerate", Handler(talk.regenerate, turn)),
+        ("stop", Handler(talk.stop, (), queue=False)),
+    ):
+        wire(bridge, event, handler)
+    return desk

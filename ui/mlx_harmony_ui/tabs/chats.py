@@ -1,0 +1,168 @@
+"""Chats as kept: opening, listing, renaming, deleting, looking into an answer. Each handler turns ids from one tab into HTML."""
+
+import time
+from itertools import count
+
+import gradio as gr
+
+from mlx_harmony.conversation.records import Chat, ChatMessage, TurnOptions
+from mlx_harmony.errors import ChatNotFound, HarmonyError
+from mlx_harmony.service import Service
+from mlx_harmony_ui import controls, failures, listing, present, words
+from mlx_harmony_ui.components.surface import Commands, text_of
+from mlx_harmony_ui.details import details
+from mlx_harmony_ui.render import render
+from mlx_harmony_ui.running import Desk
+
+_stamps = count(1)
+
+
+class Chats:
+    """Handlers over the kept chats. They hold no state of a tab: the tab says which chat it means."""
+
+    def __init__(self, service: Service, desk: Desk) -> None:
+        self._service = service
+        self._desk = desk
+
+    async def open(self, event: gr.EventData, request: gr.Request) -> tuple[object, ...]:
+        """history, tuning, details, starter, chats, pill, bridge for the chat of that id, or for a new one."""
+        commands = Commands().add("theme", name=self._service.settings.theme)
+        chat = await self._find(text_of(event, "chat"))
+        if chat is None and text_of(event, "chat"):
+            commands.add("gone")
+        options = chat.options if chat else self._service.default_options()
+        running = self._desk.of(request.session_hash)
+        return (
+            history_html(chat, without=running.turn.answer_id if running else ""),
+            tuning_html(options),
+            details_html(chat, ""),
+            starter_html(self._service, options.model),
+            await chats_html(self._service),
+            pill_html(self._service, options.model or ""),
+            str(commands),
+        )
+
+    async def earlier(self, event: gr.EventData, request: gr.Request) -> str:
+        """A longer window of the same chat."""
+        asked = event._data.get("shown")
+        shown = min(asked, 100_000) if isinstance(asked, int) and asked > 0 else present.WINDOW
+        running = self._desk.of(request.session_hash)
+        return history_html(await self._find(text_of(event, "chat")), shown, running.turn.answer_id if running else "")
+
+    async def search(self, event: gr.EventData) -> str:
+        return await chats_html(self._service, text_of(event, "query", 1000))
+
+    async def rename(self, event: gr.EventData) -> tuple[str, str]:
+        commands = Commands()
+        try:
+            await self._service.rename_chat(text_of(event, "chat"), text_of(event, "title", 10_000))
+        except HarmonyError as error:
+            commands.add("say", text=error.message)
+        return await chats_html(self._service, text_of(event, "query", 1000)), str(commands)
+
+    async def remove(self, event: gr.EventData) -> tuple[str, str]:
+        """Into the bin, with the way back offered at once."""
+        commands = Commands()
+        chat_id = text_of(event, "chat")
+        try:
+            title = (await self._service.read_chat(chat_id)).summary.title
+            await self._service.delete_chat(chat_id)
+            commands.add("say", text=f"Deleted “{words.shorten(title, 48)}”.", undo=chat_id)
+        except HarmonyError as error:
+            commands.add("say", text=error.message)
+        return await chats_html(self._service, text_of(event, "query", 1000)), str(commands)
+
+    async def undo(self, event: gr.EventData) -> tuple[str, str]:
+        commands = Commands()
+        try:
+            await self._service.restore_chat(text_of(event, "chat"))
+        except HarmonyError as error:
+            commands.add("say", text=error.message)
+        return await chats_html(self._service, text_of(event, "query", 1000)), str(commands)
+
+    async def copy(self, event: gr.EventData) -> str:
+        """The answer's text as the model wrote it."""
+        message = find_message(await self._find(text_of(event, "chat")), text_of(event, "message"))
+        return str(Commands().add("clipboard", text=message.content)) if message else str(Commands())
+
+    async def version(self, event: gr.EventData) -> tuple[str, str, str]:
+        """Another version of an answer takes its place in the chat."""
+        chat_id, message_id = text_of(event, "chat"), text_of(event, "message")
+        commands = Commands()
+        try:
+            chat = await self._service.show_version(chat_id, message_id)
+        except HarmonyError as error:
+            return gr.skip(), gr.skip(), str(commands.add("say", text=error.message))
+        return history_html(chat), details_html(chat, message_id), str(commands)
+
+    async def details(self, event: gr.EventData) -> str:
+        return details_html(await self._find(text_of(event, "chat")), text_of(event, "message"))
+
+    async def save(self, event: gr.EventData) -> str:
+        """Keep the chat's options; a value out of range is named and not kept."""
+        commands = Commands()
+        try:
+            await self._service.save_options(text_of(event, "chat"), controls.options_from(event._data["options"]))
+        except HarmonyError as error:
+            commands.add("say", text=failures.told(error))
+        return str(commands)
+
+    async def _find(self, chat_id: str) -> Chat | None:
+        if not chat_id:
+            return None
+        try:
+            return await self._service.read_chat(chat_id)
+        except ChatNotFound:
+            return None
+
+
+def history_html(chat: Chat | None, shown: int = present.WINDOW, without: str = "") -> str:
+    view = present.history(chat, shown, without) if chat else present.HistoryView(chat_id="", title="", items=())
+    return render("history", view=view, stamp=next(_stamps))
+
+
+def tuning_html(options: TurnOptions) -> str:
+    return render(
+        "tuning",
+        options=options,
+        groups=controls.slides(options),
+        tools=" ".join(tool.kind for tool in options.tools),
+        identity=controls.DEFAULT_IDENTITY,
+        stamp=next(_stamps),
+    )
+
+
+def details_html(chat: Chat | None, message_id: str) -> str:
+    """The details of one answer; of the last where none is named."""
+    message = find_message(chat, message_id)
+    return render("details", view=details(message) if message else None)
+
+
+def find_message(chat: Chat | None, message_id: str) -> ChatMessage | None:
+    answers = [message for message in chat.messages if message.role == "assistant"] if chat else []
+    if not message_id:
+        return answers[-1] if answers else None
+    return next((message for message in answers if message.id == message_id), None)
+
+
+async def chats_html(service: Service, query: str = "") -> str:
+    return render("chats", groups=listing.chat_groups(await service.list_chats(query), time.time()), query=query)
+
+
+def chosen_model(service: Service, model: str | None) -> str:
+    """The id of the model that would answer, also where it is not on this machine."""
+    try:
+        return service.find_model(model or None).id
+    except HarmonyError:
+        return model or service.settings.model
+
+
+def pill_html(service: Service, model: str) -> str:
+    return render("pill", pill=listing.pill(service.models(), service.model_states(), chosen_model(service, model)))
+
+
+def starter_html(service: Service, model: str | None) -> str:
+    """The line that says plainly that this is the Starter; nothing for any other model."""
+    chosen = chosen_model(service, model)
+    entry = next((entry for entry in service.models() if entry.id == chosen and entry.source == "bundled"), None)
+    return render("starter", size=words.size(entry.bytes) if entry else "")

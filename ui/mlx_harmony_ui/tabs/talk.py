@@ -1,0 +1,143 @@
+"""Sending and answering again: a generator per answer that draws the growing turn and hands it over to the history when it ends."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import gradio as gr
+
+from mlx_harmony.conversation.records import Chat, TurnEvent
+from mlx_harmony.errors import HarmonyError
+from mlx_harmony.service import Service
+from mlx_harmony_ui import controls, failures, present
+from mlx_harmony_ui.components.surface import Commands, text_of
+from mlx_harmony_ui.live import LiveTurn
+from mlx_harmony_ui.markup import Growing
+from mlx_harmony_ui.render import render
+from mlx_harmony_ui.running import Desk, RunningTurn, unkept
+from mlx_harmony_ui.tabs.chats import chats_html, details_html, history_html
+
+Frame = tuple[object, object, object, object, object]
+"""What one step draws: live, history, chats, details, bridge."""
+
+
+class Talk:
+    """Handlers that drive the model. Leaving a generator, by Stop or by closing the tab, cancels its answer."""
+
+    def __init__(self, service: Service, desk: Desk) -> None:
+        self._service = service
+        self._desk = desk
+
+    async def send(self, event: gr.EventData, request: gr.Request) -> AsyncGenerator[Frame, None]:
+        """A message of the person, in the chat the tab shows or in a new one."""
+        text, chat_id = text_of(event, "text"), text_of(event, "chat")
+        commands = Commands()
+        try:
+            options = controls.options_from(event._data.get("options") or {})
+            if not text.strip():
+                yield refused(commands, text, "Type a message first.")
+                return
+            if not chat_id:
+                chat_id = (await self._service.create_chat(options)).summary.id
+                commands.add("chat", id=chat_id)
+        except HarmonyError as error:
+            yield refused(commands, text, failures.told(error))
+            return
+        turn = LiveTurn(chat_id=chat_id, user_text=text)
+        events = self._service.send(chat_id, text, options)
+        async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def regenerate(self, event: gr.EventData, request: gr.Request) -> AsyncGenerator[Frame, None]:
+        """A new version of an answer; the old one makes room while it is written."""
+        chat_id, message_id = text_of(event, "chat"), text_of(event, "message")
+        commands = Commands()
+        try:
+            options = controls.options_from(event._data.get("options") or {})
+            asked = question_of(await self._service.read_chat(chat_id), message_id)
+        except HarmonyError as error:
+            yield refused(commands, "", failures.told(error))
+            return
+        turn = LiveTurn(chat_id=chat_id, user_text=asked, again=True)
+        events = self._service.regenerate(chat_id, message_id, options)
+        async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def stop(self, request: gr.Request) -> None:
+        await self._desk.stop(request.session_hash)
+
+    async def _draw(
+        self, session: str, turn: LiveTurn, events: AsyncGenerator[TurnEvent, None], commands: Commands
+    ) -> AsyncGenerator[Frame, None]:
+        if self._desk.of(session):
+            await events.aclose()
+            yield refused(commands, given_back(turn), "An answer is being written here. Stop it or wait until it is done.")
+            return
+        running = self._desk.start(session, turn, events)
+        pen = Pen()
+        begun = False
+        try:
+            yield pen.draw(running.turn), gr.skip(), gr.skip(), gr.skip(), str(commands)
+            async with aclosing(running.frames()) as turns:
+                async for now in turns:
+                    first = now.started and not begun
+                    begun = begun or first
+                    yield await self._step(now, first, pen, commands)
+        finally:
+            await self._desk.leave(session, running)
+        yield await self._end(running, commands)
+
+    async def _step(self, turn: LiveTurn, first: bool, pen: "Pen", commands: Commands) -> Frame:
+        """One frame; the first after both ends of the turn are on disk also takes what the live turn shows out of the history."""
+        live = pen.draw(turn)
+        if not first:
+            return live, gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        commands.add("accepted")
+        history = history_html(await self._service.read_chat(turn.chat_id), without=turn.answer_id) if turn.again else gr.skip()
+        return live, history, await chats_html(self._service), gr.skip(), str(commands)
+
+    async def _end(self, running: RunningTurn, commands: Commands) -> Frame:
+        """The kept answer takes the live one's place; what was never kept goes back into the box."""
+        turn = running.turn
+        if not turn.started:
+            failed = unkept(turn)
+            return refused(commands, given_back(turn), failures.said(failed) if failed else "Stopped before it was sent.")
+        try:
+            chat = await self._service.read_chat(turn.chat_id)
+        except HarmonyError as error:
+            return render("live", view=None), gr.skip(), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
+        if turn.failed and turn.failed.code == "storage":
+            commands.add("say", text=failures.said(turn.failed))
+        return render("live", view=None), history_html(chat), await chats_html(self._service), details_html(chat, ""), str(commands)
+
+
+def question_of(chat: Chat, message_id: str) -> str:
+    """What the answer of that id was given to."""
+    by_id = {message.id: message for message in chat.messages}
+    answer = by_id.get(message_id)
+    question = by_id.get(answer.parent_id or "") if answer else None
+    return question.content if question else ""
+
+
+def given_back(turn: LiveTurn) -> str:
+    """What was typed for this turn; an answer made again was not typed."""
+    return "" if turn.again else turn.user_text
+
+
+class Pen:
+    """Draws one live turn again and again; text that can no longer change is not rendered twice."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, Growing] = {}
+
+    def draw(self, turn: LiveTurn) -> str:
+        drawn = {
+            voice.index: self._texts.setdefault(voice.index, Growing()).render(voice.text) for voice in turn.voices if voice.part != "call"
+        }
+        return render("live", view=present.growing(turn, drawn))
+
+
+def refused(commands: Commands, text: str, why: str) -> Frame:
+    """Nothing was kept: the live turn goes, the text goes back into the box with the reason beside it."""
+    return render("live", view=None), gr.skip(), gr.skip(), gr.skip(), str(commands.add("refused", text=text, say=why))
