@@ -14,7 +14,6 @@ from openai import AsyncOpenAI
 from mlx_harmony.api.answers import Pace
 from mlx_harmony.api.app import create_app
 from mlx_harmony.api.policy import Policy
-from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 from tests.fixtures.provider import ScriptedProvider
@@ -41,7 +40,7 @@ class Options(msgspec.Struct, kw_only=True):
 
     script: Script = echo
     pause_s: float = 0.0
-    provider: Provider | None = None
+    real: bool = False
     key_hashes: tuple[str, ...] = ()
     models_dirs: tuple[str, ...] = ()
     limits: dict[str, float] = {}
@@ -59,7 +58,7 @@ async def serving(home: Path, options: Options | None = None) -> AsyncIterator[S
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         settings = Settings(home=str(home), port=port, api_key_hashes=options.key_hashes, models_dirs=options.models_dirs)
-        service = await Service.open(settings, options.provider or scripted)
+        service = await Service.open(settings, None if options.real else scripted)
         policy = msgspec.structs.replace(Policy.of(settings), **options.limits)
         app = create_app(service, policy=policy, pace=options.pace)
         if options.build:
