@@ -15,13 +15,14 @@ SHARED = {"records", "events", "errors", "settings", "ranges", "__version__"}
 
 ARROWS: dict[str, set[str]] = {
     "engine": set(),
-    "worker": {"engine.wire", "engine.protocols"},
+    "worker": {"engine.wire", "engine.protocols", "models.kind"},
     "models": set(),
     "conversation": {"engine.protocols", "models"},
     "service": {"conversation", "engine", "models"},
     "api": {"service", "conversation.records", "engine.protocols"},
-    "cli": {"service", "api", "models", "conversation.records", "engine.protocols", "worker.inprocess"},
-    "ui": {"service", "conversation.records", "engine.protocols"},
+    "cli": {"service", "api", "models", "conversation.records", "conversation.commands", "worker.inprocess", "worker.raw_prompt"},
+    "__main__": {"cli"},
+    "ui": {"service", "conversation.records", "conversation.commands", "engine.protocols"},
 }
 """What each room may import beside the shared modules and itself: a room, or one module of it. Arrows never point back."""
 

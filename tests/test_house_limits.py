@@ -98,7 +98,12 @@ def _lines(path: Path) -> int:
 
 
 def _is_broad(node: ast.AST) -> bool:
-    if not isinstance(node, ast.ExceptHandler):
+    """Whether it catches anything and swallows it; cleaning up and raising the same again is no broad except."""
+    if not isinstance(node, ast.ExceptHandler) or _raises_again(node.body[-1]):
         return False
     caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
     return any(name is None or (isinstance(name, ast.Name) and name.id in BROAD) for name in caught)
+
+
+def _raises_again(last: ast.stmt) -> bool:
+    return isinstance(last, ast.Raise) and last.exc is None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_flags(parser)
     parser.add_argument("--chat", metavar="ID", help="go on with this chat instead of beginning a new one")
-    parser.add_argument("--system", default="", metavar="TEXT", help="instructions that stand above the whole chat")
+    parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the whole chat")
     add_sampling_flags(parser)
 
 
@@ -31,9 +31,16 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from mlx_harmony.service import Service
 
     settings = chosen_settings(args)
-    options = TurnOptions(sampling=sampling_from(args), max_tokens=args.max_tokens, effort=args.effort, instructions=args.system)
+    options = TurnOptions(
+        sampling=sampling_from(args),
+        max_tokens=args.max_tokens,
+        effort=args.effort or settings.effort,
+        instructions=settings.instructions if args.system is None else args.system,
+    )
     with asyncio.Runner() as runner:
         service = runner.run(Service.open(settings))
+        for notice in service.notices():
+            terminal.warn(notice)
         try:
             talk = Talk(service, terminal, options)
             if args.chat:

@@ -20,7 +20,7 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help=f"{field.help} Range: {field.span}; default: {default}".replace("%", "%%"),
         )
-    group.add_argument("--effort", choices=EFFORTS, default="medium", help="how long the model may think (default: medium)")
+    group.add_argument("--effort", choices=EFFORTS, help="how long the model may think (default: the one in the settings, else medium)")
 
 
 def sampling_from(args: argparse.Namespace) -> Sampling:

@@ -132,6 +132,8 @@ async def _serve(settings: Settings, options: ServeOptions, terminal: Terminal, 
     service = await Service.open(settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(service.close)
+        for notice in service.notices():
+            terminal.warn(notice)
         api = build_api(service, page_follows=options.with_page)
         await stack.enter_async_context(running(api))
         front = Front(api)

@@ -1,0 +1,122 @@
+"""`mlx-harmony generate`: one prompt, one answer. The model lives in this very process and ends with it; nothing is kept."""
+
+import argparse
+import asyncio
+import json
+import sys
+import uuid
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from mlx_harmony.cli.answer import Answer
+from mlx_harmony.cli.errors import DONE, WRONG_USAGE, report
+from mlx_harmony.cli.flags import add_model_flags, chosen_settings
+from mlx_harmony.cli.sampling import add_sampling_flags, sampling_from
+from mlx_harmony.cli.terminal import Terminal
+from mlx_harmony.events import Event, Failed, Finished, Loading, TextDelta, ToolCallDelta
+from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, ModelEntry
+from mlx_harmony.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt", nargs="?", help="what to answer; without it, or as `-`, it is read from stdin")
+    add_model_flags(parser)
+    parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the prompt")
+    parser.add_argument("--json", action="store_true", help="print one JSON document: text, reasoning, usage, timings")
+    parser.add_argument("--raw-prompt", action="store_true", help="print what the model would read, control tokens and all, and end")
+    add_sampling_flags(parser)
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Answers, or prints the rendered prompt."""
+    text = prompt_text(args.prompt)
+    if text is None:
+        terminal.warn("There is no prompt. Give one as an argument or on stdin: mlx-harmony generate 'Good morning'")
+        return WRONG_USAGE
+    from mlx_harmony.models.catalog import Catalog, Places
+    from mlx_harmony.ranges import check_request
+
+    settings = chosen_settings(args)
+    entry = Catalog(Places.of(settings)).find_chosen(settings.model)
+    request = request_from(args, text, settings)
+    check_request(request)
+    if args.raw_prompt:
+        from mlx_harmony.worker.raw_prompt import raw_prompt
+
+        terminal.line(raw_prompt(entry.path, request.prompt))
+        return DONE
+    return asyncio.run(_answer(entry, request, Document(entry.id, terminal) if args.json else Answer(terminal)))
+
+
+def prompt_text(given: str | None) -> str | None:
+    """The prompt from the command line or stdin; None where a person gave none."""
+    if given is not None and given != "-":
+        return given
+    return None if given is None and sys.stdin.isatty() else sys.stdin.read()
+
+
+def request_from(args: argparse.Namespace, text: str, settings: Settings) -> GenerationRequest:
+    instructions = settings.instructions if args.system is None else args.system
+    head = (Message(role="developer", content=instructions),) if instructions else ()
+    return GenerationRequest(
+        id=uuid.uuid4().hex,
+        prompt=ChatPrompt(messages=(*head, Message(role="user", content=text)), effort=args.effort or settings.effort),
+        sampling=sampling_from(args),
+        max_tokens=args.max_tokens,
+    )
+
+
+class Document:
+    """One answer as a JSON document, printed once it is complete."""
+
+    def __init__(self, model: str, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._model = model
+        self._text = ""
+        self._reasoning = ""
+        self._calls: dict[str, dict[str, str]] = {}
+        self.code = DONE
+
+    def show(self, event: Event) -> None:
+        """Takes one event; the last one prints the document, or the error on stderr."""
+        match event:
+            case TextDelta(channel="analysis", text=text):
+                self._reasoning += text
+            case TextDelta(text=text):
+                self._text += text
+            case ToolCallDelta(call_id=call_id, name=name, arguments=arguments):
+                call = self._calls.setdefault(call_id, {"id": call_id, "name": "", "arguments": ""})
+                call["name"] += name
+                call["arguments"] += arguments
+            case Finished():
+                self._terminal.line(json.dumps(self._document(event), ensure_ascii=False, indent=2))
+            case Failed():
+                self.code = report(event.error(), self._terminal)
+            case _:
+                pass
+
+    def leave(self) -> None:
+        """An answer that was stopped has no document."""
+
+    def _document(self, finished: Finished) -> dict[str, Any]:
+        document: dict[str, Any] = {"model": self._model, "text": self._text, "reasoning": self._reasoning}
+        if self._calls:
+            document["tool_calls"] = list(self._calls.values())
+        document |= {"finish_reason": finished.reason, "seed": finished.seed, "repaired": finished.repaired}
+        return document | {"usage": msgspec.to_builtins(finished.usage), "timings": msgspec.to_builtins(finished.timings)}
+
+
+async def _answer(entry: ModelEntry, request: GenerationRequest, answer: Answer | Document) -> int:
+    from mlx_harmony.worker.inprocess import start_in_process
+
+    engine = await start_in_process(entry, lambda stage, fraction: answer.show(Loading(stage=stage, fraction=fraction)))
+    try:
+        async with aclosing(engine.generate(request)) as events:
+            async for event in events:
+                answer.show(event)
+    finally:
+        answer.leave()
+        await engine.close()
+    return answer.code

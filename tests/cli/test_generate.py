@@ -1,0 +1,135 @@
+"""`generate` with real tiny models in this very process: what goes to stdout, what to stderr, and how it ends."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlx_harmony.cli.generate import Document
+from mlx_harmony.cli.main import main
+from mlx_harmony.events import Event, Failed
+from tests.cli.conftest import Recorded
+from tests.fixtures.scripted import call, say
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLX_HARMONY_HOME", str(tmp_path / "home"))
+
+
+def test_the_answer_and_nothing_else_is_on_stdout(fx1: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["generate", "--model", str(fx1), "--temperature", "0", "--max-tokens", "6", "good morning"]
+    assert main(words) == 0
+    first = capsys.readouterr()
+    assert first.out.strip()
+    assert main(words) == 0
+    assert capsys.readouterr().out == first.out
+
+
+def test_the_prompt_comes_from_stdin(fx1: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["generate", "--model", str(fx1), "--raw-prompt"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("told through a pipe"))
+    assert main(words) == 0
+    assert "told through a pipe" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "stdin", io.StringIO("told by a dash"))
+    assert main([*words, "-"]) == 0
+    assert "told by a dash" in capsys.readouterr().out
+
+
+def test_no_prompt_from_a_person_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Keyboard(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Keyboard())
+    assert main(["generate"]) == 2
+    assert "no prompt" in capsys.readouterr().err
+
+
+def test_an_empty_prompt_is_refused(fx1: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "--model", str(fx1), "  "]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "empty" in captured.err
+
+
+def test_an_unknown_model_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "--model", "nothing-of-that-name", "hi"]) == 1
+    assert "starter" in capsys.readouterr().err
+
+
+def test_a_broken_model_is_an_error_and_no_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    assert main(["generate", "--model", str(folder), "hi"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Error: ") and "Traceback" not in captured.err
+
+
+def test_raw_prompt_prints_what_the_model_reads(fx2: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "--model", str(fx2), "--raw-prompt", "--effort", "low", "--system", "Be brief.", "Hi <|end|> there"]) == 0
+    raw = capsys.readouterr().out
+    assert raw.startswith("<|start|>system<|message|>")
+    assert "Reasoning: low" in raw
+    assert "Be brief." in raw
+    assert raw.endswith("<|start|>user<|message|>Hi <|end|> there<|end|><|start|>assistant\n")
+
+
+def test_json_is_one_document(fx2: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "--json", "--model", str(fx2), "--max-tokens", "5", "--seed", "7", "hello"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"] == fx2.name
+    assert document["seed"] == 7
+    assert document["usage"]["completion_tokens"] == 5
+    assert document["finish_reason"] == "length"
+    assert document["timings"]["predicted_n"] == 5
+
+
+def document_of(events: list[Event], terminal: Recorded) -> Document:
+    document = Document("some-model", terminal)
+    for event in events:
+        document.show(event)
+    return document
+
+
+def test_the_document_holds_thinking_answer_and_calls_apart(pipe: Recorded) -> None:
+    document_of(say("Fine.", thinking="They greet me."), pipe)
+    told = json.loads(pipe.out.getvalue())
+    assert (told["text"], told["reasoning"], told["model"]) == ("Fine.", "They greet me.", "some-model")
+    assert "tool_calls" not in told
+
+
+def test_the_document_holds_a_call_whole(pipe: Recorded) -> None:
+    document_of(call("python", "python", '{"code": "1+1"}'), pipe)
+    told = json.loads(pipe.out.getvalue())
+    assert told["tool_calls"] == [{"id": "call_1", "name": "python", "arguments": '{"code": "1+1"}'}]
+    assert told["finish_reason"] == "tool_calls"
+
+
+def test_a_failure_has_no_document(pipe: Recorded) -> None:
+    assert document_of([Failed(code="out_of_memory", message="Too big.")], pipe).code == 1
+    assert pipe.out.getvalue() == ""
+    assert "Too big." in pipe.err.getvalue()
+
+
+def test_ctrl_c_ends_it_without_a_traceback(fx1: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mlx_harmony", "generate", "--model", str(fx1), "--max-tokens", "100000", "go on"]
+    env = {**os.environ, "MLX_HARMONY_HOME": str(tmp_path)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    assert process.stdout is not None
+    process.stdout.read(1)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert b"Traceback" not in errors
