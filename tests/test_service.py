@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlx_harmony.conversation.records import TurnOptions, TurnStarted
-from mlx_harmony.errors import ChatNotFound, InvalidRequest, ModelNotFound, SettingsError
+from mlx_harmony.errors import ChatNotFound, InvalidRequest, LoadFailed, ModelNotFound, SettingsError
 from mlx_harmony.events import Failed, Finished, TextDelta
 from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling
 from mlx_harmony.service import Service
@@ -88,6 +88,7 @@ async def test_changed_settings_act_at_once_and_stay(service: Service, tmp_path:
     models = tmp_path / "models"
     (models / "mine").mkdir(parents=True)
     (models / "mine" / "config.json").write_text('{"model_type": "llama"}')
+    (models / "mine" / "model.safetensors").write_bytes(b"w")
     await service.change_settings(models_dirs=[str(models)], effort="high", instructions="Be brief.")
     assert service.find_model("mine").path == str(models / "mine")
     await service.change_settings(model="mine")
@@ -103,3 +104,17 @@ async def test_settings_that_cannot_act_are_refused(service: Service, tmp_path: 
     with pytest.raises(ModelNotFound):
         await service.change_settings(model="absent")
     assert service.settings.model == "starter" and not (tmp_path / "settings.json").exists()
+
+
+async def test_a_model_known_to_be_broken_is_not_even_started(service: Service, tmp_path: Path) -> None:
+    broken = tmp_path / "models" / "broken"
+    broken.mkdir(parents=True)
+    (broken / "config.json").write_text("{")
+    await service.change_settings(models_dirs=[str(tmp_path / "models")])
+    assert "damaged" in service.find_model("broken").problem
+    with pytest.raises(LoadFailed, match="damaged"):
+        await service.load("broken")
+    chat = await service.create_chat()
+    (failed,) = await gather(service.send(chat.summary.id, "Hi", TurnOptions(model="broken")))
+    assert isinstance(failed, Failed) and failed.code == "load_failed" and failed.hint
+    assert service.model_states() == ()

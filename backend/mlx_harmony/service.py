@@ -16,7 +16,7 @@ from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns, new_id
 from mlx_harmony.engine.protocols import ModelState, Provider
 from mlx_harmony.engine.provider import worker_provider
-from mlx_harmony.errors import HarmonyError, InvalidRequest, SettingsError
+from mlx_harmony.errors import HarmonyError, InvalidRequest, LoadFailed, SettingsError
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
 from mlx_harmony.ranges import check_request
@@ -35,7 +35,7 @@ class Service:
         self._provider = provider
         self._store = store
         self._catalog = Catalog(Places.of(settings))
-        self._turns = Turns(store, provider, self.find_model)
+        self._turns = Turns(store, provider, self._usable)
 
     @classmethod
     async def open(cls, settings: Settings, provider: Provider | None = None) -> "Service":
@@ -44,7 +44,8 @@ class Service:
         return cls(settings, provider or worker_provider(settings), store)
 
     async def close(self) -> None:
-        """End the models' processes, then close the chats."""
+        """Save what is being said, end the models' processes, close the chats."""
+        await self._turns.close()
         await self._provider.close()
         await self._store.close()
 
@@ -77,13 +78,21 @@ class Service:
         """The model of that id, or the default one. Raises ModelNotFound, which names the known ids."""
         return self._catalog.find_chosen(self.settings.model) if model_id is None else self._catalog.find(model_id)
 
+    def _usable(self, model_id: str | None) -> ModelEntry:
+        """The same, but a model that is known to be broken raises LoadFailed without a process being started for it."""
+        entry = self.find_model(model_id)
+        if entry.problem:
+            hint = "Choose another model, or repair its folder."
+            raise LoadFailed(f"The model {entry.id} cannot be loaded. {entry.problem}", hint=hint, param="model")
+        return entry
+
     def model_states(self) -> tuple[ModelState, ...]:
         """Where each model that was ever asked for stands; one that is not listed is asleep."""
         return self._provider.states()
 
     async def load(self, model_id: str) -> ModelCard:
         """Load a model and wait until it is awake. Raises ModelNotFound and the errors of loading."""
-        return await self._provider.load(self.find_model(model_id))
+        return await self._provider.load(self._usable(model_id))
 
     async def unload(self, model_id: str) -> None:
         """End the model's process; one that is asleep already is left so."""
@@ -93,7 +102,7 @@ class Service:
         """Answer one request without keeping it; a request or model at fault yields one Failed."""
         try:
             check_request(request)
-            async with aclosing(self._provider.generate(self.find_model(model_id), request)) as events:
+            async with aclosing(self._provider.generate(self._usable(model_id), request)) as events:
                 async for event in events:
                     yield event
         except HarmonyError as error:

@@ -242,5 +242,29 @@ async def test_what_a_crash_cut_short_is_marked_with_its_text(tmp_path: Path) ->
     store = await Store.open(path)
     answer = await answer_of(store, "c")
     assert (answer.state, answer.content) == ("interrupted", "Half a")
-    assert answer.error and "stopped" in answer.error.message
     await store.close()
+
+
+async def test_closing_keeps_what_was_said_up_to_then(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
+    turns = turns_over(ScriptedProvider(counting(100), 0.01))
+    stream = turns.send(chat_id, "Count", TurnOptions())
+    async for event in stream:
+        if isinstance(event, TextDelta) and event.text == "3 ":
+            break
+    await turns.close()
+    answer = await answer_of(store, chat_id)
+    assert (answer.state, answer.content) == ("interrupted", "0 1 2 3 ")
+    assert isinstance((await gather(stream))[-1], Failed)
+
+
+async def test_a_message_too_long_for_the_model_does_not_spoil_the_next(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
+    def short_of_context(request: GenerationRequest) -> Sequence[Event]:
+        assert isinstance(request.prompt, ChatPrompt)
+        length = sum(len(message.content) for message in request.prompt.messages)
+        return [Failed(code="context_too_long", message="Too long.")] if length > 100 else say("Fine")
+
+    turns = turns_over(ScriptedProvider(short_of_context))
+    assert isinstance((await gather(turns.send(chat_id, "x" * 200, TurnOptions())))[-1], Failed)
+    assert isinstance((await gather(turns.send(chat_id, "Hello", TurnOptions())))[-1], Finished)
+    first = (await store.read_chat(chat_id)).messages[0]
+    assert first.content == "x" * 200

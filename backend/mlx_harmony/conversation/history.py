@@ -3,9 +3,11 @@
 import time
 
 from mlx_harmony.conversation.records import ChatMessage, TurnOptions
+from mlx_harmony.errors import ContextTooLong, InvalidRequest
 from mlx_harmony.records import ChatPrompt, Message
 
 TITLE_LENGTH = 60
+_REFUSED = frozenset({ContextTooLong.code, InvalidRequest.code})
 
 
 def prompt_of(path: tuple[ChatMessage, ...], options: TurnOptions, created_at: float) -> ChatPrompt:
@@ -21,10 +23,16 @@ def prompt_of(path: tuple[ChatMessage, ...], options: TurnOptions, created_at: f
 
 
 def _told(path: tuple[ChatMessage, ...]) -> list[Message]:
-    """Every turn that said something. An answer cut short counts as what was said; a call that nothing answered is left out."""
+    """Every turn that said something. An answer cut short counts as what was said; a call that nothing answered is left out.
+
+    So is a message that was refused as such, for being longer than the context: it would make every later one fail as well.
+    """
     answered = {message.tool_call_id for message in path if message.role == "tool"}
+    refused = {message.parent_id for message in path if message.error and message.error.code in _REFUSED and not message.content}
     told = []
     for message in path:
+        if message.id in refused:
+            continue
         calls = tuple(call for call in message.tool_calls if call.id in answered)
         if message.content.strip() or calls:
             told.append(

@@ -6,13 +6,6 @@ import msgspec
 
 from mlx_harmony.conversation.records import ChatMessage, ChatSummary, TurnOptions
 from mlx_harmony.errors import StorageError
-from mlx_harmony.events import Failed
-
-INTERRUPTED = Failed(
-    code="interrupted",
-    message="MLX Harmony stopped in the middle of this answer; this is what was saved of it.",
-    hint="Regenerate it, or go on from here.",
-)
 
 _decode_message = msgspec.json.Decoder(ChatMessage).decode
 _decode_options = msgspec.json.Decoder(TurnOptions).decode
@@ -29,8 +22,7 @@ def message_of(row: sqlite3.Row, versions: tuple[str, ...]) -> ChatMessage:
         kept = _decode_message(row["details"])
     except msgspec.DecodeError as error:
         raise StorageError(f"A message of this chat is damaged ({row['id']}).", hint="Delete the chat or open another one.") from error
-    ended_by = INTERRUPTED if row["state"] == "interrupted" else kept.error
-    return msgspec.structs.replace(kept, content=row["content"], state=row["state"], error=ended_by, versions=versions)
+    return msgspec.structs.replace(kept, content=row["content"], state=row["state"], versions=versions)
 
 
 def options_bytes(options: TurnOptions) -> bytes:

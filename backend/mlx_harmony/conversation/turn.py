@@ -20,8 +20,8 @@ from mlx_harmony.conversation.history import prompt_of, title_of
 from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnEvent, TurnOptions, TurnStarted
 from mlx_harmony.conversation.store import UNTITLED, Store
 from mlx_harmony.engine.protocols import Provider
-from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, StorageError, Unavailable
-from mlx_harmony.events import Event, Failed
+from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError, Unavailable
+from mlx_harmony.events import Event, Failed, Finished
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelEntry
 
@@ -51,6 +51,14 @@ class Turns:
         self._provider = provider
         self._find_model = find_model
         self._answering: set[str] = set()
+        self._growing: set[Answer] = set()
+
+    async def close(self) -> None:
+        """Save what the answers still under way have said; the next start finds them as interrupted."""
+        for answer in tuple(self._growing):
+            answer.end("interrupted")
+            with suppress(StorageError):
+                await self._store.save_message(answer.message)
 
     async def send(self, chat_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Append the user's message and stream its answer."""
@@ -114,6 +122,7 @@ class Turns:
     async def _run(self, turn: _Turn) -> AsyncGenerator[TurnEvent, None]:
         await self._begin(turn)
         answer = Answer(turn.answer)
+        self._growing.add(answer)
         saving = asyncio.create_task(self._save_while_growing(answer))
         lost: Failed | None = None
         end: Event | None = None
@@ -130,8 +139,8 @@ class Turns:
             if not answer.ended:
                 answer.end("cancelled")
             lost = await self._keep(answer, turn.entry.id)
-        if last := lost or end:
-            yield last
+            self._growing.discard(answer)
+        yield lost or (end if isinstance(end, Finished | Failed) else Failed.of(ShuttingDown("MLX Harmony is stopping.")))
 
     async def _begin(self, turn: _Turn) -> None:
         try:
