@@ -103,3 +103,14 @@ def test_a_change_that_cannot_be_saved_leaves_the_file_as_it_was(tmp_path: Path)
 def test_every_setting_says_what_it_is() -> None:
     for field in SETTING_FIELDS:
         assert field.label and field.help.endswith(".") and field.expects
+
+
+def test_an_address_that_others_reach_is_kept_only_with_an_api_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for host in ("0.0.0.0", "", "::", "192.168.1.5", "my-machine"):
+        with pytest.raises(SettingsError):
+            changed(load_settings(home=tmp_path), {"host": host})
+    for host in ("localhost", "::1", "127.0.0.2"):
+        assert changed(load_settings(home=tmp_path), {"host": host}).host == host
+    monkeypatch.setenv("MLX_HARMONY_API_KEY", "a secret")
+    assert changed(load_settings(home=tmp_path), {"host": "0.0.0.0"}).host == "0.0.0.0"
+    assert "a secret" not in (tmp_path / "settings.json").read_text()

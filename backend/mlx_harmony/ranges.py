@@ -268,4 +268,6 @@ def _refused(field: Field, message: str) -> InvalidRequest:
 
 
 def _shown(value: float) -> str:
+    if value != value:
+        return "not a number"
     return f"{value:g}" if abs(value) < LARGEST_SEED else "far beyond it"

@@ -5,6 +5,7 @@ what the person chose; keys this program does not know are reported and left in 
 """
 
 import hashlib
+import ipaddress
 import os
 import tempfile
 import time
@@ -32,6 +33,14 @@ def home_folder() -> Path:
     """Where everything the app writes lives: MLX_HARMONY_HOME, else ~/.mlx-harmony."""
     chosen = os.environ.get("MLX_HARMONY_HOME")
     return Path(chosen).expanduser().resolve() if chosen else Path.home() / ".mlx-harmony"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`. A name other than localhost is not trusted to stay here."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 class Settings(Record):
@@ -178,6 +187,9 @@ def checked(name: str, value: Any) -> Any:
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     """The settings with these changes, saved to home/settings.json. Raises SettingsError and, where saving fails, StorageError."""
     values = {name: checked(name, value) for name, value in changes.items()}
+    if "host" in values and not (settings.api_key_hashes or is_loopback(values["host"])):
+        hint = "Set MLX_HARMONY_API_KEY before the start, or keep 127.0.0.1: without a key it would not start."
+        raise SettingsError("Other machines may only be let in with an API key.", hint=hint, param="host")
     path = Path(settings.home) / SETTINGS_FILE
     kept, _ = _read_file(path)
     _write_file(path, kept | values)

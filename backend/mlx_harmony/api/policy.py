@@ -7,7 +7,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import re
 import socket
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from mlx_harmony.errors import SettingsError
 from mlx_harmony.records import Record
-from mlx_harmony.settings import Settings
+from mlx_harmony.settings import Settings, is_loopback
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -140,14 +139,6 @@ def presented_keys(head: Head) -> list[bytes]:
             case _:
                 pass
     return [key for key in keys if key]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`. A name other than localhost is not trusted to stay here."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def machine_names() -> set[str]:
