@@ -19,7 +19,7 @@ LONGEST_TEXT = 100_000
 
 
 class SlideView(Record):
-    """One slider. Numbers are already text; `value` None is "the model's own"."""
+    """One slider. Numbers are already text; an empty `shown` is "the model's own"."""
 
     name: str
     label: str
@@ -29,7 +29,7 @@ class SlideView(Record):
     high: str
     reach: str
     step: str
-    value: float | None
+    changed: bool
     shown: str
     position: str
     default: str
@@ -67,7 +67,7 @@ def _slide(field: Field, value: float | None) -> SlideView:
         high=f"{field.high:g}",
         reach=f"{field.reach:.15g}",
         step=f"{field.step:g}",
-        value=value,
+        changed=value != field.default,
         shown="" if value is None else f"{value:.15g}",
         position=f"{min(resting if value is None else value, field.reach):.15g}",
         default="" if field.default is None else f"{field.default:g}",

@@ -44,7 +44,7 @@ class PartView(Record):
 
 
 class AnswerView(Record):
-    """One answer as shown; `progress` is drawn while nothing is written yet."""
+    """One answer as shown; `progress` is drawn while nothing is written yet; `before` and `after` are versions."""
 
     key: str
     message_id: str
@@ -54,6 +54,8 @@ class AnswerView(Record):
     figures: tuple[Figure, ...] = ()
     model: str = ""
     version: str = ""
+    before: str = ""
+    after: str = ""
     running: bool = False
     progress: str = ""
     fraction: float | None = None
@@ -107,6 +109,7 @@ def ask(message: ChatMessage) -> AskView:
 def answer(message: ChatMessage) -> AnswerView:
     """A stored answer as shown."""
     running = message.state == "streaming"
+    place, before, after = version(message)
     return AnswerView(
         key=f"a-{message.id}",
         message_id=message.id,
@@ -115,7 +118,9 @@ def answer(message: ChatMessage) -> AnswerView:
         repaired=message.repaired,
         figures=figures(message.usage, message.timings),
         model=message.provenance.model if message.provenance else "",
-        version=version(message),
+        version=place,
+        before=before,
+        after=after,
         running=running,
         progress="Being written in another window" if running else "",
     )
@@ -194,11 +199,13 @@ def _failure(failed: Failed) -> Notice:
     return Notice(tone=tone, headline=failures.headline(failed.code), text=failures.explain(failed))
 
 
-def version(message: ChatMessage) -> str:
-    """`2 of 3` where this place of the chat has several answers."""
-    if len(message.versions) < 2 or message.id not in message.versions:
-        return ""
-    return f"{message.versions.index(message.id) + 1} of {len(message.versions)}"
+def version(message: ChatMessage) -> tuple[str, str, str]:
+    """`2 of 3` where this place of the chat has several answers, and the ids of the ones before and after it."""
+    ids = message.versions
+    if len(ids) < 2 or message.id not in ids:
+        return "", "", ""
+    at = ids.index(message.id)
+    return f"{at + 1} of {len(ids)}", ids[at - 1] if at else "", ids[at + 1] if at + 1 < len(ids) else ""
 
 
 def figures(usage: Usage | None, timings: Timings | None) -> tuple[Figure, ...]:

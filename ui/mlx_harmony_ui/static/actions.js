@@ -8,7 +8,6 @@ const acts = {
   new: () => openChat(""),
   side: () => setSide(document.body.dataset.side === "open" ? "shut" : "open"),
   panel: (button) => setPanel(button.dataset.panel),
-  "panel-close": () => setPanel(""),
   "panel-open": () => setPanel(document.body.dataset.panel ? "" : "tuning"),
   earlier: () => { state.keepBelow = true; emit("earlier", { chat: state.chat, shown: all("#history article").length + 60 }); },
   stop: () => emit("stop", {}),
@@ -25,7 +24,7 @@ const acts = {
   copy: (button) => emit("copy", { chat: state.chat, message: messageOf(button) }),
   "copy-code": (button) => copyText(one("code", button.closest("figure")).textContent, button),
   regenerate: (button) => regenerate(messageOf(button)),
-  version: (button) => emit("version", { chat: state.chat, message: button.dataset.message }),
+  version: (button) => emit("version", { chat: state.chat, message: button.dataset.version }),
   details: (button) => { setPanel("details"); emit("details", { chat: state.chat, message: messageOf(button) }); },
   reset: (button) => {
     const row = button.closest(".slide");

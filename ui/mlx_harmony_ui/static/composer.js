@@ -17,6 +17,7 @@ function send() {
   const text = one("#message").value;
   if (isBusy()) return;
   if (!text.trim()) {
+    putText("");
     say("Type a message first.");
     return;
   }

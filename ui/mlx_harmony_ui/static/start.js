@@ -91,6 +91,8 @@ function begin() {
   sessionStorage.removeItem("draft");
   if (draft) putText(draft);
   if (!narrow) one("#message")?.focus();
+  const grown = new ResizeObserver(() => { if (state.follow) one("#scroll").scrollTop = one("#scroll").scrollHeight; });
+  for (const id of ["#history", "#live", "#scroll"]) grown.observe(one(id));
   window.setTimeout(pulse, 1500);
   document.body.dataset.ready = "yes";
 }

@@ -20,7 +20,7 @@ function openChat(id, focus = true) {
   state.follow = true;
   if (other) {
     patch(surfaces.get("history").element, "");
-    surfaces.get("live").draw();
+    surfaces.get("live").draw(true);
     showEmpty();
   }
   setView("chat");

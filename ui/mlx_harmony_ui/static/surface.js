@@ -6,9 +6,15 @@ const seen = new Set();
 let emit = () => {};
 
 function surface(name, element, props, watch) {
-  const draw = () => drawOn(name, element, props.value || "");
+  let last = null;
+  const draw = (again = false) => {
+    const html = props.value || "";
+    if (html === last && !again) return;
+    last = html;
+    drawOn(name, element, html);
+  };
   surfaces.set(name, { draw, element });
-  watch("value", draw);
+  watch("value", () => draw());
   draw();
 }
 
@@ -74,7 +80,7 @@ function obey(value) {
 const commands = {
   chat({ id }) {
     rememberChat(id);
-    for (const { draw } of surfaces.values()) draw();
+    for (const { draw } of surfaces.values()) draw(true);
   },
   accepted() {
     state.pending = null;
