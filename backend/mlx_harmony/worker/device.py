@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import mlx.nn as nn
 
 MEMORY_SHARE = 0.7
+SMALL_MODEL = 50_000_000
+"""Below this many parameters the threads of a BLAS cost more than they bring."""
 NO_BLAS = "OpenBLAS was not found, so reading prompts is slow on this CPU. On Debian or Ubuntu: apt install libopenblas0-pthread."
 KEPT_QUANTISED = "The weights stay quantised because float32 would not fit this machine's memory; on a CPU that is slow."
 KEPT_HALF = "The weights stay in half precision because float32 would not fit this machine's memory; on a CPU that is slow."
@@ -50,6 +52,8 @@ def prepare() -> Device:
         return Device(kind="metal")
     if mx.default_device() == mx.Device(mx.gpu, 0):
         return Device(kind="cuda")
+    # Compiled functions are no faster on a CPU, but call a C++ compiler for half a second at each new kernel.
+    mx.disable_compile()
     return Device(kind="cpu", blas=blas or _loaded_blas())
 
 
@@ -94,6 +98,8 @@ def fit(model: "nn.Module", device: Device, parameters: int) -> tuple[str, ...]:
     from mlx_lm.utils import dequantize_model
 
     notes = [] if device.blas else [NO_BLAS]
+    if parameters < SMALL_MODEL:
+        use_blas_threads(device.blas, 1)
     if 4 * parameters <= MEMORY_SHARE * available_bytes():
         dequantize_model(model)
     elif is_quantised(model):
@@ -106,6 +112,12 @@ def fit(model: "nn.Module", device: Device, parameters: int) -> tuple[str, ...]:
 
     model.update(tree_map(as_float32, model.parameters()))
     return tuple(notes)
+
+
+def use_blas_threads(blas: str, threads: int) -> None:
+    """How many threads OpenBLAS may use; other libraries are left alone."""
+    if "openblas" in blas:
+        ctypes.CDLL(blas).openblas_set_num_threads(threads)
 
 
 def is_quantised(model: "nn.Module") -> bool:

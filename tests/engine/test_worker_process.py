@@ -1,0 +1,255 @@
+"""Real worker processes: they answer, they are killed, they hang up, and none is left behind."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from mlx_harmony.engine.process import WorkerHome, worker_environment
+from mlx_harmony.engine.protocols import ModelState
+from mlx_harmony.engine.provider import EngineProvider
+from mlx_harmony.engine.supervisor import WorkerEngine, start_worker, workers_in
+from mlx_harmony.engine.wire import Load, encode
+from mlx_harmony.errors import LoadFailed
+from mlx_harmony.events import Event, Failed, Finished, Loading, MessageEnded, Prefill, Queued, TextDelta
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelEntry, TextPrompt, TokenPrompt
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+FOREVER = 8000
+
+
+def entry(folder: Path) -> ModelEntry:
+    return ModelEntry(id=folder.name, path=str(folder), bytes=1, architecture="llama", format="template", source="folder")
+
+
+def request(name: str, max_tokens: int = 8, words: int = 5) -> GenerationRequest:
+    return GenerationRequest(id=name, prompt=TextPrompt(text="hello " * words), max_tokens=max_tokens)
+
+
+async def collect(events: AsyncGenerator[Event, None]) -> list[Event]:
+    async with aclosing(events):
+        return [event async for event in events]
+
+
+def text(events: list[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def is_running(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().split(") ")[-1][0] != "Z"
+
+
+async def gone(pid: int, within_s: float = 5.0) -> bool:
+    until = time.monotonic() + within_s
+    while is_running(pid) and time.monotonic() < until:
+        await asyncio.sleep(0.02)
+    return not is_running(pid)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("home"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(fx1: Path, home: str) -> AsyncIterator[WorkerEngine]:
+    engine = await start_worker("tiny", LoadOptions(path=str(fx1)), WorkerHome.of(home), lambda _stage, _fraction: None)
+    yield engine
+    await engine.close()
+    assert not is_running(engine.pid)
+
+
+async def test_a_worker_loads_with_progress_and_answers(fx1: Path, home: str) -> None:
+    seen: list[tuple[str, float]] = []
+    engine = await start_worker("tiny", LoadOptions(path=str(fx1)), WorkerHome.of(home), lambda *step: seen.append(step))
+    events = await collect(engine.generate(request("r")))
+    await engine.close()
+    assert engine.card.architecture == "llama"
+    assert [fraction for _, fraction in seen] == sorted(fraction for _, fraction in seen)
+    assert seen[-1][1] == 1.0
+    assert isinstance(events[0], Prefill)
+    assert isinstance(events[-1], Finished)
+    assert events[-1].usage.completion_tokens == 8
+    assert not engine.alive
+    assert not is_running(engine.pid)
+
+
+async def test_killing_a_worker_in_mid_reply_costs_the_rest_of_it_and_the_next_message_restarts(fx1: Path, home: str) -> None:
+    provider = EngineProvider(workers_in(home))
+    delivered: list[Event] = []
+    first_pid = None
+    async for event in provider.generate(entry(fx1), request("killed", FOREVER)):
+        delivered.append(event)
+        if isinstance(event, TextDelta) and first_pid is None:
+            first_pid = state(provider).pid
+            assert first_pid is not None
+            os.kill(first_pid, signal.SIGKILL)
+    assert text(delivered)
+    assert isinstance(delivered[-1], Failed)
+    assert delivered[-1].code == "engine_crashed"
+    assert "SIGKILL" in delivered[-1].message
+    assert delivered[-1].hint
+    assert state(provider).phase == "crashed"
+    after = await collect(provider.generate(entry(fx1), request("after")))
+    assert isinstance(after[0], Loading)
+    assert isinstance(after[-1], Finished)
+    assert state(provider).pid not in (None, first_pid)
+    await provider.close()
+
+
+def state(provider: EngineProvider) -> ModelState:
+    return provider.states()[0]
+
+
+async def test_a_load_that_is_left_ends_its_process_at_once(fx1: Path, home: str) -> None:
+    before = _children()
+    provider = EngineProvider(workers_in(home))
+    events = provider.generate(entry(fx1), request("left"))
+    async for event in events:
+        if isinstance(event, Loading) and event.stage == "Starting":
+            break
+    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    await events.aclose()
+    assert time.monotonic() - began < 0.3
+    assert state(provider).phase == "asleep"
+    await provider.close()
+    assert before == _children()
+
+
+def _children() -> list[int]:
+    own = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(pid) for pid in own if is_running(int(pid)) and b"mlx_harmony.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+async def test_leaving_a_reply_cancels_it_before_its_next_steps(engine: WorkerEngine) -> None:
+    events = engine.generate(request("left", FOREVER))
+    async for event in events:
+        if isinstance(event, TextDelta):
+            break
+    began = time.monotonic()
+    await events.aclose()
+    after = await collect(engine.generate(request("next", 1)))
+    assert isinstance(after[-1], Finished)
+    assert time.monotonic() - began < 2.0
+
+
+async def test_leaving_in_the_middle_of_a_prompt_stops_reading_it(engine: WorkerEngine) -> None:
+    long = GenerationRequest(id="long", prompt=TokenPrompt(tokens=tuple(range(300)) * 26), max_tokens=1)
+    events = engine.generate(long)
+    async for event in events:
+        if isinstance(event, Prefill) and event.done > 0:
+            assert event.done < event.total
+            break
+    await events.aclose()
+    began = time.monotonic()
+    following = await collect(engine.generate(request("next", 1)))
+    assert isinstance(following[-1], Finished)
+    assert time.monotonic() - began < 2.0
+
+
+async def test_requests_are_answered_in_the_order_they_came(engine: WorkerEngine) -> None:
+    ends: list[str] = []
+
+    async def ask(name: str, max_tokens: int) -> list[Event]:
+        events = await collect(engine.generate(request(name, max_tokens)))
+        ends.append(name)
+        return events
+
+    first = asyncio.create_task(ask("first", 60))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(ask("second", 5))
+    await asyncio.sleep(0)
+    third = asyncio.create_task(ask("third", 5))
+    await asyncio.gather(first, second, third)
+    assert ends == ["first", "second", "third"]
+    assert Queued(position=2) in third.result()
+    assert Queued(position=1) in third.result()
+
+
+async def test_a_request_that_is_left_while_it_waits_is_never_run(engine: WorkerEngine) -> None:
+    first = asyncio.create_task(collect(engine.generate(request("first", 100))))
+    await asyncio.sleep(0.05)
+    waiting = engine.generate(request("waiting", FOREVER))
+    assert isinstance(await anext(waiting), Queued)
+    await waiting.aclose()
+    last = await collect(engine.generate(request("last", 2)))
+    assert isinstance(last[-1], Finished)
+    assert last[-1].usage.completion_tokens == 2
+    assert isinstance((await first)[-1], Finished)
+
+
+async def test_a_bad_request_fails_alone(engine: WorkerEngine) -> None:
+    bad = await collect(engine.generate(GenerationRequest(id="bad", prompt=TokenPrompt(tokens=(1, 10**6)))))
+    broken = await collect(engine.generate(GenerationRequest(id="broken", prompt=TextPrompt(text="\ud83d"))))
+    good = await collect(engine.generate(request("good")))
+    for events in (bad, broken):
+        assert len(events) == 1
+        assert isinstance(events[0], Failed)
+        assert events[0].code == "invalid_request"
+    assert isinstance(good[-1], Finished)
+
+
+async def test_an_idle_worker_uses_no_processor_time(engine: WorkerEngine) -> None:
+    await collect(engine.generate(request("warm")))
+    await asyncio.sleep(0.3)
+    before = _ticks(engine.pid)
+    await asyncio.sleep(1.0)
+    assert _ticks(engine.pid) - before <= 2
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+async def test_a_refused_load_says_why_and_leaves_no_process(tmp_path: Path, home: str) -> None:
+    before = _children()
+    with pytest.raises(LoadFailed, match="no model folder"):
+        await start_worker("nothing", LoadOptions(path=str(tmp_path / "nothing")), WorkerHome.of(home), lambda _stage, _fraction: None)
+    assert before == _children()
+
+
+async def test_a_worker_ends_when_its_server_hangs_up(fx1: Path, home: str) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "mlx_harmony.worker", str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            env=worker_environment(WorkerHome.of(home)),
+            start_new_session=True,
+        )
+    ours.sendall(encode(Load(options=LoadOptions(path=str(fx1)))))
+    await asyncio.sleep(0.5)
+    ours.close()
+    assert await asyncio.to_thread(process.wait, 5) == 0
+
+
+async def test_a_worker_inherits_no_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("HF_TOKEN", "OPENAI_API_KEY", "MLX_HARMONY_API_KEY", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "secret")
+    environment = worker_environment(WorkerHome.of(str(tmp_path)))
+    assert "secret" not in environment.values()
+    assert environment["TMPDIR"] == str(tmp_path / "tmp")
+    assert environment["MLX_HARMONY_HOME"] == str(tmp_path)
+
+
+async def test_the_folder_for_compiled_kernels_is_closed_to_others(engine: WorkerEngine, home: str) -> None:
+    assert engine.alive
+    assert Path(home, "tmp").stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_message_is_closed_before_the_answer_ends(engine: WorkerEngine) -> None:
+    events = await collect(engine.generate(request("closed")))
+    assert isinstance(events[-2], MessageEnded)
