@@ -86,7 +86,8 @@ def work_in_private_folder(settings: Settings) -> None:
     """Enter an empty folder of the app's own: Gradio may serve files of the working folder, so there must be none."""
     folder = Path(settings.home) / "empty"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         os.chdir(folder)
     except OSError as error:
         hint = "Set MLX_HARMONY_HOME to a folder that this user may write."
