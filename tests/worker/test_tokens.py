@@ -52,7 +52,9 @@ def test_typed_tags_that_are_added_but_not_special_stay_text(tmp_path: Path) -> 
 
 def sentencepiece() -> PreTrainedTokenizerFast:
     pieces = ["<unk>", "▁Hello", "▁world", *(f"<0x{byte:02X}>" for byte in range(256)), *"Helowrd▁"]
-    tokenizer = Tokenizer(models.BPE({piece: at for at, piece in enumerate(dict.fromkeys(pieces))}, [], unk_token="<unk>", byte_fallback=True))
+    tokenizer = Tokenizer(
+        models.BPE({piece: at for at, piece in enumerate(dict.fromkeys(pieces))}, [], unk_token="<unk>", byte_fallback=True)
+    )
     steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     tokenizer.decoder = decoders.Sequence(steps)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")

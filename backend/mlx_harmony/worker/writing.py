@@ -76,7 +76,7 @@ class CallWriter:
 
     def write(self, piece: bytes, logprobs: tuple[TokenLogprob, ...] = ()) -> list[Event]:
         text = self._utf8.feed(piece)
-        if not self._begun and self._wrapping != "text":
+        if not self._begun and self._wrapping == "patch":
             text = text.lstrip()
         return self._arguments(self._opening(text) + self._escaped(text)) if text else []
 
@@ -93,7 +93,7 @@ class CallWriter:
         """What the JSON begins with; decides a patch's shape by its first letter."""
         if self._begun:
             return ""
-        self._begun = True
+        self._begun = bool(text.strip()) or self._wrapping == "text"
         if self._wrapping == "patch":
             self._wrapping = "json" if text.startswith(("{", '"')) else "text"
             if text.startswith('"'):

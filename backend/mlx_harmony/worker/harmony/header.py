@@ -127,7 +127,7 @@ class HeaderText:
             return Header(role, channel, recipient, f"<|constrain|>{kind}", tuple(notes), (self._constrain or "")[end:])
         written = self._channel or ""
         match = _CHANNEL.match(written)
-        rest = written[match.end() :] if match else written
+        rest = written[match.end() :] if match else "" if _is_part_of_channel(written) else written
         addressed = re.match(r"\s*to=\s*[^\s<]+", rest)
         rest = rest[addressed.end() :] if addressed else rest
         return Header(role, _known(match[1]) if match else None, recipient, None, tuple(notes), rest.lstrip())
@@ -152,6 +152,8 @@ class HeaderText:
         if not words:
             return "assistant", []
         if words[0].startswith("assistant"):
+            if self.first:
+                notes.append("the role was written twice")
             glued = words[0].removeprefix("assistant")
             return "assistant", [*([glued] if glued else []), *words[1:]]
         if self.first or _known(words[0]):
@@ -172,13 +174,18 @@ class HeaderText:
             notes.append(f"there is no channel {written[0][:40]!r}")
             return None, [*words, *written[1:]]
         glued = written[0][match.end() :]
-        if glued:
+        if written[0] != _known(match[1]):
             notes.append(f"the channel {written[0][:40]!r} was read as {match[1].lower()!r}")
         return _known(match[1]), [*words, *([glued] if glued else []), *written[1:]]
 
 
 def _known(word: str) -> Channel | None:
     return next((channel for channel in CHANNELS if channel == word.lower()), None)
+
+
+def _is_part_of_channel(text: str) -> bool:
+    """Whether this is what a channel's name looks like before it is complete."""
+    return any(channel.startswith(text.strip().lower()) for channel in CHANNELS)
 
 
 def _recipient(text: str) -> str | None:
