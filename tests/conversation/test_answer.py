@@ -108,5 +108,6 @@ def test_the_seed_and_the_weights_that_were_used_are_kept() -> None:
     answer.add(Prefill(done=1, total=2))
     assert not answer.changed
     answer.add(Finished(reason="stop", seed=77, usage=finished("stop").usage, timings=finished("stop").timings))
-    made = answer.made_by("weights").provenance
+    answer.made_by("weights")
+    made = answer.message.provenance
     assert made and (made.seed, made.fingerprint) == (77, "weights")

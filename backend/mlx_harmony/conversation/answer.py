@@ -70,11 +70,10 @@ class Answer:
             thinking_ms=self._thinking_ms,
         )
 
-    def made_by(self, fingerprint: str) -> ChatMessage:
-        """The message with the fingerprint of the weights that wrote it."""
-        so_far = self.message
-        provenance = so_far.provenance and msgspec.structs.replace(so_far.provenance, fingerprint=fingerprint)
-        return msgspec.structs.replace(so_far, provenance=provenance)
+    def made_by(self, fingerprint: str) -> None:
+        """Remember the fingerprint of the weights that write this answer."""
+        provenance = self._message.provenance and msgspec.structs.replace(self._message.provenance, fingerprint=fingerprint)
+        self._message = msgspec.structs.replace(self._message, provenance=provenance)
 
     @property
     def ended(self) -> bool:

@@ -21,7 +21,7 @@ from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnEvent,
 from mlx_harmony.conversation.store import UNTITLED, Store
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError, Unavailable
-from mlx_harmony.events import Event, Failed, Finished
+from mlx_harmony.events import Event, Failed, Finished, MessageStarted
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelEntry
 
@@ -130,6 +130,8 @@ class Turns:
             yield _started(turn)
             async with aclosing(self._answers(turn)) as events:
                 async for event in events:
+                    if isinstance(event, MessageStarted):
+                        answer.made_by(self._fingerprint(turn.entry.id))
                     end = answer.add(event)
                     if answer.ended:
                         break
@@ -138,7 +140,7 @@ class Turns:
             saving.cancel()
             if not answer.ended:
                 answer.end("cancelled")
-            lost = await self._keep(answer, turn.entry.id)
+            lost = await self._keep(answer)
             self._growing.discard(answer)
         yield lost or (end if isinstance(end, Finished | Failed) else Failed.of(ShuttingDown("MLX Harmony is stopping.")))
 
@@ -169,15 +171,18 @@ class Turns:
                 with suppress(StorageError):
                     await self._store.save_message(answer.message)
 
-    async def _keep(self, answer: Answer, model_id: str) -> Failed | None:
+    async def _keep(self, answer: Answer) -> Failed | None:
         """Save the finished answer; what went wrong with that, to be told instead of the end."""
-        cards = {state.id: state.card for state in self._provider.states()}
-        card = cards.get(model_id)
         try:
-            await self._store.save_message(answer.made_by(card.fingerprint if card else ""))
+            await self._store.save_message(answer.message)
         except StorageError as error:
             return Failed.of(error)
         return None
+
+    def _fingerprint(self, model_id: str) -> str:
+        cards = {state.id: state.card for state in self._provider.states()}
+        card = cards.get(model_id)
+        return card.fingerprint if card else ""
 
 
 def new_id() -> str:
