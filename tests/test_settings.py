@@ -68,9 +68,11 @@ def test_a_flag_or_variable_that_cannot_be_used_stops_the_start(tmp_path: Path, 
 def test_folders_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
-    monkeypatch.setenv("MLX_HARMONY_MODELS_DIRS", "mine:/other")
+    monkeypatch.setenv("MLX_HARMONY_MODELS_DIRS", "mine:/other:~nobody-of-that-name/x")
     settings = load_settings({"model": "mine"}, tmp_path)
-    assert settings.models_dirs == (str(tmp_path / "mine"), "/other") and settings.model == str(tmp_path / "mine")
+    assert settings.models_dirs == (str(tmp_path / "mine"), "/other", str(tmp_path / "~nobody-of-that-name/x")) and settings.model == str(
+        tmp_path / "mine"
+    )
 
 
 def test_an_api_key_is_kept_as_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +97,9 @@ def test_a_change_that_cannot_be_saved_leaves_the_file_as_it_was(tmp_path: Path)
     blocked.write_text("")
     with pytest.raises(StorageError, match="could not be saved"):
         changed(load_settings(home=blocked / "home"), {"effort": "low"})
+    for value in (["/a\0b"], ["\ud800"], 7):
+        with pytest.raises(SettingsError, match="a list of folders"):
+            changed(load_settings(home=tmp_path), {"models_dirs": value})
     with pytest.raises(SettingsError, match="no setting 'colour'"):
         changed(load_settings(home=tmp_path), {"colour": "red"})
     assert not (tmp_path / "settings.json").exists()

@@ -32,7 +32,7 @@ THEMES: tuple[Theme, ...] = ("system", "light", "dark")
 def home_folder() -> Path:
     """Where everything the app writes lives: MLX_HARMONY_HOME, else ~/.mlx-harmony."""
     chosen = os.environ.get("MLX_HARMONY_HOME")
-    return Path(chosen).expanduser().resolve() if chosen else Path.home() / ".mlx-harmony"
+    return Path(_absolute(chosen)).resolve() if chosen else Path.home() / ".mlx-harmony"
 
 
 def is_loopback(host: str) -> bool:
@@ -174,14 +174,21 @@ def checked(name: str, value: Any) -> Any:
     field = _FIELDS.get(name, _HIDDEN)
     try:
         found = msgspec.convert(value, _TYPES[name], strict=not isinstance(value, str))
-        str(found).encode()
-    except (msgspec.ValidationError, UnicodeEncodeError) as error:
+        texts = found if isinstance(found, tuple) else (found,)
+        if b"\0" in "".join(map(str, texts)).encode():
+            raise ValueError("no path or text holds NUL")
+    except ValueError as error:
         raise SettingsError(f"{name} must be {field.expects}.", hint=f"{field.label}: {field.help}", param=name) from error
     if name == "models_dirs":
-        return tuple(str(Path(folder).expanduser().absolute()) for folder in found if folder)
-    if name == "model" and Path(found).expanduser().is_dir():
-        return str(Path(found).expanduser().absolute())
+        return tuple(_absolute(folder) for folder in found if folder)
+    if name == "model" and Path(_absolute(found)).is_dir():
+        return _absolute(found)
     return found
+
+
+def _absolute(folder: str) -> str:
+    # Unlike Path.expanduser, this leaves the home of an unknown user as it stands instead of raising.
+    return os.path.abspath(os.path.expanduser(folder))  # noqa: PTH100, PTH111
 
 
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:

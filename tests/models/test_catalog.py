@@ -10,7 +10,7 @@ from mlx_harmony.models.catalog import Catalog, Places, scan, starter_folder
 from mlx_harmony.models.hub_cache import hub_cache_folder
 from mlx_harmony.records import ModelEntry
 from mlx_harmony.settings import Settings
-from tests.fixtures.hub_cache import CONFIG, build
+from tests.fixtures.hub_cache import CONFIG, build, model_files
 
 
 def model(folder: Path, **config: object) -> Path:
@@ -129,8 +129,10 @@ def test_a_snapshot_that_leads_out_of_the_cache_is_a_problem(starter: Path, tmp_
     snapshot = cache.repository("org/A") / "snapshots" / "a1"
     (snapshot / "tokenizer.json").symlink_to(secret)
     (cache.repository("org/B") / "refs" / "main").write_text("../../../somewhere")
+    circle = cache.revision("org/F", "f1", model_files())
+    (circle / "circle").symlink_to(circle / "circle")
     entries = {entry.id: entry for entry in scan(places(starter, hub_cache=cache.root))}
-    assert "leads out" in entries["org/A"].problem
+    assert "leads out" in entries["org/A"].problem and "circle" in entries["org/F"].problem
     assert Path(entries["org/B"].path).parent == cache.repository("org/B") / "snapshots"
 
 

@@ -28,9 +28,12 @@ def _open(path: Path) -> tuple[Database, tuple[str, ...]]:
                 raise
             notices = (_told(path, _set_aside(path)),)
             writer = connect_writer(path)
-        with writer:
+        try:
             writer.execute("UPDATE messages SET state = 'interrupted' WHERE state = 'streaming'")
-        return Database(path, writer, connect_reader(path)), notices
+            return Database(path, writer, connect_reader(path)), notices
+        except sqlite3.Error:
+            writer.close()
+            raise
     except sqlite3.Error as error:
         raise storage_error(error, path) from error
     except OSError as error:

@@ -6,6 +6,7 @@ joined to paths. It does not know which models are loaded.
 
 import time
 from collections.abc import Callable, Iterator
+from os.path import expanduser, realpath
 from pathlib import Path
 
 import msgspec
@@ -38,11 +39,11 @@ class Places(Record):
 
     @classmethod
     def of(cls, settings: Settings) -> "Places":
-        chosen = Path(settings.model).expanduser()
+        chosen = Path(expanduser(settings.model))
         return cls(
             starter=starter_folder(),
             chosen=chosen if settings.model != STARTER and chosen.is_dir() else None,
-            folders=tuple(Path(folder).expanduser() for folder in settings.models_dirs),
+            folders=tuple(Path(expanduser(folder)) for folder in settings.models_dirs),
             hub_cache=hub_cache_folder(),
         )
 
@@ -50,9 +51,9 @@ class Places(Record):
 def scan(places: Places) -> tuple[ModelEntry, ...]:
     """Every model of these places. The same folder is listed once; a second model of the same id gets `-2` and so on."""
     entries: dict[str, ModelEntry] = {}
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for entry in _found(places):
-        real = Path(entry.path).resolve()
+        real = realpath(entry.path)
         if real not in seen:
             seen.add(real)
             free = _free_id(entry.id, entries)
@@ -63,7 +64,7 @@ def scan(places: Places) -> tuple[ModelEntry, ...]:
 def _found(places: Places) -> Iterator[ModelEntry]:
     yield describe(STARTER, places.starter, "bundled")
     if places.chosen is not None:
-        chosen = places.chosen.resolve()
+        chosen = Path(realpath(places.chosen))
         yield describe(chosen.name, chosen, "folder")
     for folder in places.folders:
         yield from _folder_models(folder.absolute())
@@ -135,8 +136,8 @@ class Catalog:
         known = {entry.id for entry in self.entries()}
         chosen = self._places.chosen
         if model not in known and chosen is not None:
-            real = chosen.resolve()
+            real = realpath(chosen)
             for entry in self._entries:
-                if Path(entry.path).resolve() == real:
+                if realpath(entry.path) == real:
                     return entry
         return self.find(model)

@@ -5,6 +5,7 @@ Its layout: `models--org--name/{blobs, refs/main, snapshots/<revision>/}`, where
 
 import os
 from collections.abc import Iterator
+from os.path import expanduser
 from pathlib import Path
 
 import msgspec
@@ -20,12 +21,12 @@ def hub_cache_folder() -> Path:
     """Where huggingface_hub keeps models, by its own variables and their order."""
     direct = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     if direct:
-        return Path(direct).expanduser()
+        return Path(expanduser(direct))
     home = os.environ.get("HF_HOME")
     if home:
-        return Path(home).expanduser() / "hub"
+        return Path(expanduser(home)) / "hub"
     caches = os.environ.get("XDG_CACHE_HOME")
-    return (Path(caches).expanduser() if caches else Path.home() / ".cache") / "huggingface" / "hub"
+    return (Path(expanduser(caches)) if caches else Path.home() / ".cache") / "huggingface" / "hub"
 
 
 def hub_models(cache: Path) -> Iterator[ModelEntry]:
@@ -45,12 +46,19 @@ def _entry(model_id: str, repository: Path) -> ModelEntry | None:
     if snapshot is None:
         entry = describe(model_id, repository, "hub_cache")
         return msgspec.structs.replace(entry, problem="Its download is not complete: no snapshot of it is here. Download it again.")
-    names = sorted(child.name for child in snapshot.iterdir())
+    names = _names(snapshot)
     weights = [name for name in names if name.endswith(".safetensors")]
     if "config.json" not in names or not weights:
         return None
     entry = describe(model_id, snapshot, "hub_cache")
     return msgspec.structs.replace(entry, problem=_fault(repository, snapshot, names) or entry.problem)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(child.name for child in folder.iterdir())
+    except OSError:
+        return []
 
 
 def _snapshot(repository: Path) -> Path | None:
@@ -75,9 +83,10 @@ def _main_revision(repository: Path) -> str:
 
 def _fault(repository: Path, snapshot: Path, names: list[str]) -> str:
     """What is wrong with the snapshot's links: broken ones, and ones that lead out of the repository."""
-    home = repository.resolve()
+    # realpath, unlike Path.resolve, also takes links that lead in a circle.
+    home = Path(os.path.realpath(repository))
     for name in names:
-        target = (snapshot / name).resolve()
+        target = Path(os.path.realpath(snapshot / name))
         if not target.is_relative_to(home):
             return f"Its file {name} leads out of the cache."
         if not target.exists():
