@@ -1,0 +1,89 @@
+"""First come, first served; waiting requests hear their place and can be cancelled without the loop."""
+
+import threading
+
+from mlx_harmony.events import Event, Finished, Queued
+from mlx_harmony.records import GenerationRequest, TextPrompt
+from mlx_harmony.worker.inbox import Inbox
+
+
+def request(name: str) -> GenerationRequest:
+    return GenerationRequest(id=name, prompt=TextPrompt(text="hi"))
+
+
+class Emitted:
+    """An Emit that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Event]] = []
+
+    def __call__(self, request_id: str, event: Event) -> None:
+        self.events.append((request_id, event))
+
+
+def taken(inbox: Inbox) -> str:
+    ticket = inbox.take()
+    assert ticket is not None
+    return ticket.request.id
+
+
+def test_requests_are_taken_in_order_and_hear_their_place() -> None:
+    emitted = Emitted()
+    inbox = Inbox(emitted)
+    for name in "abc":
+        inbox.put(request(name))
+    assert [taken(inbox), taken(inbox), taken(inbox)] == ["a", "b", "c"]
+    places = [(name, event.position) for name, event in emitted.events if isinstance(event, Queued)]
+    assert places == [("b", 2), ("c", 3), ("b", 1), ("c", 2), ("c", 1)]
+
+
+def test_a_request_that_need_not_wait_hears_nothing() -> None:
+    emitted = Emitted()
+    inbox = Inbox(emitted)
+    inbox.put(request("a"))
+    assert taken(inbox) == "a"
+    assert emitted.events == []
+
+
+def test_cancelling_a_waiting_request_ends_it_at_once_and_moves_the_others_up() -> None:
+    emitted = Emitted()
+    inbox = Inbox(emitted)
+    for name in "abc":
+        inbox.put(request(name))
+    assert taken(inbox) == "a"
+    emitted.events.clear()
+    inbox.cancel("b")
+    assert [name for name, event in emitted.events if isinstance(event, Finished) and event.reason == "cancelled"] == ["b"]
+    assert ("c", Queued(position=1)) in emitted.events
+    assert not inbox.cancelled()
+    assert taken(inbox) == "c"
+
+
+def test_cancelling_the_running_request_ends_only_that_one() -> None:
+    inbox = Inbox(Emitted())
+    inbox.put(request("a"))
+    inbox.put(request("b"))
+    assert taken(inbox) == "a"
+    inbox.cancel("a")
+    assert inbox.cancelled()
+    assert taken(inbox) == "b"
+    assert not inbox.cancelled()
+
+
+def test_cancelling_an_unknown_request_changes_nothing() -> None:
+    inbox = Inbox(Emitted())
+    inbox.put(request("a"))
+    inbox.cancel("stranger")
+    assert taken(inbox) == "a"
+    assert not inbox.cancelled()
+
+
+def test_closing_wakes_whoever_waits_for_a_request() -> None:
+    inbox = Inbox(Emitted())
+    seen: list[object] = []
+    thread = threading.Thread(target=lambda: seen.append(inbox.take()))
+    thread.start()
+    inbox.close()
+    thread.join(5)
+    assert seen == [None]
+    assert inbox.cancelled()
