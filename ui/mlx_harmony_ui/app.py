@@ -21,6 +21,8 @@ def mount(app: Any, service: Service) -> Any:
     home = Path(service.settings.home)
     seal(home=home)
     page = build(service)
+    # Gradio adds the head by script as well; the gate lets only inline scripts run that it was told of.
+    app.state.page_head = head()
     mounted = gr.mount_gradio_app(
         app,
         page,

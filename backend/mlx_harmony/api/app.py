@@ -17,12 +17,15 @@ from mlx_harmony.service import Service
 
 
 class GatedApp(FastAPI):
-    """A FastAPI whose gate is outside everything, also of what is mounted or added after it was built."""
+    """A FastAPI whose gate is outside everything, also of what is mounted or added after it was built.
+
+    A page that adds HTML to its head by script says so in `app.state.page_head`, or its inline scripts will not run.
+    """
 
     policy: Policy
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Gate(super().build_middleware_stack(), self.policy)
+        return Gate(super().build_middleware_stack(), self.policy, getattr(self.state, "page_head", ""))
 
 
 def create_app(service: Service, *, policy: Policy | None = None, pace: Pace = Pace()) -> FastAPI:  # noqa: B008

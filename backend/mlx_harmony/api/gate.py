@@ -1,6 +1,6 @@
-"""The outermost ASGI layer over page, API and WebSockets: asks the policy, limits the body, sets the security headers.
+"""The outermost ASGI layer over page, API and WebSockets: asks the policy, limits and times the body.
 
-Answers pass through as they are sent, never held back. What is behind it, it does not know.
+What is behind it, it does not know.
 """
 
 import asyncio
@@ -10,60 +10,36 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlx_harmony.api.errors import http_envelope
+from mlx_harmony.api.headers import SecuredSend
 from mlx_harmony.api.policy import Head, Policy, Refusal
 
-API_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+DROPPED = frozenset({b"forwarded", b"x-gradio-server", b"x-original-url", b"x-rewrite-url", b"accept-encoding"})
+"""Headers by which a proxy speaks for a client, besides `x-forwarded-*`: there is no proxy, so nobody may set them.
 
-PAGE_CSP = "; ".join(
-    [
-        "default-src 'self'",
-        # Gradio's page starts from inline scripts and compiles its components' handlers in the browser.
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "connect-src 'self'",
-        "worker-src 'self' blob:",
-        "frame-src 'none'",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    ]
-)
-
-SECURITY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), usb=(), payment=()"),
-]
-
-UNTRUSTED = frozenset({b"forwarded", b"x-gradio-server", b"x-original-url", b"x-rewrite-url"})
-"""Headers by which a proxy speaks for a client, besides `x-forwarded-*`. There is no proxy: nobody may set them."""
+`accept-encoding` too: HTML must come uncompressed to have its scripts hashed, and on one machine compression saves nothing.
+"""
 
 
 class Gate:
     """Wraps an ASGI app. HTTP and WebSocket connections pass when the policy lets them; anything else but the lifespan does not."""
 
-    def __init__(self, app: ASGIApp, policy: Policy) -> None:
+    def __init__(self, app: ASGIApp, policy: Policy, page_head: str = "") -> None:
         self._app = app
         self._policy = policy
+        self._page_head = page_head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         refusal = self._policy.refusal(head_of(scope))
+        secured = SecuredSend(send, scope["path"], self._page_head)
         if scope["type"] == "websocket":
             await self._websocket(refusal, scope, receive, send)
         elif refusal is not None:
-            await refuse(refusal, scope, receive, secured(scope["path"], send))
+            await refuse(refusal, scope, receive, secured)
         else:
-            await Passage(self._policy, scope, receive, secured(scope["path"], send)).through(self._app)
+            await Passage(self._policy, scope, receive, secured).through(self._app)
 
     async def _websocket(self, refusal: Refusal | None, scope: Scope, receive: Receive, send: Send) -> None:
         if refusal is None:
@@ -132,24 +108,9 @@ def head_of(scope: Scope) -> Head:
 
 
 def trusted(scope: Scope) -> Scope:
-    """The scope without the headers that nobody may set."""
-    kept = [(key, value) for key, value in scope["headers"] if key not in UNTRUSTED and not key.startswith(b"x-forwarded-")]
+    """The scope without the headers that must not reach the app."""
+    kept = [(key, value) for key, value in scope["headers"] if key not in DROPPED and not key.startswith(b"x-forwarded-")]
     return {**scope, "headers": kept}
-
-
-def secured(path: str, send: Send) -> Send:
-    """`send` that adds the security headers, replacing any of the same name that the app set."""
-    api = path == "/health" or path.startswith("/v1/")
-    ours = [*SECURITY_HEADERS, (b"content-security-policy", (API_CSP if api else PAGE_CSP).encode())]
-    names = {key for key, _ in ours}
-
-    async def send_secured(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            kept = [(key, value) for key, value in message.get("headers", []) if key.lower() not in names]
-            message = {**message, "headers": [*kept, *ours]}
-        await send(message)
-
-    return send_secured
 
 
 async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
