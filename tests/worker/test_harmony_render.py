@@ -173,9 +173,8 @@ def test_thinking_leaves_the_history_once_a_later_answer_exists() -> None:
     )
 
     assert "analysis<|message|>" not in text
-    assert text.endswith(
-        "user<|message|>A<|end|><|start|>assistant<|channel|>final<|message|>It is 1.<|end|><|start|>user<|message|>B<|end|><|start|>assistant"
-    )
+    history = "<|start|>user<|message|>A<|end|><|start|>assistant<|channel|>final<|message|>It is 1.<|end|><|start|>user<|message|>B<|end|>"
+    assert text.endswith(f"{history}<|start|>assistant")
 
 
 def test_thinking_stays_while_the_last_act_is_a_call() -> None:

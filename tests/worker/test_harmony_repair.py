@@ -274,6 +274,6 @@ def test_no_visible_letter_is_lost_in_noise() -> None:
     rng = random.Random(7)
     for _ in range(300):
         pieces = rng.choices(["<|channel|>final", "<|message|>", "<|end|>", "<|start|>assistant", "Unmistakable words of an answer."], k=8)
-        events, parser = answer("".join(pieces))
+        events, _ = answer("".join(pieces))
         said = "".join(text for _, _, text in told(events))
         assert said.count("Unmistakable") == pieces.count("Unmistakable words of an answer."), pieces

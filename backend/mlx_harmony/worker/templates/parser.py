@@ -100,11 +100,13 @@ class TemplateParser:
     def _text(self, text: str) -> list[Event]:
         """Text of the open message; white space alone opens none, and none begins with it."""
         if self._writer is not None:
-            logprobs, self._logprobs = self._logprobs, ()
-            text, self._blank = self._blank + text, ""
+            text = self._blank + text
             kept = text.rstrip()
             self._blank = text[len(kept) :]
-            return self._writer.write(kept.encode(), logprobs) if kept else []
+            if not kept:
+                return []
+            logprobs, self._logprobs = self._logprobs, ()
+            return self._writer.write(kept.encode(), logprobs)
         text = text.lstrip()
         if not text:
             return []
@@ -113,7 +115,7 @@ class TemplateParser:
         return self._writer.start() + self._text(text)
 
     def _end(self, closer: str) -> list[Event]:
-        self._blank = ""
+        self._blank, self._logprobs = "", ()
         if self._writer is None:
             return []
         events = self._writer.finish(True)
