@@ -29,10 +29,15 @@ Theme = Literal["system", "light", "dark"]
 THEMES: tuple[Theme, ...] = ("system", "light", "dark")
 
 
+def absolute(folder: str) -> Path:
+    """The folder a person named. Unlike Path.expanduser, the home of an unknown user is left as it stands and raises nothing."""
+    return Path(os.path.abspath(os.path.expanduser(folder)))  # noqa: PTH100, PTH111
+
+
 def home_folder() -> Path:
     """Where everything the app writes lives: MLX_HARMONY_HOME, else ~/.mlx-harmony."""
     chosen = os.environ.get("MLX_HARMONY_HOME")
-    return Path(_absolute(chosen)).resolve() if chosen else Path.home() / ".mlx-harmony"
+    return absolute(chosen).resolve() if chosen else Path.home() / ".mlx-harmony"
 
 
 def is_loopback(host: str) -> bool:
@@ -180,15 +185,10 @@ def checked(name: str, value: Any) -> Any:
     except ValueError as error:
         raise SettingsError(f"{name} must be {field.expects}.", hint=f"{field.label}: {field.help}", param=name) from error
     if name == "models_dirs":
-        return tuple(_absolute(folder) for folder in found if folder)
-    if name == "model" and Path(_absolute(found)).is_dir():
-        return _absolute(found)
+        return tuple(str(absolute(folder)) for folder in found if folder)
+    if name == "model" and absolute(found).is_dir():
+        return str(absolute(found))
     return found
-
-
-def _absolute(folder: str) -> str:
-    # Unlike Path.expanduser, this leaves the home of an unknown user as it stands instead of raising.
-    return os.path.abspath(os.path.expanduser(folder))  # noqa: PTH100, PTH111
 
 
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:

@@ -6,7 +6,7 @@ joined to paths. It does not know which models are loaded.
 
 import time
 from collections.abc import Callable, Iterator
-from os.path import expanduser, realpath
+from os.path import realpath
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from mlx_harmony.errors import ModelNotFound
 from mlx_harmony.models.folder import describe
 from mlx_harmony.models.hub_cache import hub_cache_folder, hub_models
 from mlx_harmony.records import ModelEntry, Record
-from mlx_harmony.settings import Settings
+from mlx_harmony.settings import Settings, absolute
 
 STARTER = "starter"
 FRESH_S = 2.0
@@ -39,11 +39,11 @@ class Places(Record):
 
     @classmethod
     def of(cls, settings: Settings) -> "Places":
-        chosen = Path(expanduser(settings.model))
+        chosen = absolute(settings.model)
         return cls(
             starter=starter_folder(),
             chosen=chosen if settings.model != STARTER and chosen.is_dir() else None,
-            folders=tuple(Path(expanduser(folder)) for folder in settings.models_dirs),
+            folders=tuple(absolute(folder) for folder in settings.models_dirs),
             hub_cache=hub_cache_folder(),
         )
 

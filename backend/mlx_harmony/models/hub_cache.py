@@ -5,13 +5,13 @@ Its layout: `models--org--name/{blobs, refs/main, snapshots/<revision>/}`, where
 
 import os
 from collections.abc import Iterator
-from os.path import expanduser
 from pathlib import Path
 
 import msgspec
 
 from mlx_harmony.models.folder import describe
 from mlx_harmony.records import ModelEntry
+from mlx_harmony.settings import absolute
 
 PREFIX = "models--"
 LONGEST_REVISION = 200
@@ -21,12 +21,12 @@ def hub_cache_folder() -> Path:
     """Where huggingface_hub keeps models, by its own variables and their order."""
     direct = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     if direct:
-        return Path(expanduser(direct))
+        return absolute(direct)
     home = os.environ.get("HF_HOME")
     if home:
-        return Path(expanduser(home)) / "hub"
+        return absolute(home) / "hub"
     caches = os.environ.get("XDG_CACHE_HOME")
-    return (Path(expanduser(caches)) if caches else Path.home() / ".cache") / "huggingface" / "hub"
+    return (absolute(caches) if caches else Path.home() / ".cache") / "huggingface" / "hub"
 
 
 def hub_models(cache: Path) -> Iterator[ModelEntry]:
