@@ -35,6 +35,7 @@ class Service:
         self._provider = provider
         self._store = store
         self._catalog = Catalog(Places.of(settings))
+        self._changing = asyncio.Lock()
         self._turns = Turns(store, provider, self._usable)
 
     @classmethod
@@ -55,8 +56,12 @@ class Service:
 
     async def change_settings(self, **changes: Any) -> Settings:
         """Check, save and use these settings. Raises SettingsError or ModelNotFound for what cannot be used; then nothing is changed."""
-        proposed = {name: checked(name, value) for name, value in changes.items()}
-        missing = [folder for folder in proposed.get("models_dirs", ()) if not Path(folder).is_dir()]  # noqa: ASYNC240
+        async with self._changing:
+            return await self._change({name: checked(name, value) for name, value in changes.items()})
+
+    async def _change(self, proposed: dict[str, Any]) -> Settings:
+        added = set(proposed.get("models_dirs", ())) - set(self.settings.models_dirs)
+        missing = sorted(folder for folder in added if not Path(folder).is_dir())  # noqa: ASYNC240
         if missing:
             raise SettingsError(f"There is no folder {missing[0]!r}.", hint="Type the path of a folder that exists.", param="models_dirs")
         catalog = Catalog(Places.of(msgspec.structs.replace(self.settings, **proposed)))

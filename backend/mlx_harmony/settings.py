@@ -7,7 +7,6 @@ what the person chose; keys this program does not know are reported and left in 
 import hashlib
 import ipaddress
 import os
-import tempfile
 import time
 from difflib import get_close_matches
 from pathlib import Path
@@ -247,17 +246,19 @@ def _set_aside(path: Path) -> str:
 def _write_file(path: Path, kept: dict[str, Any]) -> None:
     """Replace the file in one step, mode 0600: after a crash it is the old one or the new one."""
     content = msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
+    # One fixed name: what a crash left under it is overwritten by the next save.
+    new = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except OSError:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        with open(new, "wb", opener=_private) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
     except OSError as error:
         hint = "Check that the folder is writable and has space; nothing was changed."
         raise StorageError(f"The settings could not be saved: {error.strerror or error} ({path}).", hint=hint) from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
