@@ -138,7 +138,7 @@ def part(voice: Voice, message_id: str, drawn: tuple[str, ...] | None = None) ->
                 kind="call", key=key, blocks=(body,), line=call_line(voice), name=voice.name or voice.recipient or "", running=running
             )
         case "thinking":
-            time = "" if running or not voice.seconds else words.duration(voice.seconds)
+            time = "" if running or not voice.seconds else words.moment(voice.seconds)
             return PartView(kind="thinking", key=key, blocks=drawn or markup.blocks(voice.text), time=time, running=running)
         case kind:
             return PartView(kind=kind, key=key, blocks=drawn or markup.blocks(voice.text), running=running)

@@ -3,7 +3,6 @@
 from datetime import date, datetime
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
-_DAY_S = 86_400
 
 
 def size(amount: int) -> str:
@@ -33,6 +32,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s"
 
 
+def moment(seconds: float) -> str:
+    """A span of time where a tenth of a second is fine enough."""
+    return duration(seconds) if seconds >= 60 else f"{max(0.1, seconds):.1f} s"
+
+
 def rate(tokens_per_second: float) -> str:
     """Tokens a second."""
     return f"{tokens_per_second:.1f} tok/s" if tokens_per_second < 100 else f"{tokens_per_second:.0f} tok/s"
@@ -48,16 +52,6 @@ def shorten(name: str, limit: int = 40) -> str:
         return name
     head = (limit - 1) // 2
     return f"{name[:head]}…{name[-(limit - 1 - head) :]}"
-
-
-def ago(then_s: float, now_s: float) -> str:
-    """How long ago, in the largest unit that fits."""
-    gone = max(0.0, now_s - then_s)
-    for seconds, word in ((30 * _DAY_S, "month"), (7 * _DAY_S, "week"), (_DAY_S, "day"), (3600, "hour"), (60, "minute")):
-        if gone >= seconds:
-            amount = int(gone // seconds)
-            return f"{amount} {word}{'s' if amount > 1 else ''} ago"
-    return "just now"
 
 
 def exact(then_s: float) -> str:

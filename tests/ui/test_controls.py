@@ -1,0 +1,73 @@
+"""The chat's options as sliders, and what the page sends back, checked."""
+
+from typing import Any
+
+import pytest
+
+from mlx_harmony.conversation.records import TurnOptions
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS
+from mlx_harmony.records import Sampling, Tool
+from mlx_harmony_ui import controls
+
+
+def test_every_sampling_field_has_a_slider_in_a_group() -> None:
+    names = {row.name for group in controls.slides(TurnOptions()) for row in group.rows}
+    assert names == {field.name for field in SAMPLING_FIELDS} | {MAX_TOKENS.name}
+
+
+def test_an_unset_number_is_auto_and_a_set_one_is_marked() -> None:
+    rows = {row.name: row for group in controls.slides(TurnOptions(sampling=Sampling(temperature=0.3))) for row in group.rows}
+    assert (rows["temperature"].shown, rows["temperature"].changed) == ("0.3", True)
+    assert (rows["max_tokens"].shown, rows["max_tokens"].changed) == ("", False)
+    assert (rows["top_p"].shown, rows["top_p"].changed) == ("0", False)
+
+
+def test_options_come_back_as_they_were_set() -> None:
+    sent = {
+        "numbers": {"temperature": 0, "top_k": 40.0, "max_tokens": 200, "repetition_penalty": 1.2, "seed": 7},
+        "effort": "high",
+        "tools": ["python", "browser", "python"],
+        "model": "starter",
+        "identity": " You are Pip. ",
+        "instructions": "Be brief.",
+        "stop": "END\n\nSTOP",
+    }
+    assert controls.options_from(sent) == TurnOptions(
+        model="starter",
+        sampling=Sampling(temperature=0, top_k=40, repetition_penalty=1.2, seed=7),
+        max_tokens=200,
+        stop=("END", "STOP"),
+        effort="high",
+        identity="You are Pip.",
+        instructions="Be brief.",
+        tools=(Tool(kind="python"), Tool(kind="browser")),
+    )
+
+
+def test_nothing_sent_is_the_defaults() -> None:
+    assert controls.options_from({}) == TurnOptions()
+
+
+@pytest.mark.parametrize(
+    ("sent", "param"),
+    [
+        ({"numbers": {"temperature": 2.5}}, "temperature"),
+        ({"numbers": {"temperature": "not a number"}}, "temperature"),
+        ({"numbers": {"temperature": float("nan")}}, "temperature"),
+        ({"numbers": {"top_k": 1.5}}, "top_k"),
+        ({"numbers": []}, "numbers"),
+        ({"effort": "huge"}, "effort"),
+        ({"effort": ["low"]}, "effort"),
+        ({"tools": ["function"]}, "tools"),
+        ({"tools": "python"}, "tools"),
+        ({"tools": [["python"]]}, "tools"),
+        ({"instructions": 7}, "instructions"),
+        ({"identity": "x" * 100_001}, "identity"),
+        ({"stop": "\n".join("abcdefghijklmnopqrstuvwxyz")}, "stop"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(sent: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        controls.options_from(sent)
+    assert refused.value.param == param

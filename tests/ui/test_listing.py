@@ -1,0 +1,56 @@
+"""Chats by day, models with where they stand, and the pill."""
+
+from datetime import datetime
+
+from mlx_harmony.conversation.records import ChatSummary
+from mlx_harmony.engine.protocols import ModelState
+from mlx_harmony.records import ModelEntry
+from mlx_harmony_ui import listing
+
+STARTER = ModelEntry(
+    id="starter",
+    path="/m/starter",
+    bytes=15_100_000,
+    architecture="gpt_oss",
+    format="harmony",
+    source="bundled",
+    bits=8,
+    context_length=4096,
+)
+BROKEN = ModelEntry(
+    id="broken", path="/m/broken", bytes=10, architecture="", format="unsupported", source="folder", problem="config.json is missing."
+)
+
+
+def test_chats_stand_newest_first_under_their_days() -> None:
+    now = datetime(2026, 3, 15, 12).timestamp()
+    chats = tuple(
+        ChatSummary(id=name, title=name, created_at=0.0, updated_at=now - gone)
+        for name, gone in (("old", 90_000), ("new", 60), ("mid", 600))
+    )
+    groups = listing.chat_groups(chats, now)
+    assert [(group.name, [chat.id for chat in group.chats]) for group in groups] == [("Today", ["new", "mid"]), ("Yesterday", ["old"])]
+
+
+def test_a_model_says_where_it_stands_and_what_can_be_done() -> None:
+    asleep, broken = listing.model_rows((STARTER, BROKEN), (), "starter")
+    assert (asleep.name, asleep.size, asleep.phase_text, asleep.chosen) == ("Starter", "15 MB", "asleep", True)
+    assert (asleep.can_load, asleep.can_unload, asleep.can_talk) == (True, False, True)
+    assert (broken.can_load, broken.can_unload, broken.can_talk) == (False, False, False)
+    assert broken.problem == "config.json is missing."
+
+
+def test_loading_tells_its_percent_and_can_be_left() -> None:
+    (row,) = listing.model_rows((STARTER,), (ModelState(id="starter", phase="loading", fraction=0.4),), "")
+    assert (row.phase_text, row.fraction, row.can_load, row.can_unload) == ("loading 40 %", 0.4, False, True)
+
+
+def test_a_crashed_model_says_why_and_can_be_loaded_again() -> None:
+    (row,) = listing.model_rows((STARTER,), (ModelState(id="starter", phase="crashed", problem="It was killed."),), "")
+    assert (row.phase_text, row.problem, row.can_load) == ("stopped", "It was killed.", True)
+
+
+def test_the_pill_shows_a_model_that_went_missing() -> None:
+    pill = listing.pill((STARTER,), (), "gone")
+    assert (pill.name, pill.phase_text) == ("gone", "missing")
+    assert listing.pill((STARTER,), (), "starter").name == "Starter"
