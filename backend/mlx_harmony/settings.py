@@ -8,6 +8,7 @@ import hashlib
 import ipaddress
 import os
 import time
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -256,6 +257,8 @@ def _write_file(path: Path, kept: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         new.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            new.unlink()
         hint = "Check that the folder is writable and has space; nothing was changed."
         raise StorageError(f"The settings could not be saved: {error.strerror or error} ({path}).", hint=hint) from error
 

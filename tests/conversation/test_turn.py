@@ -133,7 +133,7 @@ async def test_a_cancelled_task_keeps_the_text_so_far_too(store: Store, turns_ov
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 1.0
     answer = await answer_of(store, chat_id)
     assert answer.state == "cancelled" and answer.content.startswith("0 1 ")
 

@@ -38,6 +38,7 @@ WITH RECURSIVE path (id, parent_id, depth) AS (
 )
 SELECT m.* FROM path JOIN messages m ON m.id = path.id ORDER BY depth DESC
 """
+_PLACES_TO = _PATH_TO.replace("m.*", "m.id, m.active_child")
 _SEARCH = """
  AND (c.title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m WHERE m.chat_id = c.id AND m.content LIKE ? ESCAPE '\\'))
 """
@@ -209,7 +210,7 @@ def _insert(db: sqlite3.Connection, message: ChatMessage) -> None:
 
 
 def _show(db: sqlite3.Connection, message: ChatMessage) -> None:
-    path = db.execute(_PATH_TO, (message.id, message.chat_id)).fetchall()
+    path = db.execute(_PLACES_TO, (message.id, message.chat_id)).fetchall()
     db.execute("UPDATE chats SET active_root = ? WHERE id = ?", (path[0]["id"], message.chat_id))
     for parent, child in pairwise(path):
         if parent["active_child"] != child["id"]:
