@@ -151,7 +151,7 @@ def _indexed_files(folder: Path) -> Iterator[str]:
     if not isinstance(weight_map, dict):
         raise LoadFailed(f"{INDEX} has no weight_map.", hint="Download the model again.")
     for name in weight_map.values():
-        if not isinstance(name, str) or not name or name != Path(name).name:
+        if not isinstance(name, str) or not name or name != Path(name).name or name == "..":
             raise LoadFailed(f"{INDEX} names a file outside the model's folder.", hint="Do not use this model; its files are not honest.")
         yield name
 

@@ -1,0 +1,111 @@
+"""The loop answers one request after another; a request that raises fails alone, whatever it raised."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mlx_harmony.errors import GenerationFailed, InvalidRequest, LoadFailed
+from mlx_harmony.events import Event, Failed, Finished
+from mlx_harmony.records import GenerationRequest, Prompt, TextPrompt
+from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
+from mlx_harmony.worker.inbox import Inbox
+from mlx_harmony.worker.load import LoadedModel
+from mlx_harmony.worker.loop import Loop, guarded
+
+
+class Raising:
+    """A prompt format that raises what it is told to, then works again."""
+
+    def __init__(self, inner: LoadedModel, error: BaseException) -> None:
+        self._inner = inner.format
+        self._errors = [error]
+
+    name = "raw"
+
+    @property
+    def stop_tokens(self) -> frozenset[int]:
+        return self._inner.stop_tokens
+
+    @property
+    def defaults(self) -> FormatDefaults:
+        return self._inner.defaults
+
+    def render(self, prompt: Prompt) -> Rendered:
+        if self._errors:
+            raise self._errors.pop()
+        return self._inner.render(prompt)
+
+    def parser(self, prompt: Prompt) -> TurnParser:
+        return self._inner.parser(prompt)
+
+
+class PanicException(BaseException):
+    """As the Rust tokenizer raises it: no Exception."""
+
+
+def answers(loaded: LoadedModel, count: int) -> dict[str, list[Event]]:
+    """What the loop says to `count` equal requests."""
+    heard: dict[str, list[Event]] = {}
+    inbox = Inbox(lambda request_id, event: heard.setdefault(request_id, []).append(event))
+    ended = 0
+
+    def emit(request_id: str, event: Event) -> None:
+        nonlocal ended
+        heard.setdefault(request_id, []).append(event)
+        if isinstance(event, Finished | Failed):
+            ended += 1
+            if ended == count:
+                inbox.close()
+
+    inbox.emit = emit
+    for number in range(count):
+        inbox.put(GenerationRequest(id=str(number), prompt=TextPrompt(text="hello"), max_tokens=3))
+    Loop(loaded, inbox).run()
+    return heard
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("bad template"), RuntimeError("[matmul] shapes"), PanicException("regex"), MemoryError(), KeyError("x")]
+)
+def test_a_request_that_raises_fails_alone(llama: LoadedModel, error: BaseException) -> None:
+    heard = answers(llama._replace(format=Raising(llama, error)), 2)
+    first, second = heard["0"][-1], heard["1"][-1]
+    assert isinstance(first, Failed)
+    assert first.code in ("generation_failed", "out_of_memory")
+    assert first.message
+    assert first.hint
+    assert isinstance(second, Finished)
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def step() -> None:
+        raise error
+
+    return step
+
+
+def test_an_error_made_for_people_passes_as_it_is() -> None:
+    error = InvalidRequest("Too cold.", hint="Warm it.", param="temperature")
+    assert guarded(raising(error), GenerationFailed) == Failed.of(error)
+
+
+def test_what_was_not_foreseen_is_told_by_its_first_line() -> None:
+    failed = guarded(raising(ValueError("first\nsecond")), LoadFailed)
+    assert failed is not None
+    assert (failed.code, "first" in failed.message, "second" in failed.message) == ("load_failed", True, False)
+
+
+def test_an_allocation_that_fails_is_out_of_memory() -> None:
+    failed = guarded(raising(RuntimeError("[malloc] Unable to allocate 99 bytes.")), GenerationFailed)
+    assert failed is not None
+    assert failed.code == "out_of_memory"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
+def test_the_end_of_the_program_is_no_failure_of_a_request(error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        guarded(raising(error), GenerationFailed)
+
+
+def test_a_step_that_works_is_no_failure() -> None:
+    assert guarded(lambda: None, GenerationFailed) is None
