@@ -1,0 +1,139 @@
+"""The frame: keys, themes, the narrow form, lists and settings, names for everything that can be pressed."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, ViewportSize, expect
+
+from tests.browser.conftest import WIDE, ScriptedApp
+from tests.browser.visit import Visit
+
+pytestmark = pytest.mark.browser
+
+NARROW = ViewportSize(width=390, height=844)
+
+
+def test_the_keys_people_bring(visit: Visit) -> None:
+    page = visit.page
+    visit.ask("hello")
+    page.locator("#message").press("Shift+Enter")
+    expect(page.locator("#message")).to_have_value("\n")
+    page.fill("#message", "")
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("searchbox", name="Search chats")).to_be_focused()
+    page.keyboard.press("Shift+Escape")
+    expect(page.locator("#message")).to_be_focused()
+    page.keyboard.press("Control+b")
+    expect(page.locator("#side")).to_be_hidden()
+    page.get_by_role("button", name="Show the list of chats").click()
+    expect(page.locator("#side")).to_be_visible()
+    page.keyboard.press("Control+Shift+o")
+    expect(page.locator(".ask")).to_have_count(0)
+    expect(page.locator("#message")).to_be_focused()
+
+
+def test_tabs_and_choices_follow_the_arrow_keys(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_role("tab", name="Chat").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("heading", name="Models")).to_be_visible()
+    page.get_by_role("tab", name="Chat").click()
+    page.get_by_role("radio", name="Medium").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("radio", name="High")).to_have_attribute("aria-checked", "true")
+
+
+def test_the_theme_follows_the_system_until_one_is_chosen(chromium: Browser, scripted_app: ScriptedApp) -> None:
+    with Visit.to(chromium, scripted_app.address, WIDE, "dark") as visit:
+        paper = "getComputedStyle(document.body).backgroundColor"
+        assert visit.page.evaluate(paper) == "rgb(20, 20, 23)"
+        visit.page.get_by_role("radio", name="Light").first.click()
+        assert visit.page.evaluate(paper) == "rgb(251, 250, 247)"
+        visit.page.reload()
+        visit.page.wait_for_selector("body[data-ready=yes]")
+        assert visit.page.evaluate(paper) == "rgb(251, 250, 247)"
+        visit.page.get_by_role("radio", name="As the system").first.click()
+        assert visit.page.evaluate(paper) == "rgb(20, 20, 23)"
+        visit.assert_quiet()
+
+
+@pytest.mark.parametrize("view", ["Chat", "Models", "Settings"])
+def test_nothing_is_wider_than_a_telephone(chromium: Browser, scripted_app: ScriptedApp, view: str) -> None:
+    with Visit.to(chromium, scripted_app.address, NARROW) as visit:
+        visit.ask("call it")
+        visit.page.get_by_role("tab", name=view).click()
+        visit.page.wait_for_timeout(300)
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert visit.page.evaluate("[...document.querySelectorAll('#scroll, .sheet')].every(e => e.scrollWidth <= e.clientWidth + 1)")
+        visit.assert_quiet()
+
+
+def test_the_side_panels_are_sheets_on_a_telephone(chromium: Browser, scripted_app: ScriptedApp) -> None:
+    with Visit.to(chromium, scripted_app.address, NARROW) as visit:
+        expect(visit.page.locator("#side")).to_be_hidden()
+        visit.page.get_by_role("button", name="Show the list of chats").click()
+        expect(visit.page.locator("#side")).to_be_visible()
+        visit.page.mouse.click(380, 500)
+        expect(visit.page.locator("#side")).to_be_hidden()
+
+
+def test_every_control_has_a_name(visit: Visit) -> None:
+    visit.ask("call it")
+    visit.page.locator(".panel-open").click()
+    unnamed = visit.page.evaluate(
+        """() => [...document.querySelectorAll('#app :is(button, input, textarea, select, a)')]
+            .filter((e) => !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim() || e.title))
+            .map((e) => e.outerHTML.slice(0, 120))"""
+    )
+    assert unnamed == []
+
+
+def test_a_chat_is_found_renamed_deleted_and_brought_back(visit: Visit) -> None:
+    page = visit.page
+    visit.ask("a very particular zebra")
+    row = page.locator(f"[data-chat-row='{visit.chat_id}']")
+    row.hover()
+    row.get_by_role("button", name=re.compile("^Rename")).click()
+    page.get_by_role("textbox", name="New title").fill("Stripes")
+    page.keyboard.press("Enter")
+    expect(row.locator("a")).to_have_text("Stripes")
+    page.get_by_role("searchbox", name="Search chats").fill("zebra")
+    expect(page.locator("[data-chat-row]")).to_have_count(1)
+    page.get_by_role("searchbox", name="Search chats").fill("no such words anywhere")
+    expect(page.locator("#chats")).to_contain_text("No chat holds these words.")
+    page.get_by_role("searchbox", name="Search chats").fill("")
+    row.hover()
+    row.get_by_role("button", name=re.compile("^Delete")).click()
+    expect(row).to_have_count(0)
+    expect(page.locator("#say")).to_contain_text("Deleted “Stripes”.")
+    page.get_by_role("button", name="Undo").click()
+    expect(row).to_have_count(1)
+
+
+def test_settings_act_and_say_what_cannot_be_used(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_role("tab", name="Settings").click()
+    page.get_by_label("Instructions", exact=True).last.fill("Speak plainly.")
+    page.keyboard.press("Tab")
+    page.get_by_label("Model folders").fill("/no/such/folder")
+    page.keyboard.press("Tab")
+    expect(page.locator("#settings-view .notice")).to_contain_text("There is no folder")
+    page.get_by_role("tab", name="Chat").click()
+    page.get_by_role("button", name="New chat").click()
+    page.locator(".panel-open").click()
+    page.locator("#panel-head [data-panel=prompt]").click()
+    expect(page.locator("#instructions")).to_have_value("Speak plainly.")
+    page.get_by_role("tab", name="Settings").click()
+    page.get_by_label("Instructions", exact=True).last.fill("")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Instructions", exact=True).last).to_have_value("")
+
+
+def test_a_chat_that_is_gone_says_so(chromium: Browser, scripted_app: ScriptedApp) -> None:
+    with Visit.to(chromium, scripted_app.address, WIDE) as visit:
+        visit.open("/#chat=0123456789abcdef")
+        visit.page.reload()
+        expect(visit.page.locator("#say")).to_have_text("That chat is no longer there.")
+        expect(visit.page.get_by_role("heading", name="What shall we work on?")).to_be_visible()
+        visit.ask("hello")
+        visit.assert_quiet()

@@ -1,0 +1,77 @@
+"""A visitor of the page: what a person does, in a person's words, and what the browser noticed meanwhile."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal
+
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+
+ANSWER_MS = 60_000
+
+
+class Visit:
+    """One fresh browser context with one page. `complaints` are console errors, page errors and requests to anywhere else."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.address = address
+        self.complaints: list[str] = []
+        page.on("console", lambda message: self._note("console", message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self._note("script", str(error)))
+        page.on("request", lambda request: None if self._is_ours(request.url) else self._note("request", request.url))
+
+    @classmethod
+    @contextlib.contextmanager
+    def to(cls, browser: Browser, address: str, size: ViewportSize, scheme: Literal["light", "dark"] = "light") -> Iterator["Visit"]:
+        context = browser.new_context(viewport=size, color_scheme=scheme)
+        try:
+            visit = cls(context.new_page(), address)
+            visit.open()
+            yield visit
+        finally:
+            context.close()
+
+    def open(self, path: str = "/") -> None:
+        self.page.goto(self.address + path)
+        self.page.wait_for_selector("body[data-ready=yes]", timeout=30_000)
+        expect(self.page.locator("#pill .pill-face")).to_be_visible()
+        expect(self.page.locator("#tuning .options")).to_have_count(1)
+
+    def send(self, text: str) -> None:
+        """Type and send; returns once the answer has begun."""
+        self.page.fill("#message", text)
+        self.page.press("#message", "Enter")
+        expect(self.page.locator(".ask").last).to_have_text(text.strip(), timeout=10_000)
+
+    def ask(self, text: str) -> Locator:
+        """Send and wait for the whole answer."""
+        before = self.answers.count()
+        self.send(text)
+        return self.finished(before + 1)
+
+    def finished(self, count: int) -> Locator:
+        """The last of `count` kept answers, once it stands there."""
+        expect(self.answers).to_have_count(count, timeout=ANSWER_MS)
+        expect(self.page.locator("body")).to_have_attribute("data-busy", "no", timeout=ANSWER_MS)
+        return self.answers.last
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.locator("#history .answer")
+
+    @property
+    def live(self) -> Locator:
+        return self.page.locator("#live .answer")
+
+    @property
+    def chat_id(self) -> str:
+        return self.page.url.partition("#chat=")[2]
+
+    def assert_quiet(self) -> None:
+        assert self.complaints == []
+
+    def _note(self, kind: str, text: str) -> None:
+        self.complaints.append(f"{kind}: {text}")
+
+    def _is_ours(self, url: str) -> bool:
+        return url.startswith((self.address, "data:", "blob:"))
