@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mlx_harmony.records import Format
 
 HARMONY_TOKENS = frozenset({"<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>", "<|call|>"})
@@ -43,32 +45,34 @@ def _has_template(folder: Path, tokenizer: dict[str, Any]) -> bool:
 
 
 def _added_tokens(folder: Path, tokenizer: dict[str, Any]) -> tuple[frozenset[str] | None, str]:
-    """The control tokens' texts; those in tokenizer.json, else those that tokenizer_config.json lists."""
+    """The control tokens' texts; those that tokenizer_config.json lists, else those in tokenizer.json."""
     listed = tokenizer.get("added_tokens_decoder")
     entries: Any = list(listed.values()) if isinstance(listed, dict) else []
     path = folder / "tokenizer.json"
     if not entries and path.is_file():
-        content, problem = _object(path, MAX_TOKENIZER_BYTES)
-        if content is None:
-            return None, problem
-        entries = content.get("added_tokens")
+        raw, problem = _read(path, MAX_TOKENIZER_BYTES)
+        try:
+            # These files are large: only this one field is built, the rest is merely checked.
+            entries = msgspec.json.decode(raw or b"", type=_TokenizerFile).added_tokens
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None, problem or f"{path.name} is not valid JSON"
     if not isinstance(entries, list):
         return frozenset(), ""
     texts = (entry.get("content") for entry in entries if isinstance(entry, dict))
     return frozenset(text for text in texts if isinstance(text, str)), ""
 
 
+class _TokenizerFile(msgspec.Struct):
+    added_tokens: Any = None
+
+
 def _object(path: Path, limit_bytes: int, *, optional: bool = False) -> tuple[dict[str, Any] | None, str]:
     """The file's JSON object, or None and what is wrong with it. An optional file that is absent is an empty object."""
-    try:
-        if optional and not path.exists():
-            return {}, ""
-        with path.open("rb") as file:
-            raw = file.read(limit_bytes + 1)
-    except OSError as error:
-        return None, f"{path.name} cannot be read: {error.strerror or error}"
-    if len(raw) > limit_bytes:
-        return None, f"{path.name} is larger than {limit_bytes // 2**20} MB"
+    if optional and not path.exists():
+        return {}, ""
+    raw, problem = _read(path, limit_bytes)
+    if raw is None:
+        return None, problem
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError):
@@ -76,3 +80,13 @@ def _object(path: Path, limit_bytes: int, *, optional: bool = False) -> tuple[di
     if not isinstance(content, dict):
         return None, f"{path.name} holds no JSON object"
     return content, ""
+
+
+def _read(path: Path, limit_bytes: int) -> tuple[bytes | None, str]:
+    """The file's bytes, or None and why not."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(limit_bytes + 1)
+    except OSError as error:
+        return None, f"{path.name} cannot be read: {error.strerror or error}"
+    return (raw, "") if len(raw) <= limit_bytes else (None, f"{path.name} is larger than {limit_bytes // 2**20} MB")
