@@ -1,6 +1,6 @@
 """The worker's loop in this very process, behind the Engine protocol: for `mlx-harmony generate` and for tests.
 
-One thread owns mlx, as in a worker. A crash of the model is a crash of this process; templates run without a time limit.
+One thread owns mlx, as in a worker. A crash of the model is a crash of this process; templates are limited in time, not in memory.
 """
 
 import asyncio
