@@ -261,7 +261,20 @@ TOOLS: list[object] = [
 ]
 """Tools that cannot be offered."""
 
+LONG = json.dumps(
+    {
+        **OK,
+        "tools": [{"type": "python"}],
+        "stop": ["a", "b"],
+        "temperature": 0.5,
+        "logit_bias": {"5": 1},
+        "stream": True,
+        "user": 'é 👩 \\ " \n',
+    }
+).encode()
+
 BAD_BODIES: list[bytes] = [
+    *(LONG[:end] for end in range(len(LONG))),
     *NOT_JSON,
     *MESSAGES,
     *(with_field(name, value) for name, values in VALUES.items() for value in values),

@@ -55,6 +55,18 @@ async def test_a_client_that_hangs_up_while_nothing_comes_is_noticed_too(tmp_pat
         assert await eventually(lambda: len(server.engine.cancelled) == 1, 2.0)
 
 
+async def test_a_client_that_takes_nothing_counts_as_gone(tmp_path: Path) -> None:
+    def flood(_: GenerationRequest) -> Sequence[Event]:
+        return say("word " * 4_000_000, pieces=2000)
+
+    async with serving(tmp_path, Options(script=flood, pace=Pace(stalled_s=0.3))) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+        writer.write(request(server, True))
+        assert await eventually(lambda: len(server.engine.cancelled) == 1, 5.0)
+        assert not reader.at_eof()
+        writer.close()
+
+
 async def test_many_hang_ups_leave_nothing_behind(tmp_path: Path) -> None:
     async with serving(tmp_path, Options(script=long_answer, pause_s=0.02)) as server:
         before = len(asyncio.all_tasks())

@@ -272,3 +272,15 @@ async def test_two_calls_in_one_turn_have_two_places(tmp_path: Path) -> None:
         answer = await server.client.chat.completions.create(model="starter", messages=HELLO)
         calls = answer.choices[0].message.tool_calls
         assert [(each.id, each.function.name, each.function.arguments) for each in calls] == [("a", "one", "{}"), ("b", "two", "{}")]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_answer_that_was_mended_says_so(tmp_path: Path, streamed: bool) -> None:
+    def mended(_: GenerationRequest) -> list[Event]:
+        end = finished("stop")
+        return [*say("x")[:-1], Finished(reason="stop", usage=end.usage, timings=end.timings, repaired="A header was malformed.")]
+
+    async with serving(tmp_path, Options(script=mended)) as server:
+        answer = await server.client.chat.completions.create(model="starter", messages=HELLO, stream=streamed)
+        last = [chunk async for chunk in answer][-1] if streamed else answer
+        assert last.repaired == "A header was malformed."

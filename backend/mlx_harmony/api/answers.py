@@ -16,9 +16,6 @@ from mlx_harmony.api.errors import error_envelope, error_response
 from mlx_harmony.errors import EngineCrashed, HarmonyError
 from mlx_harmony.events import Event, Failed, Finished, Loading, Prefill, Queued
 
-SEND_LIMIT_S = 60.0
-"""A client that takes nothing for this long counts as gone, or it would hold its slot for ever."""
-
 SSE_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 
 
@@ -31,10 +28,14 @@ class Gathering(Protocol):
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """`patience_s`: how long the status is held back for an error to show; `comment_s`: the longest silence on an open stream."""
+    """`patience_s`: how long the status is held back for an error to show; `comment_s`: the longest silence on an open stream.
+
+    `stalled_s`: a client that takes nothing for this long counts as gone, or it would hold its slot for ever.
+    """
 
     patience_s: float = 5.0
     comment_s: float = 5.0
+    stalled_s: float = 60.0
 
 
 class WholeReply(Response):
@@ -77,7 +78,7 @@ class StreamedReply(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def limited(message: Message) -> None:
-            await asyncio.wait_for(send(message), SEND_LIMIT_S)
+            await asyncio.wait_for(send(message), self._pace.stalled_s)
 
         async def answer() -> None:
             error = await self._stream(limited)

@@ -3,6 +3,7 @@
 import time
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +24,8 @@ async def chat_completions(request: Request) -> Response:
     asked = generation_request(body)
     service: Service = request.app.state.service
     pace: Pace = request.app.state.pace
-    entry = service.find_model(body.model)
+    # In a thread: looking for a model may scan folders, and other answers are being streamed meanwhile.
+    entry = await run_in_threadpool(service.find_model, body.model)
     reply = _reply(body, asked.id, entry.id)
     events = service.generate(entry.id, asked)
     if body.stream:

@@ -1,8 +1,9 @@
-"""GET /v1/models, /v1/models/{id} and /v1/health: what is on this machine and what of it is loaded."""
+"""GET /v1/models, /v1/models/{id} and /v1/health: what is on this machine and what of it is loaded. Folders are scanned in a thread."""
 
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -20,14 +21,15 @@ async def list_models(request: Request) -> Response:
     """Every model, OpenAI's fields first, ours after."""
     service: Service = request.app.state.service
     states = {state.id: state for state in service.model_states()}
-    return JSONResponse({"object": "list", "data": [model_object(entry, states.get(entry.id)) for entry in service.models()]})
+    entries = await run_in_threadpool(service.models)
+    return JSONResponse({"object": "list", "data": [model_object(entry, states.get(entry.id)) for entry in entries]})
 
 
 @router.get("/models/{model_id:path}", include_in_schema=False)
 async def read_model(request: Request, model_id: str) -> Response:
     """One model; its id may hold slashes."""
     service: Service = request.app.state.service
-    entry = service.find_model(model_id)
+    entry = await run_in_threadpool(service.find_model, model_id)
     states = {state.id: state for state in service.model_states()}
     return JSONResponse(model_object(entry, states.get(entry.id)))
 
@@ -38,7 +40,7 @@ async def read_health(request: Request) -> Response:
     service: Service = request.app.state.service
     loaded = [state for state in service.model_states() if state.phase in LOADED]
     first = loaded[0] if loaded else None
-    paths = {entry.id: entry.path for entry in service.models()} if first else {}
+    paths = {entry.id: entry.path for entry in await run_in_threadpool(service.models)} if first else {}
     told = {
         "model_loaded": first is not None,
         "model_path": paths.get(first.id) if first else None,

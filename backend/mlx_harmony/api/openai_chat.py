@@ -97,7 +97,7 @@ class WholeAnswer:
             **_head(self._reply, "chat.completion"),
             "choices": [choice],
             "usage": usage_object(end.usage),
-            "timings": timings_object(end.timings),
+            **figures_beside(end),
         }
 
 
@@ -134,12 +134,11 @@ class ChunkedAnswer:
         return self._chunk({piece.field: piece.text}, logprobs=logprobs_object(told) if self._reply.logprobs else None)
 
     def _closing(self, end: Finished) -> list[dict[str, Any]]:
-        timings = timings_object(end.timings)
         last = self._chunk({}, finish_reason=FINISH_REASONS[end.reason])
         if not self._reply.include_usage:
-            return [{**last, "timings": timings}]
-        figures = {**_head(self._reply, "chat.completion.chunk"), "choices": [], "usage": usage_object(end.usage), "timings": timings}
-        return [last, figures]
+            return [{**last, **figures_beside(end)}]
+        figures = {**_head(self._reply, "chat.completion.chunk"), "choices": [], "usage": usage_object(end.usage)}
+        return [last, {**figures, **figures_beside(end)}]
 
     def _chunk(self, delta: dict[str, Any], *, finish_reason: str | None = None, logprobs: dict[str, Any] | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
@@ -156,6 +155,12 @@ def usage_object(usage: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def figures_beside(end: Finished) -> dict[str, Any]:
+    """What we tell beside OpenAI's fields; `repaired` only where something malformed was mended."""
+    told: dict[str, Any] = {"timings": timings_object(end.timings)}
+    return {**told, "repaired": end.repaired} if end.repaired else told
 
 
 def timings_object(timings: Timings) -> dict[str, Any]:
