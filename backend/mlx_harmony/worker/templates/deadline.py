@@ -31,6 +31,6 @@ def within(limit_s: float, work: Callable[[], T]) -> T:
     finally:
         with lock:
             finished = True
-        # An interrupt that came too late for the work must not strike whoever runs next.
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)
+        # An interrupt that came too late for the work strikes in this call at the latest, not whoever runs next. Taking it back
+        # (SetAsyncExc with NULL) is no way: CPython 3.11 then sees a pending interrupt for ever, and loops for ever while traced.
         timer.cancel()
