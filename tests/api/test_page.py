@@ -167,3 +167,20 @@ async def test_in_chromium_the_page_runs_and_what_slips_in_neither_runs_nor_call
         assert await tab.evaluate("window.ran") == []
     # Chromium may open a connection for <object> before it asks the policy; what counts is that nothing is sent on it.
     assert [call for call in calls if call] == []
+
+
+@pytest.mark.browser
+async def test_a_link_on_another_site_leads_to_a_refusal_and_from_there_to_the_page(paged: Serving) -> None:
+    async def other_site(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<a href='%s'>link</a>" % paged.url.encode())
+        writer.close()
+
+    listener = await asyncio.start_server(other_site, "127.0.0.1", 0)
+    async with listener, chromium_page() as tab:
+        await tab.goto(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/")
+        async with tab.expect_response(f"{paged.url}/") as refused:
+            await tab.get_by_text("link").click()
+        assert (await refused.value).status == 403
+        await tab.get_by_role("link", name="Open MLX Harmony").click()
+        await tab.get_by_role("button", name="New chat").first.wait_for()

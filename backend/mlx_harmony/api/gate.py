@@ -4,9 +4,10 @@ What is behind it, it does not know.
 """
 
 import asyncio
+from html import escape
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlx_harmony.api.errors import http_envelope
@@ -18,6 +19,10 @@ DROPPED = frozenset({b"forwarded", b"x-gradio-server", b"x-original-url", b"x-re
 
 `accept-encoding` too: HTML must come uncompressed to have its scripts hashed, and on one machine compression saves nothing.
 """
+
+FOLLOWED_A_LINK = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>MLX Harmony</title><p>{message}</p><p><a href="/">Open MLX Harmony</a></p></html>"""
+"""For a person who followed a link on another site: from this page the same link is one of our own."""
 
 
 class Gate:
@@ -119,6 +124,8 @@ async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -
     if refusal.challenge:
         headers["www-authenticate"] = refusal.challenge
     response: Response = JSONResponse(http_envelope(refusal.status, refusal.message), status_code=refusal.status, headers=headers)
+    if refusal.status == 403 and head_of(scope).first(b"sec-fetch-dest") == b"document":
+        response = HTMLResponse(FOLLOWED_A_LINK.format(message=escape(refusal.message)), status_code=403, headers=headers)
     await response(scope, receive, send)
 
 

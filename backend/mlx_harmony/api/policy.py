@@ -74,7 +74,7 @@ class Policy(Record):
         if not is_loopback(host) and not settings.api_key_hashes:
             raise SettingsError(
                 f"Listening on {settings.host or 'every address'} lets other machines in, and no API key is set.",
-                hint="Set an API key first, or listen on 127.0.0.1.",
+                hint="Set MLX_HARMONY_API_KEY to a key of your own, or listen on 127.0.0.1.",
                 param="host",
             )
         wildcard = host in ("", "0.0.0.0", "::")  # noqa: S104  (a comparison, not a bind)
@@ -106,7 +106,7 @@ class Policy(Record):
         foreign = any(not self._is_our_origin(origin, head) for origin in origins)
         if not foreign and sites <= SAME_SITE:
             return None
-        return Refusal(403, "Requests from other web sites are refused. Open the address in a tab of its own.")
+        return Refusal(403, "Requests that come from other web sites are refused.")
 
     def _is_our_origin(self, origin: str, head: Head) -> bool:
         scheme, mark, netloc = origin.partition("://")
