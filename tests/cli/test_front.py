@@ -35,6 +35,7 @@ async def test_the_api_answers_while_the_page_asks_for_patience(service: Service
         assert waiting.status_code == 503
         assert waiting.headers["retry-after"] == "1"
         assert "is starting" in waiting.text
+        assert "location.reload()" in waiting.text
 
 
 async def test_the_waiting_page_stands_behind_the_gate(service: Service) -> None:

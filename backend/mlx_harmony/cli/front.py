@@ -15,8 +15,10 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 UI_GROUP = "mlx_harmony.ui"
-WAITING = b"""<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="1">
-<title>MLX Harmony</title><p role="status">MLX Harmony is starting.</p></html>"""
+# A refresh by <meta> does not load an address anew that ends in #chat=…; a script does.
+WAITING = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>MLX Harmony</title>
+<noscript><meta http-equiv="refresh" content="1"></noscript><script>setTimeout(() => location.reload(), 700)</script>
+<p role="status">MLX Harmony is starting.</p></html>"""
 WAITING_HEADERS = [
     (b"content-type", b"text/html; charset=utf-8"),
     (b"content-length", str(len(WAITING)).encode()),
