@@ -1,6 +1,7 @@
 """Prompts in Harmony: exactly openai-harmony's rendering, the history rules, and boundaries where the next prompt agrees."""
 
 import datetime
+import time
 from typing import Any
 
 import openai_harmony as harmony
@@ -250,6 +251,7 @@ def test_raw_text_is_rendered_as_it_is() -> None:
         ChatPrompt(messages=(user("Hi"),), tools=(Tool(kind="function"),)),
         ChatPrompt(messages=(user("Hi"),), tools=(Tool(kind="function", name="f", description="\ud800"),)),
         ChatPrompt(messages=(user("Hi"),), tools=(Tool(kind="function", name="f", parameters={"default": float("nan")}),)),
+        ChatPrompt(messages=(user("Hi"),), tools=(Tool(kind="function", name="f", description="x" * 64_000),)),
         TextPrompt(text=""),
         TextPrompt(text="\ud800"),
         TokenPrompt(tokens=()),
@@ -261,9 +263,44 @@ def test_what_cannot_be_rendered_is_refused_with_a_hint(prompt: Any) -> None:
     assert failure.value.hint
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_long_texts_are_rendered_as_short_ones_are(kind: str) -> None:
+    long_text = "Zürich, 東京 & 😀.\n\n1. <|end|> x\n" * 100
+    text = harmony.Message.from_role_and_content
+    developer = harmony.DeveloperContent.new().with_instructions(long_text)
+    system = harmony.SystemContent.new().with_model_identity(long_text).with_conversation_start_date("2026-01-02")
+    expected = [text(harmony.Role.SYSTEM, system), text(harmony.Role.DEVELOPER, developer), text(harmony.Role.USER, long_text)]
+    reference = encoding().render_conversation_for_completion(harmony.Conversation.from_messages(expected), harmony.Role.ASSISTANT)
+    messages = (Message(role="system", content=long_text), user(long_text))
+
+    ids = harmony_format(kind).render(ChatPrompt(messages=messages, identity=long_text, start_date="2026-01-02")).tokens
+
+    assert harmony_format(kind).text_of(ids) == encoding().decode(reference)
+    if kind == "o200k":
+        assert ids == reference
+
+
+def test_a_long_run_without_spaces_takes_no_quadratic_time() -> None:
+    began = time.monotonic()
+
+    ids = harmony_format().render(ChatPrompt(messages=(Message(role="system", content="y" * 200_000), user("x" * 200_000)))).tokens
+
+    assert time.monotonic() - began < 5
+    assert "<|message|>" + "x" * 200_000 + "<|end|>" in harmony_format().text_of(ids)
+
+
 @pytest.mark.parametrize("text", ["", " ", "\x00", "a\x00b", "\u2028", "x" * 100_000, "﷽" * 1000])
 def test_odd_text_is_rendered_whole(text: str) -> None:
     assert f"<|start|>user<|message|>{text}<|end|>" in rendered(user(text))
+
+
+def test_a_schema_that_is_nested_too_deep_is_refused() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(5000):
+        schema = {"properties": {"a": schema}}
+
+    with pytest.raises(InvalidRequest):
+        harmony_format().render(ChatPrompt(messages=(user("Hi"),), tools=(Tool(kind="function", name="f", parameters=schema),)))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,6 @@ class HarmonyFormat:
     """Talks Harmony with one model, whatever its tokenizer. `encoding` is openai-harmony's, `tokens` the model's."""
 
     def __init__(self, encoding: harmony.HarmonyEncoding, tokens: Tokens) -> None:
-        self._encoding = encoding
         self._tokens = tokens
         self._codec = Codec(encoding, tokens)
 
@@ -90,7 +89,7 @@ class HarmonyFormat:
 
     def _encode(self, messages: list[harmony.Message], options: harmony.RenderOptions) -> list[int]:
         try:
-            return [token for message in messages for token in self._codec.translate(self._encoding.render(message, options))]
+            return [token for message in messages for token in self._codec.render(message, options)]
         except (ValueError, RecursionError, harmony.HarmonyError) as error:
             raise InvalidRequest(
                 f"Harmony cannot write this conversation: {error}.", hint="Look at the tools' schemas and names.", param="tools"

@@ -15,6 +15,7 @@ from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import CHANNELS, ChatPrompt, Message, Tool
 from mlx_harmony.worker.harmony.routing import PATCH, Address, address, function_names
 
+MAX_TOOL_CHARACTERS = 64_000
 _EFFORTS = {
     "low": harmony.ReasoningEffort.LOW,
     "medium": harmony.ReasoningEffort.MEDIUM,
@@ -92,6 +93,17 @@ def _description(tool: Tool) -> harmony.ToolDescription:
         return _PATCH_TOOL
     if not tool.name:
         raise InvalidRequest("A function tool needs a name.", hint='Give it `"name"`.', param="tools")
+    try:
+        size = len(tool.name) + len(tool.description) + len(json.dumps(tool.parameters))
+    except (ValueError, TypeError, RecursionError) as error:
+        message = f"The schema of the tool {tool.name[:40]!r} cannot be read: {error}."
+        raise InvalidRequest(message, hint="Send a JSON Schema.", param="tools") from error
+    if size > MAX_TOOL_CHARACTERS:
+        raise InvalidRequest(
+            f"The tool {tool.name[:40]!r} is described in {size:,} characters; no more than {MAX_TOOL_CHARACTERS:,} can be read.",
+            hint="Shorten its description and schema.",
+            param="tools",
+        )
     return harmony.ToolDescription.new(tool.name, tool.description, parameters=tool.parameters)
 
 
