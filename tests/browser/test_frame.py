@@ -113,6 +113,7 @@ def test_a_chat_is_found_renamed_deleted_and_brought_back(visit: Visit) -> None:
 def test_settings_act_and_say_what_cannot_be_used(visit: Visit) -> None:
     page = visit.page
     page.get_by_role("tab", name="Settings").click()
+    expect(page.get_by_role("heading", name="Appearance")).to_be_visible()
     page.get_by_label("Instructions", exact=True).last.fill("Speak plainly.")
     page.keyboard.press("Tab")
     page.get_by_label("Model folders").fill("/no/such/folder")
@@ -132,7 +133,6 @@ def test_settings_act_and_say_what_cannot_be_used(visit: Visit) -> None:
 def test_a_chat_that_is_gone_says_so(chromium: Browser, scripted_app: ScriptedApp) -> None:
     with Visit.to(chromium, scripted_app.address, WIDE) as visit:
         visit.open("/#chat=0123456789abcdef")
-        visit.page.reload()
         expect(visit.page.locator("#say")).to_have_text("That chat is no longer there.")
         expect(visit.page.get_by_role("heading", name="What shall we work on?")).to_be_visible()
         visit.ask("hello")

@@ -80,6 +80,11 @@ async def test_the_page_tells_nobody_and_keeps_nothing(mounted: Mounted) -> None
     assert mounted.page.ssr_mode is False
     assert mounted.page.mcp_server_obj is None
     assert mounted.page.allowed_paths == []
+    queue = mounted.page._queue
+    queue.events_recorded = 1000
+    queue.compute_analytics_summary([{"function": "f"}] * 1000)
+    assert queue.event_count_at_last_cache == 0
+    assert queue.ANALYTICS_MAX_EVENTS == 1
 
 
 async def test_every_event_is_private_and_the_queue_takes_no_api_calls(mounted: Mounted) -> None:

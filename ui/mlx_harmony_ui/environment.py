@@ -6,7 +6,15 @@ from pathlib import Path
 
 from mlx_harmony.settings import home_folder
 
-SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_SSR_MODE": "False", "GRADIO_MCP_SERVER": "False"}
+SETTINGS = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_SSR_MODE": "False",
+    "GRADIO_MCP_SERVER": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Gradio keeps its last events and sums them up with pandas after every single one: for a monitoring page that is off.
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**12),
+}
 
 
 def seal(environment: MutableMapping[str, str] = os.environ, home: Path | None = None) -> None:

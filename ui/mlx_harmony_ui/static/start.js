@@ -63,13 +63,15 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
 async function pulse() {
   window.setTimeout(pulse, one("#pill .dot.loading, #models-view .dot.loading") ? 700 : 3000);
   if (document.visibilityState !== "visible") return;
+  const offline = document.body.dataset.offline === "yes";
   try {
-    await fetch("health", { cache: "no-store" });
+    const answer = await fetch(offline ? location.pathname : "health", { cache: "no-store" });
+    if (offline && !answer.ok) return;
   } catch {
     document.body.dataset.offline = "yes";
     return;
   }
-  if (document.body.dataset.offline === "yes") {
+  if (offline) {
     sessionStorage.setItem("draft", one("#message").value || state.pending || "");
     location.reload();
     return;
