@@ -118,3 +118,35 @@ async def test_a_model_known_to_be_broken_is_not_even_started(service: Service, 
     (failed,) = await gather(service.send(chat.summary.id, "Hi", TurnOptions(model="broken")))
     assert isinstance(failed, Failed) and failed.code == "load_failed" and failed.hint
     assert service.model_states() == ()
+
+
+async def test_a_fork_holds_the_messages_up_to_there_and_goes_its_own_way(service: Service) -> None:
+    chat = await service.create_chat(TurnOptions(effort="high"))
+    for text in ("one", "two"):
+        await gather(service.send(chat.summary.id, text, TurnOptions(effort="high")))
+    original = await service.read_chat(chat.summary.id)
+    fork = await service.fork(chat.summary.id, original.messages[1].id)
+    assert [message.content for message in fork.messages] == ["one", "You said: one"]
+    assert {message.id for message in fork.messages}.isdisjoint(message.id for message in original.messages)
+    assert fork.messages[1].provenance == original.messages[1].provenance and fork.options.effort == "high"
+    assert fork.summary.title == "one (fork)" and fork.summary.created_at == chat.summary.created_at
+    await gather(service.send(fork.summary.id, "three", TurnOptions()))
+    assert (await service.read_chat(chat.summary.id)).messages == original.messages
+    assert [each.id for each in await service.list_chats()] == [fork.summary.id, chat.summary.id]
+    with pytest.raises(ChatNotFound):
+        await service.fork(fork.summary.id, original.messages[0].id)
+
+
+async def test_deleted_messages_come_back_until_the_trash_is_emptied(service: Service) -> None:
+    chat_id = (await service.create_chat()).summary.id
+    await gather(service.send(chat_id, "one", TurnOptions()))
+    whole = await service.read_chat(chat_id)
+    token = await service.delete_message(chat_id, whole.messages[1].id)
+    (item,) = await service.list_trash()
+    assert (item.id, item.kind, item.excerpt) == (token, "message", "You said: one")
+    await service.undo_delete(token)
+    assert await service.read_chat(chat_id) == whole
+    token = await service.delete_message(chat_id, whole.messages[0].id)
+    await service.empty_trash()
+    with pytest.raises(ChatNotFound, match="no longer in the trash"):
+        await service.undo_delete(token)

@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
-from mlx_harmony.conversation.records import Chat, ChatSummary, TurnEvent, TurnOptions
+from mlx_harmony.conversation.forking import LONGEST_TITLE, forked
+from mlx_harmony.conversation.plan import new_id
+from mlx_harmony.conversation.records import Chat, ChatSummary, TrashItem, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import Store
-from mlx_harmony.conversation.turn import Turns, new_id
+from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import ModelState, Provider
 from mlx_harmony.engine.provider import worker_provider
 from mlx_harmony.errors import HarmonyError, InvalidRequest, LoadFailed, SettingsError
@@ -24,7 +26,6 @@ from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry
 from mlx_harmony.settings import Settings, changed, checked
 
 CHATS_FILE = "chats.sqlite3"
-LONGEST_TITLE = 200
 
 
 class Service:
@@ -140,6 +141,30 @@ class Service:
         """Bring a deleted chat back."""
         await self._store.restore_chat(_writable("chat_id", chat_id))
 
+    async def fork(self, chat_id: str, message_id: str) -> Chat:
+        """A new chat that holds the messages up to this one."""
+        chat = await self._store.read_chat(_writable("chat_id", chat_id))
+        path = await self._store.read_path(chat_id, _writable("message_id", message_id))
+        copy = forked(chat, path)
+        await self._store.add_chat(copy)
+        return await self._store.read_chat(copy.summary.id)
+
+    async def delete_message(self, chat_id: str, message_id: str) -> str:
+        """Delete a message with all that followed it; the token is for `undo_delete`. Raises Unavailable while the chat is answering."""
+        return await self._turns.delete(_writable("chat_id", chat_id), _writable("message_id", message_id))
+
+    async def undo_delete(self, token: str) -> None:
+        """Bring a deleted message back with what followed it. Raises ChatNotFound once the trash was emptied."""
+        await self._store.restore_message(_writable("token", token))
+
+    async def list_trash(self) -> tuple[TrashItem, ...]:
+        """What was deleted: chats for `restore_chat`, messages for `undo_delete`, the last deleted first."""
+        return await self._store.list_trash()
+
+    async def empty_trash(self) -> None:
+        """Remove for good what was deleted."""
+        await self._store.empty_trash()
+
     async def save_options(self, chat_id: str, options: TurnOptions) -> None:
         """Keep what the person chose for the next turn."""
         await self._store.save_options(_writable("chat_id", chat_id), options)
@@ -156,6 +181,14 @@ class Service:
     def regenerate(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream a new version of that answer; the earlier ones stay beside it."""
         return _ending_in_failed(self._turns.regenerate(chat_id, message_id, options))
+
+    def edit(self, chat_id: str, message_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
+        """Put another version of a user's message beside it and stream its answer."""
+        return _ending_in_failed(self._turns.edit(chat_id, message_id, text, options))
+
+    def continue_answer(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
+        """Stream more of an answer that was cut or stopped; TurnStarted says `resumed`, and the text grows in the same message."""
+        return _ending_in_failed(self._turns.continue_answer(chat_id, message_id, options))
 
 
 async def _ending_in_failed(stream: AsyncGenerator[TurnEvent, None]) -> AsyncGenerator[TurnEvent, None]:

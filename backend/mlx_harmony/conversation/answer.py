@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from mlx_harmony.conversation.figures import both_timings, both_usages
 from mlx_harmony.conversation.records import ChatMessage, Lane, MessageState
 from mlx_harmony.events import Event, Failed, Finished, MessageEnded, MessageStarted, TextDelta, ToolCallDelta
 from mlx_harmony.records import ToolCall
@@ -17,16 +18,21 @@ _END_STATES: dict[str, MessageState] = {"stop": "complete", "tool_calls": "compl
 
 
 class Answer:
-    """Gathers one turn's events into `message`. `clock` gives seconds and never goes back."""
+    """Gathers one turn's events into `message`. `clock` gives seconds and never goes back.
 
-    def __init__(self, message: ChatMessage, clock: Callable[[], float] = time.monotonic) -> None:
+    `resumed` is the same message as it was before it went on: its text grows, and it is as before when nothing more came.
+    """
+
+    def __init__(self, message: ChatMessage, clock: Callable[[], float] = time.monotonic, resumed: ChatMessage | None = None) -> None:
         self._message = message
         self._clock = clock
-        self._texts: list[list[str]] = []
-        self._lanes: list[Lane] = []
+        self._resumed = resumed
+        self._grown = False
+        self._texts: list[list[str]] = [[lane.text] for lane in message.lanes]
+        self._lanes: list[Lane] = list(message.lanes)
         self._places: dict[int, int] = {}
         self._calls: dict[str, tuple[str, list[str]]] = {}
-        self._thinking_ms = 0.0
+        self._thinking_ms = message.thinking_ms
         self._thinking_since: float | None = None
         self.changed = False
 
@@ -39,9 +45,11 @@ class Answer:
                 if index not in self._places:
                     self._open(MessageStarted(index=index, channel=channel))
                 self._texts[self._places[index]].append(text)
+                self._grown = True
             case ToolCallDelta(index=index, call_id=call_id, name=name, arguments=arguments):
                 _, pieces = self._calls.setdefault(call_id, (name, []))
                 pieces.append(arguments)
+                self._grown = True
                 if index in self._places:
                     self._texts[self._places[index]].append(arguments)
             case MessageEnded():
@@ -82,23 +90,35 @@ class Answer:
     def end(self, state: MessageState, error: Failed | None = None) -> None:
         """Close the answer for a reason that came from outside: the person left, or something failed."""
         self._stop_thinking()
-        self._message = msgspec.structs.replace(self._message, state=state, error=error)
+        if self._resumed is not None and not self._grown and state != "complete":
+            self._message = self._resumed
+        else:
+            self._message = msgspec.structs.replace(self._message, state=state, error=error)
         self.changed = True
 
     def _open(self, event: MessageStarted) -> None:
         self._stop_thinking()
         if event.channel == "analysis" and event.recipient is None:
             self._thinking_since = self._clock()
+        if self._reopens(event):
+            self._places[event.index] = len(self._lanes) - 1
+            return
         self._places[event.index] = len(self._lanes)
         self._lanes.append(Lane(channel=event.channel, text="", recipient=event.recipient, content_type=event.content_type))
         self._texts.append([])
+
+    def _reopens(self, event: MessageStarted) -> bool:
+        """Whether this is the message that was cut, going on."""
+        last = self._resumed.lanes[-1] if self._resumed is not None and self._resumed.lanes else None
+        return last is not None and not self._places and event.recipient is None and (last.channel, last.recipient) == (event.channel, None)
 
     def _close(self, event: MessageEnded) -> None:
         self._stop_thinking()
         place = self._places.get(event.index)
         if place is not None:
+            lane = self._lanes[place]
             self._lanes[place] = msgspec.structs.replace(
-                self._lanes[place], stop_token=event.stop_token, raw=event.raw, tokens=event.tokens
+                lane, stop_token=event.stop_token, raw=lane.raw + event.raw, tokens=lane.tokens + event.tokens
             )
 
     def _finish(self, event: Finished) -> Finished:
@@ -106,8 +126,13 @@ class Answer:
         so_far = self.message
         repaired = " ".join(note for note in (event.repaired, _missing(so_far, event)) if note)
         provenance = so_far.provenance and msgspec.structs.replace(so_far.provenance, seed=event.seed)
+        before = self._resumed
         self._message = msgspec.structs.replace(
-            self._message, usage=event.usage, timings=event.timings, repaired=repaired, provenance=provenance
+            self._message,
+            usage=both_usages(before.usage, event.usage) if before and before.usage else event.usage,
+            timings=both_timings(before.timings, event.timings) if before and before.timings else event.timings,
+            repaired=repaired,
+            provenance=provenance,
         )
         return msgspec.structs.replace(event, repaired=repaired)
 

@@ -2,6 +2,8 @@
 
 import time
 
+import msgspec
+
 from mlx_harmony.conversation.records import ChatMessage, TurnOptions
 from mlx_harmony.errors import ContextTooLong, InvalidRequest
 from mlx_harmony.records import ChatPrompt, Message
@@ -20,6 +22,23 @@ def prompt_of(path: tuple[ChatMessage, ...], options: TurnOptions, created_at: f
         identity=options.identity,
         start_date=time.strftime("%Y-%m-%d", time.localtime(created_at)),
     )
+
+
+def continued_prompt(path: tuple[ChatMessage, ...], options: TurnOptions, created_at: float) -> ChatPrompt:
+    """The prompt that lets the last message of the path, an answer that was cut, go on where it ends."""
+    prompt, cut = prompt_of(path[:-1], options, created_at), path[-1]
+    last = Message(role="assistant", content=cut.content, reasoning=cut.reasoning)
+    return msgspec.structs.replace(prompt, messages=(*prompt.messages, last), continue_last=True)
+
+
+def can_continue(message: ChatMessage) -> bool:
+    """Whether an answer was cut in its text or its thinking; one cut in a tool call or a preamble cannot be taken up there."""
+    if message.role != "assistant" or message.state in ("complete", "streaming") or not message.lanes or message.tool_calls:
+        return False
+    last = message.lanes[-1]
+    if last.recipient is not None or not last.text:
+        return False
+    return last.channel == "final" or (last.channel == "analysis" and not message.content)
 
 
 def _told(path: tuple[ChatMessage, ...]) -> list[Message]:

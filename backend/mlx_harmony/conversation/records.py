@@ -22,7 +22,7 @@ class Lane(Record):
 
 
 class Provenance(Record):
-    """What made an answer, enough to make it again."""
+    """What made an answer, enough to make it again. `continued`: it was cut and went on later, so one run alone does not make it."""
 
     model: str
     fingerprint: str = ""
@@ -32,6 +32,9 @@ class Provenance(Record):
     identity: str | None = None
     instructions: str = ""
     max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    continued: bool = False
     version: str = ""
 
 
@@ -93,13 +96,29 @@ class Chat(Record):
     options: TurnOptions = TurnOptions()
 
 
+class TrashItem(Record):
+    """Something deleted: a chat, or a message with all that followed it. `id` brings it back; `messages` counts what it holds."""
+
+    id: str
+    kind: Literal["chat", "message"]
+    chat_id: str
+    title: str
+    trashed_at: float
+    messages: int
+    excerpt: str = ""
+
+
 class TurnStarted(Record, tag="turn_started"):
-    """A turn began and both ends of it are on disk: the user's message and the answer that will grow."""
+    """A turn began and both ends of it are on disk: the user's message and the answer that will grow.
+
+    `resumed`: the answer already holds text and goes on; what the events bring is added to it.
+    """
 
     chat_id: str
     user_message_id: str
     assistant_message_id: str
     model: str
+    resumed: bool = False
 
 
 TurnEvent = TurnStarted | Event

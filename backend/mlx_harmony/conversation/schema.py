@@ -36,7 +36,20 @@ CREATE INDEX messages_streaming ON messages (state) WHERE state = 'streaming';
 # `position` orders siblings, which are versions of one place; `active_child` is the sibling below that is shown.
 # `details` is JSON of the ChatMessage without what has a column of its own.
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_TRASH = """
+CREATE TABLE trash (
+  id TEXT PRIMARY KEY,
+  chat_id TEXT NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+  message_id TEXT NOT NULL,
+  trashed_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE messages ADD COLUMN trash_id TEXT;
+CREATE INDEX messages_in_trash ON messages (trash_id) WHERE trash_id IS NOT NULL;
+"""
+# A row of `trash` is one deletion; every message it took carries its id.
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _TRASH)
 """Script k takes a file from version k to k + 1. Scripts are only ever added."""
 
 VERSION = len(MIGRATIONS)

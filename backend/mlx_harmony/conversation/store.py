@@ -7,40 +7,25 @@ Deleting a chat only flags it, so that it can be brought back.
 import sqlite3
 import time
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 
+from mlx_harmony.conversation import trash, tree
 from mlx_harmony.conversation.database import Database, Job
 from mlx_harmony.conversation.opening import open_database
-from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, TurnOptions
-from mlx_harmony.conversation.rows import message_details, message_of, options_bytes, options_of, summary_of
+from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, TrashItem, TurnOptions
+from mlx_harmony.conversation.rows import message_details, options_bytes, options_of, summary_of
 from mlx_harmony.errors import ChatNotFound, StorageError
 
 UNTITLED = "New chat"
 
-_SUMMARY = "SELECT c.*, (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id) AS messages FROM chats c"
+_SUMMARY = "SELECT c.*, (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id AND m.trash_id IS NULL) AS messages FROM chats c"
+_NEW_CHAT = "INSERT INTO chats (id, title, options, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
 _UPDATE = "UPDATE messages SET state = ?, content = ?, details = ? WHERE id = ?"
-_SHOWN_PATH = """
-WITH RECURSIVE shown (id, depth) AS (
-  SELECT active_root, 0 FROM chats WHERE id = ? AND active_root IS NOT NULL
-  UNION ALL
-  SELECT m.active_child, depth + 1 FROM messages m JOIN shown ON m.id = shown.id WHERE m.active_child IS NOT NULL
-)
-SELECT m.* FROM shown JOIN messages m ON m.id = shown.id ORDER BY depth
-"""
-_PATH_TO = """
-WITH RECURSIVE path (id, parent_id, depth) AS (
-  SELECT id, parent_id, 0 FROM messages WHERE id = ? AND chat_id = ?
-  UNION ALL
-  SELECT m.id, m.parent_id, depth + 1 FROM messages m JOIN path ON m.id = path.parent_id
-)
-SELECT m.* FROM path JOIN messages m ON m.id = path.id ORDER BY depth DESC
-"""
-_PLACES_TO = _PATH_TO.replace("m.*", "m.id, m.active_child")
 _SEARCH = """
- AND (c.title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m WHERE m.chat_id = c.id AND m.content LIKE ? ESCAPE '\\'))
+ AND (c.title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m
+   WHERE m.chat_id = c.id AND m.trash_id IS NULL AND m.content LIKE ? ESCAPE '\\'))
 """
 
 
@@ -73,10 +58,9 @@ class Store:
     async def create_chat(self, chat_id: str, options: TurnOptions) -> Chat:
         now = time.time()
         values = (chat_id, UNTITLED, options_bytes(options), now, now)
-        insert = "INSERT INTO chats (id, title, options, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
 
         def job(db: sqlite3.Connection) -> None:
-            db.execute(insert, values)
+            db.execute(_NEW_CHAT, values)
 
         await self._write(job)
         return await self.read_chat(chat_id)
@@ -86,7 +70,7 @@ class Store:
 
         def job(db: sqlite3.Connection) -> Chat:
             row = _chat_row(db, chat_id)
-            messages = self._latest(_messages(db, db.execute(_SHOWN_PATH, (chat_id,)).fetchall()))
+            messages = self._latest(tree.messages_of(db, tree.shown_path(db, chat_id)))
             return Chat(summary=summary_of(row), messages=messages, options=options_of(row["options"]))
 
         return await self.database.read(job)
@@ -96,10 +80,7 @@ class Store:
 
         def job(db: sqlite3.Connection) -> tuple[ChatMessage, ...]:
             _chat_row(db, chat_id)
-            rows = db.execute(_PATH_TO, (message_id, chat_id)).fetchall()
-            if not rows:
-                raise ChatNotFound(f"No message {message_id} in this chat.", hint="Reload the chat.", param="message_id")
-            return self._latest(_messages(db, rows))
+            return self._latest(tree.messages_of(db, tree.path_to(db, chat_id, message_id)))
 
         return await self.database.read(job)
 
@@ -122,6 +103,41 @@ class Store:
 
         await self._write(job)
 
+    async def trash_message(self, chat_id: str, message_id: str, trash_id: str) -> None:
+        """Take a message and all that followed it out of the chat; `restore_message` with `trash_id` brings it back."""
+
+        def job(db: sqlite3.Connection) -> None:
+            _chat_row(db, chat_id)
+            trash.put_message(db, trash_id, chat_id, message_id)
+
+        await self._write(job)
+
+    async def restore_message(self, trash_id: str) -> None:
+        """Bring deleted messages back and show them."""
+        await self._write(lambda db: trash.restore_message(db, trash_id))
+
+    async def list_trash(self) -> tuple[TrashItem, ...]:
+        """What was deleted and can be brought back, the last deleted first."""
+        return await self.database.read(trash.items)
+
+    async def empty_trash(self) -> None:
+        """Remove what is in the trash for good."""
+        await self._write(trash.empty)
+
+    async def add_chat(self, chat: Chat) -> None:
+        """Store a whole new chat: its messages in an order in which parents come first, the path to the last one shown."""
+        summary = chat.summary
+
+        def job(db: sqlite3.Connection) -> None:
+            values = (summary.id, summary.title, options_bytes(chat.options), summary.created_at, summary.updated_at)
+            db.execute(_NEW_CHAT, values)
+            for message in chat.messages:
+                tree.insert(db, message)
+            if chat.messages:
+                tree.show(db, summary.id, chat.messages[-1].id)
+
+        await self._write(job)
+
     async def begin_turn(self, messages: tuple[ChatMessage, ...], options: TurnOptions, title: str | None = None) -> None:
         """Store the turn's messages, each the child of its `parent_id` and the version shown there, in one transaction."""
         chat_id = messages[0].chat_id
@@ -129,11 +145,23 @@ class Store:
         def job(db: sqlite3.Connection) -> None:
             _chat_row(db, chat_id)
             for message in messages:
-                _insert(db, message)
-            _show(db, messages[-1])
+                tree.insert(db, message)
+            tree.show(db, chat_id, messages[-1].id)
             db.execute("UPDATE chats SET updated_at = ?, options = ? WHERE id = ?", (time.time(), options_bytes(options), chat_id))
             if title is not None:
                 db.execute("UPDATE chats SET title = ? WHERE id = ?", (title, chat_id))
+
+        await self._write(job)
+
+    async def resume_turn(self, message: ChatMessage, options: TurnOptions) -> None:
+        """Store an answer that goes on, as it now stands, and show it."""
+        self._unsaved[message.id] = message
+
+        def job(db: sqlite3.Connection) -> None:
+            _chat_row(db, message.chat_id)
+            tree.show(db, message.chat_id, message.id)
+            values = (time.time(), options_bytes(options), message.chat_id)
+            db.execute("UPDATE chats SET updated_at = ?, options = ? WHERE id = ?", values)
 
         await self._write(job)
 
@@ -144,8 +172,12 @@ class Store:
 
     async def show(self, chat_id: str, message_id: str) -> None:
         """Make this message the version shown, and every message above it."""
-        path = await self.read_path(chat_id, message_id)
-        await self._write(lambda db: _show(db, path[-1]))
+
+        def job(db: sqlite3.Connection) -> None:
+            _chat_row(db, chat_id)
+            tree.show(db, chat_id, message_id)
+
+        await self._write(job)
 
     async def _write(self, job: Job[None]) -> None:
         """Run a job with all messages that wait to be saved, in one transaction."""
@@ -184,34 +216,3 @@ def _chat_row(db: sqlite3.Connection, chat_id: str) -> sqlite3.Row:
     if row is None:
         raise _no_chat(chat_id)
     return row
-
-
-def _messages(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> tuple[ChatMessage, ...]:
-    siblings = "SELECT id FROM messages WHERE chat_id = ? AND parent_id IS ? ORDER BY position"
-    return tuple(message_of(row, tuple(r["id"] for r in db.execute(siblings, (row["chat_id"], row["parent_id"])))) for row in rows)
-
-
-def _insert(db: sqlite3.Connection, message: ChatMessage) -> None:
-    count = "SELECT COALESCE(MAX(position) + 1, 0) FROM messages WHERE chat_id = ? AND parent_id IS ?"
-    position = db.execute(count, (message.chat_id, message.parent_id)).fetchone()[0]
-    db.execute(
-        "INSERT INTO messages (id, chat_id, parent_id, position, role, state, content, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            message.id,
-            message.chat_id,
-            message.parent_id,
-            position,
-            message.role,
-            message.state,
-            message.content,
-            message_details(message),
-        ),
-    )
-
-
-def _show(db: sqlite3.Connection, message: ChatMessage) -> None:
-    path = db.execute(_PLACES_TO, (message.id, message.chat_id)).fetchall()
-    db.execute("UPDATE chats SET active_root = ? WHERE id = ?", (path[0]["id"], message.chat_id))
-    for parent, child in pairwise(path):
-        if parent["active_child"] != child["id"]:
-            db.execute("UPDATE messages SET active_child = ? WHERE id = ?", (child["id"], parent["id"]))

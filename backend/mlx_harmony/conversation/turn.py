@@ -5,42 +5,22 @@ iterator ends the turn as cancelled with the text so far. One chat answers one m
 """
 
 import asyncio
-import time
-import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from functools import cache
-from importlib.metadata import version
-from typing import NamedTuple
 
 import msgspec
 
 from mlx_harmony.conversation.answer import Answer
-from mlx_harmony.conversation.history import prompt_of, title_of
-from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnEvent, TurnOptions, TurnStarted
+from mlx_harmony.conversation.history import title_of
+from mlx_harmony.conversation.plan import Asked, Plan, continued_answer, new_answer, new_id, user_message
+from mlx_harmony.conversation.records import Chat, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import UNTITLED, Store
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError, Unavailable
 from mlx_harmony.events import Event, Failed, Finished, MessageStarted
-from mlx_harmony.ranges import check_request
-from mlx_harmony.records import GenerationRequest, ModelEntry
+from mlx_harmony.records import ModelEntry
 
 SAVE_EVERY_S = 0.5
-
-
-class _Turn(NamedTuple):
-    """All that one turn needs: `path` is what was said before and with it, `stored` what it adds to the tree."""
-
-    entry: ModelEntry
-    options: TurnOptions
-    path: tuple[ChatMessage, ...]
-    stored: tuple[ChatMessage, ...]
-    request: GenerationRequest
-    title: str | None = None
-
-    @property
-    def answer(self) -> ChatMessage:
-        return self.stored[-1]
 
 
 class Turns:
@@ -62,16 +42,24 @@ class Turns:
 
     async def send(self, chat_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Append the user's message and stream its answer."""
-        if not text.strip():
-            raise InvalidRequest("Type a message first.", param="text")
         with self._alone(chat_id):
             chat = await self._store.read_chat(chat_id)
-            parent_id = chat.messages[-1].id if chat.messages else None
-            user = ChatMessage(id=new_id(), chat_id=chat_id, role="user", content=text, created_at=time.time(), parent_id=parent_id)
+            user = user_message(chat_id, text, chat.messages[-1].id if chat.messages else None)
             first = not chat.messages and chat.summary.title == UNTITLED
-            turn = self._plan((*chat.messages, user), options, chat.summary.created_at)
-            turn = turn._replace(stored=(user, turn.answer), title=title_of(text) if first else None)
-            async with aclosing(self._run(turn)) as events:
+            plan = new_answer((*chat.messages, user), self._asked(chat, options), (user,))
+            async with aclosing(self._run(plan._replace(title=title_of(text) if first else None))) as events:
+                async for event in events:
+                    yield event
+
+    async def edit(self, chat_id: str, message_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
+        """Stream the answer to another version of a user's message; the earlier versions stay beside it with what followed them."""
+        with self._alone(chat_id):
+            chat = await self._store.read_chat(chat_id)
+            *before, old = await self._store.read_path(chat_id, message_id)
+            if old.role != "user":
+                raise InvalidRequest("Only a message of yours can be edited.", hint="Regenerate the answer instead.", param="message_id")
+            user = user_message(chat_id, text, old.parent_id)
+            async with aclosing(self._run(new_answer((*before, user), self._asked(chat, options), (user,)))) as events:
                 async for event in events:
                     yield event
 
@@ -82,9 +70,25 @@ class Turns:
             *path, old = await self._store.read_path(chat_id, message_id)
             if old.role != "assistant" or not path:
                 raise InvalidRequest("Only an answer can be regenerated.", hint="Choose one of the model's answers.", param="message_id")
-            async with aclosing(self._run(self._plan(tuple(path), options, chat.summary.created_at))) as events:
+            async with aclosing(self._run(new_answer(tuple(path), self._asked(chat, options)))) as events:
                 async for event in events:
                     yield event
+
+    async def continue_answer(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
+        """Stream more of an answer that was cut or stopped; the text grows in the same message."""
+        with self._alone(chat_id):
+            chat = await self._store.read_chat(chat_id)
+            path = await self._store.read_path(chat_id, message_id)
+            async with aclosing(self._run(continued_answer(path, self._asked(chat, options)))) as events:
+                async for event in events:
+                    yield event
+
+    async def delete(self, chat_id: str, message_id: str) -> str:
+        """Delete a message with all that followed it; the token brings it back. Raises Unavailable while the chat is answering."""
+        with self._alone(chat_id):
+            token = new_id()
+            await self._store.trash_message(chat_id, message_id, token)
+            return token
 
     @contextmanager
     def _alone(self, chat_id: str) -> Iterator[None]:
@@ -96,42 +100,22 @@ class Turns:
         finally:
             self._answering.discard(chat_id)
 
-    def _plan(self, path: tuple[ChatMessage, ...], options: TurnOptions, created_at: float) -> _Turn:
-        """Check everything that can be checked before anything is stored."""
-        entry = self._find_model(options.model)
-        answer = ChatMessage(
-            id=new_id(),
-            chat_id=path[-1].chat_id,
-            role="assistant",
-            content="",
-            created_at=time.time(),
-            parent_id=path[-1].id,
-            state="streaming",
-            provenance=_provenance(entry, options),
-        )
-        request = GenerationRequest(
-            id=answer.id,
-            prompt=prompt_of(path, options, created_at),
-            sampling=options.sampling,
-            max_tokens=options.max_tokens,
-            stop=options.stop,
-        )
-        check_request(request)
-        return _Turn(entry=entry, options=options, path=path, stored=(answer,), request=request)
+    def _asked(self, chat: Chat, options: TurnOptions) -> Asked:
+        return Asked(self._find_model(options.model), options, chat.summary.created_at)
 
-    async def _run(self, turn: _Turn) -> AsyncGenerator[TurnEvent, None]:
-        await self._begin(turn)
-        answer = Answer(turn.answer)
+    async def _run(self, plan: Plan) -> AsyncGenerator[TurnEvent, None]:
+        await self._begin(plan)
+        answer = Answer(plan.answer, resumed=plan.resumed)
         self._growing.add(answer)
         saving = asyncio.create_task(self._save_while_growing(answer))
         lost: Failed | None = None
         end: Event | None = None
         try:
-            yield _started(turn)
-            async with aclosing(self._answers(turn)) as events:
+            yield plan.started
+            async with aclosing(self._answers(plan)) as events:
                 async for event in events:
                     if isinstance(event, MessageStarted):
-                        answer.made_by(self._fingerprint(turn.entry.id))
+                        answer.made_by(self._fingerprint(plan.entry.id))
                     end = answer.add(event)
                     if answer.ended:
                         break
@@ -144,18 +128,21 @@ class Turns:
             self._growing.discard(answer)
         yield lost or (end if isinstance(end, Finished | Failed) else Failed.of(ShuttingDown("MLX Harmony is stopping.")))
 
-    async def _begin(self, turn: _Turn) -> None:
+    async def _begin(self, plan: Plan) -> None:
         try:
-            await self._store.begin_turn(turn.stored, turn.options, turn.title)
+            if plan.resumed is not None:
+                await self._store.resume_turn(plan.answer, plan.options)
+            else:
+                await self._store.begin_turn(plan.stored, plan.options, plan.title)
         except asyncio.CancelledError:
             # The store carries the job out all the same: the answer must not stand there as still coming.
-            await self._store.save_message(msgspec.structs.replace(turn.answer, state="cancelled"))
+            await self._store.save_message(plan.resumed or msgspec.structs.replace(plan.answer, state="cancelled"))
             raise
 
-    async def _answers(self, turn: _Turn) -> AsyncGenerator[Event, None]:
+    async def _answers(self, plan: Plan) -> AsyncGenerator[Event, None]:
         """The provider's events, with one end whatever happens."""
         try:
-            async with aclosing(self._provider.generate(turn.entry, turn.request)) as events:
+            async with aclosing(self._provider.generate(plan.entry, plan.request)) as events:
                 async for event in events:
                     yield event
         except HarmonyError as error:
@@ -183,34 +170,3 @@ class Turns:
         cards = {state.id: state.card for state in self._provider.states()}
         card = cards.get(model_id)
         return card.fingerprint if card else ""
-
-
-def new_id() -> str:
-    """A fresh id, as every chat and message has one."""
-    return uuid.uuid4().hex
-
-
-def _started(turn: _Turn) -> TurnStarted:
-    return TurnStarted(
-        chat_id=turn.answer.chat_id,
-        user_message_id=turn.path[-1].id,
-        assistant_message_id=turn.answer.id,
-        model=turn.entry.id,
-    )
-
-
-def _provenance(entry: ModelEntry, options: TurnOptions) -> Provenance:
-    return Provenance(
-        model=entry.id,
-        sampling=options.sampling,
-        effort=options.effort,
-        identity=options.identity,
-        instructions=options.instructions,
-        max_tokens=options.max_tokens,
-        version=_version(),
-    )
-
-
-@cache
-def _version() -> str:
-    return version("mlx-harmony")

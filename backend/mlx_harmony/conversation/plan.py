@@ -1,0 +1,117 @@
+"""What one turn will ask and store, worked out before anything happens. Pure but for ids and the clock; knows no store and no provider."""
+
+import time
+import uuid
+from functools import cache
+from importlib.metadata import version
+from typing import NamedTuple
+
+import msgspec
+
+from mlx_harmony.conversation.history import can_continue, continued_prompt, prompt_of
+from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnOptions, TurnStarted
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.ranges import check_request
+from mlx_harmony.records import ChatPrompt, GenerationRequest, ModelEntry
+
+Path = tuple[ChatMessage, ...]
+
+
+class Plan(NamedTuple):
+    """All that one turn needs: `answer` as it begins, `stored` what the turn adds to the tree, `resumed` the answer before it went on."""
+
+    entry: ModelEntry
+    options: TurnOptions
+    answer: ChatMessage
+    request: GenerationRequest
+    stored: Path = ()
+    title: str | None = None
+    resumed: ChatMessage | None = None
+
+    @property
+    def started(self) -> TurnStarted:
+        """How the turn is announced."""
+        return TurnStarted(
+            chat_id=self.answer.chat_id,
+            user_message_id=self.answer.parent_id or "",
+            assistant_message_id=self.answer.id,
+            model=self.entry.id,
+            resumed=self.resumed is not None,
+        )
+
+
+class Asked(NamedTuple):
+    """Who is to answer, with which options, and when the chat began, which dates the whole of it."""
+
+    entry: ModelEntry
+    options: TurnOptions
+    created_at: float
+
+
+def new_answer(path: Path, asked: Asked, stored: Path = ()) -> Plan:
+    """A new answer to the last message of the path; `stored` is what of the path is new. Raises InvalidRequest for options out of range."""
+    answer = ChatMessage(
+        id=new_id(),
+        chat_id=path[-1].chat_id,
+        role="assistant",
+        content="",
+        created_at=time.time(),
+        parent_id=path[-1].id,
+        state="streaming",
+        provenance=_provenance(asked),
+    )
+    request = _request(answer.id, prompt_of(path, asked.options, asked.created_at), asked.options)
+    return Plan(asked.entry, asked.options, answer, request, (*stored, answer))
+
+
+def continued_answer(path: Path, asked: Asked) -> Plan:
+    """More of the last message of the path. Raises InvalidRequest where it is no answer that was cut in its text."""
+    old = path[-1]
+    if not can_continue(old):
+        raise InvalidRequest(
+            "Only an answer that was cut in the middle of its text can go on.", hint="Regenerate it instead.", param="message_id"
+        )
+    made = old.provenance or _provenance(asked)
+    answer = msgspec.structs.replace(
+        old, state="streaming", error=None, repaired="", provenance=msgspec.structs.replace(made, continued=True)
+    )
+    request = _request(new_id(), continued_prompt(path, asked.options, asked.created_at), asked.options)
+    return Plan(asked.entry, asked.options, answer, request, resumed=old)
+
+
+def user_message(chat_id: str, text: str, parent_id: str | None) -> ChatMessage:
+    """What a person typed. Raises InvalidRequest for nothing but blanks."""
+    if not text.strip():
+        raise InvalidRequest("Type a message first.", param="text")
+    return ChatMessage(id=new_id(), chat_id=chat_id, role="user", content=text, created_at=time.time(), parent_id=parent_id)
+
+
+def new_id() -> str:
+    """A fresh id, as every chat and message has one."""
+    return uuid.uuid4().hex
+
+
+def _request(request_id: str, prompt: ChatPrompt, options: TurnOptions) -> GenerationRequest:
+    request = GenerationRequest(id=request_id, prompt=prompt, sampling=options.sampling, max_tokens=options.max_tokens, stop=options.stop)
+    check_request(request)
+    return request
+
+
+def _provenance(asked: Asked) -> Provenance:
+    options = asked.options
+    return Provenance(
+        model=asked.entry.id,
+        sampling=options.sampling,
+        effort=options.effort,
+        identity=options.identity,
+        instructions=options.instructions,
+        max_tokens=options.max_tokens,
+        stop=options.stop,
+        tools=options.tools,
+        version=_version(),
+    )
+
+
+@cache
+def _version() -> str:
+    return version("mlx-harmony")
