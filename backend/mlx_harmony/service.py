@@ -13,7 +13,7 @@ import msgspec
 
 from mlx_harmony.conversation.forking import LONGEST_TITLE, forked
 from mlx_harmony.conversation.plan import new_id
-from mlx_harmony.conversation.records import Chat, ChatSummary, TrashItem, TurnEvent, TurnOptions
+from mlx_harmony.conversation.records import Chat, ChatSummary, SearchHit, TrashItem, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import ModelState, Provider
@@ -117,6 +117,10 @@ class Service:
     async def list_chats(self, search: str = "") -> tuple[ChatSummary, ...]:
         """The chats, last used first; with `search`, those whose title or messages hold that text."""
         return await self._store.list_chats(_writable("search", search))
+
+    async def search(self, query: str) -> tuple[SearchHit, ...]:
+        """Titles and messages of all chats that hold every word of the query, the best first; any text is a query."""
+        return await self._store.search(_writable("query", query))
 
     async def create_chat(self, options: TurnOptions | None = None) -> Chat:
         """A new, empty chat; without options, with the settings' defaults."""

@@ -108,6 +108,21 @@ class TrashItem(Record):
     excerpt: str = ""
 
 
+class SearchHit(Record):
+    """A title or message that holds what was searched for. `message_id` and `role` are None for a title.
+
+    `snippet` is plain text of one line; `matches` are ranges in it, (start, end) in characters (code points), left to right.
+    """
+
+    chat_id: str
+    title: str
+    snippet: str
+    matches: tuple[tuple[int, int], ...]
+    updated_at: float
+    message_id: str | None = None
+    role: Role | None = None
+
+
 class TurnStarted(Record, tag="turn_started"):
     """A turn began and both ends of it are on disk: the user's message and the answer that will grow.
 

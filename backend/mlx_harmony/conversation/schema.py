@@ -49,7 +49,50 @@ CREATE INDEX messages_in_trash ON messages (trash_id) WHERE trash_id IS NOT NULL
 """
 # A row of `trash` is one deletion; every message it took carries its id.
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _TRASH)
+_SEARCH = """
+CREATE TABLE documents (number INTEGER PRIMARY KEY, chat_id TEXT NOT NULL, message_id TEXT UNIQUE) STRICT;
+CREATE UNIQUE INDEX documents_of_titles ON documents (chat_id) WHERE message_id IS NULL;
+INSERT INTO documents (chat_id) SELECT id FROM chats;
+INSERT INTO documents (chat_id, message_id) SELECT chat_id, id FROM messages;
+
+CREATE VIEW texts (number, text) AS
+  SELECT d.number, CASE WHEN d.message_id IS NULL THEN (SELECT title FROM chats c WHERE c.id = d.chat_id)
+                        ELSE (SELECT content FROM messages m WHERE m.id = d.message_id) END
+  FROM documents d;
+CREATE VIRTUAL TABLE words USING fts5
+  (text, content = 'texts', content_rowid = 'number', tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3');
+INSERT INTO words (words) VALUES ('rebuild');
+
+CREATE TRIGGER message_added AFTER INSERT ON messages BEGIN
+  INSERT INTO documents (chat_id, message_id) VALUES (new.chat_id, new.id);
+  INSERT INTO words (rowid, text) SELECT number, new.content FROM documents WHERE message_id = new.id;
+END;
+CREATE TRIGGER message_changed AFTER UPDATE OF content ON messages WHEN old.content <> new.content BEGIN
+  INSERT INTO words (words, rowid, text) SELECT 'delete', number, old.content FROM documents WHERE message_id = new.id;
+  INSERT INTO words (rowid, text) SELECT number, new.content FROM documents WHERE message_id = new.id;
+END;
+CREATE TRIGGER message_removed AFTER DELETE ON messages BEGIN
+  INSERT INTO words (words, rowid, text) SELECT 'delete', number, old.content FROM documents WHERE message_id = old.id;
+  DELETE FROM documents WHERE message_id = old.id;
+END;
+CREATE TRIGGER chat_added AFTER INSERT ON chats BEGIN
+  INSERT INTO documents (chat_id) VALUES (new.id);
+  INSERT INTO words (rowid, text) SELECT number, new.title FROM documents WHERE chat_id = new.id AND message_id IS NULL;
+END;
+CREATE TRIGGER chat_renamed AFTER UPDATE OF title ON chats WHEN old.title <> new.title BEGIN
+  INSERT INTO words (words, rowid, text)
+    SELECT 'delete', number, old.title FROM documents WHERE chat_id = new.id AND message_id IS NULL;
+  INSERT INTO words (rowid, text) SELECT number, new.title FROM documents WHERE chat_id = new.id AND message_id IS NULL;
+END;
+CREATE TRIGGER chat_removed AFTER DELETE ON chats BEGIN
+  INSERT INTO words (words, rowid, text)
+    SELECT 'delete', number, old.title FROM documents WHERE chat_id = old.id AND message_id IS NULL;
+  DELETE FROM documents WHERE chat_id = old.id AND message_id IS NULL;
+END;
+"""
+# A document is a title or a message's text; `words` is the full-text index over them and holds no copy of the texts.
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _TRASH, _SEARCH)
 """Script k takes a file from version k to k + 1. Scripts are only ever added."""
 
 VERSION = len(MIGRATIONS)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from mlx_harmony.conversation import trash, tree
+from mlx_harmony.conversation import search, trash, tree
 from mlx_harmony.conversation.database import Database, Job
 from mlx_harmony.conversation.opening import open_database
-from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, TrashItem, TurnOptions
+from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, SearchHit, TrashItem, TurnOptions
 from mlx_harmony.conversation.rows import message_details, options_bytes, options_of, summary_of
 from mlx_harmony.errors import ChatNotFound, StorageError
 
@@ -48,12 +48,16 @@ class Store:
             await self._write(lambda db: None)
         await self.database.close()
 
-    async def list_chats(self, search: str = "") -> tuple[ChatSummary, ...]:
-        """Chats not deleted, the last used first; with `search`, those whose title or messages hold that text."""
-        pattern = "%" + search.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        narrowed, values = (_SEARCH, (pattern, pattern)) if search.strip() else ("", ())
+    async def list_chats(self, text: str = "") -> tuple[ChatSummary, ...]:
+        """Chats not deleted, the last used first; with `text`, those whose title or messages hold that text."""
+        pattern = search.pattern(text.strip())
+        narrowed, values = (_SEARCH, (pattern, pattern)) if text.strip() else ("", ())
         query = f"{_SUMMARY} WHERE c.trashed_at IS NULL {narrowed} ORDER BY c.updated_at DESC, c.id"
         return await self.database.read(lambda db: tuple(summary_of(row) for row in db.execute(query, values)))
+
+    async def search(self, query: str) -> tuple[SearchHit, ...]:
+        """Titles and messages that hold every word of the query, the best first."""
+        return await self.database.read(lambda db: search.find(db, query))
 
     async def create_chat(self, chat_id: str, options: TurnOptions) -> Chat:
         now = time.time()
