@@ -149,7 +149,9 @@ def test_weights_that_would_not_fit_as_float32_stay_as_they_are_and_say_so(
 
 
 def test_other_devices_are_left_as_mlx_has_them(fx1: Path, tmp_path: Path) -> None:
-    loaded = opened(quantised(fx1, tmp_path / "q"), Device(kind="cuda"))
+    seen: list[str] = []
+    loaded = load(LoadOptions(path=str(quantised(fx1, tmp_path / "q"))), Device(kind="cuda"), lambda stage, _fraction: seen.append(stage))
+    assert "Warming up" in seen
     assert mx.uint32 in dtypes(loaded.model)
     assert loaded.card.device == "cuda"
 

@@ -15,6 +15,7 @@ from mlx_harmony.records import Record
 KEPT_NAMES = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONUTF8"}
 KEPT_PREFIXES = ("LC_", "CUDA", "NVIDIA_", "MLX_", "OMP_", "OPENBLAS_", "MKL_", "DYLD_", "COVERAGE_", "COV_CORE_")
 ENDING_S = 2.0
+WORKER = ("-m", "mlx_harmony.worker")
 STDERR_BYTES = 64 * 1024
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -52,7 +53,7 @@ class WorkerProcess:
         with theirs:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", "mlx_harmony.worker", str(theirs.fileno())),
+                    *(sys.executable, "-P", *WORKER, str(theirs.fileno())),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=asyncio.subprocess.PIPE,

@@ -12,10 +12,12 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 from mlx_lm import tokenizer_utils
+from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import MODEL_REMAPPING, get_total_parameters, load_config, load_model
 
 from mlx_harmony.errors import HarmonyError, LoadFailed, OutOfMemory, UnsupportedArchitecture
 from mlx_harmony.records import LoadOptions, ModelCard
+from mlx_harmony.worker import pace
 from mlx_harmony.worker.detect import choose_format
 from mlx_harmony.worker.device import Device, fit
 from mlx_harmony.worker.folder import CheckedFolder, check_folder
@@ -94,6 +96,9 @@ def _open_weights(folder: CheckedFolder, device: Device, progress: Progress) -> 
             mx.eval(piece.parameters())
             progress("Reading weights", 0.1 + 0.88 * done / len(pieces))
         mx.eval(model.parameters())
+        if device.kind != "cpu":
+            progress("Warming up", 0.98)
+            warm_up(model)
     except HarmonyError:
         raise
     except MemoryError as error:
@@ -102,6 +107,13 @@ def _open_weights(folder: CheckedFolder, device: Device, progress: Progress) -> 
         raise weights_error(error) from error
     mx.clear_cache()
     return model, parameters, notes
+
+
+def warm_up(model: nn.Module) -> None:
+    """Read one chunk and draw one token: a GPU compiles its kernels here, where progress is shown, not in the first answer."""
+    layers = make_prompt_cache(model)
+    for length in (pace.FIRST, 1):
+        mx.eval(model(mx.zeros((1, length), mx.int32), cache=layers))
 
 
 def weights_error(error: Exception) -> HarmonyError:

@@ -8,11 +8,12 @@ import mlx.core as mx
 
 from mlx_harmony.errors import GenerationFailed, HarmonyError, LoadFailed, OutOfMemory
 from mlx_harmony.events import Failed
+from mlx_harmony.worker.device import available_bytes
 from mlx_harmony.worker.generation import Desk, Generation, RenderGuard
 from mlx_harmony.worker.inbox import Inbox, Ticket
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
-from mlx_harmony.worker.prompt_cache import PromptCache
+from mlx_harmony.worker.prompt_cache import DEFAULT_BYTES, PromptCache
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ class Loop:
     """Answers the inbox's requests until it is closed. A request that fails, fails alone."""
 
     def __init__(self, loaded: LoadedModel, inbox: Inbox, guard: RenderGuard = nullcontext) -> None:
-        self._desk = Desk(loaded, PromptCache(), Pace(), guard)
+        self._desk = Desk(loaded, PromptCache(cache_budget()), Pace(), guard)
         self._inbox = inbox
 
     def run(self) -> None:
@@ -36,6 +37,11 @@ class Loop:
         generation = Generation(self._desk, ticket.request, self._inbox.cancelled, ticket.asked_at)
         for event in generation.run():
             self._inbox.emit(ticket.request.id, event)
+
+
+def cache_budget() -> int:
+    """Bytes for what was read before: an eighth of the memory that is free once the model is loaded, at most the default."""
+    return min(DEFAULT_BYTES, available_bytes() // 8)
 
 
 def guarded(step: Callable[[], None], unexpected: type[GenerationFailed | LoadFailed]) -> Failed | None:
