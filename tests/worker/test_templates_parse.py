@@ -138,6 +138,14 @@ def test_a_call_that_is_cut_off_is_shown_and_marked(tmp_path: Path) -> None:
     assert not parser.called_tool
 
 
+def test_a_whole_call_that_only_lacks_its_end_tag_is_still_a_call(tmp_path: Path) -> None:
+    events, parser = answer(format_for(tmp_path, HERMES), '<tool_call>{"name": "get_weather", "arguments": {}}', tools=(WEATHER,))
+
+    assert arguments(events) == [("get_weather", {})]
+    assert "not ended" in parser.repaired
+    assert parser.finish() == []
+
+
 def test_control_tokens_are_never_shown(tmp_path: Path) -> None:
     events, _ = answer(format_for(tmp_path, TEMPLATE), "Hello<|user|> there<|tool_call_start|></s>")
 

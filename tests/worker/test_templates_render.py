@@ -157,6 +157,26 @@ def test_an_answer_can_be_continued(tmp_path: Path) -> None:
     assert text == "<s><|user|>\nTell</s>\n<|assistant|>\nOnce upon </s>"
 
 
+def test_instructions_alone_become_a_question_where_the_system_role_is_refused(tmp_path: Path) -> None:
+    text = text_of(tokens_for(tmp_path, NO_SYSTEM), ChatPrompt(messages=(Message(role="system", content="Say hi."),)))
+
+    assert text == "<s><|user|>\nSay hi.</s>\n<|assistant|>\n"
+
+
+def test_a_call_whose_arguments_are_no_json_is_shown_to_the_template_as_text(tmp_path: Path) -> None:
+    call = ToolCall(id="c", name="f", arguments="{broken")
+    messages = (user("Hi"), Message(role="assistant", tool_calls=(call,)), Message(role="tool", tool_call_id="c", content="error"))
+
+    assert '"arguments": "{broken"' in text_of(tokens_for(tmp_path, CHATML), ChatPrompt(messages=messages))
+
+
+def test_a_template_that_refuses_part_of_a_chat_has_fewer_boundaries(tmp_path: Path) -> None:
+    needs_two = "{% if messages | length < 2 %}{{ raise_exception('too short') }}{% endif %}" + TEMPLATE
+    messages = (user("A"), Message(role="assistant", content="One."), user("B"))
+
+    assert len(TemplateFormat(tokens_for(tmp_path, needs_two)).render(ChatPrompt(messages=messages)).boundaries) == 1
+
+
 @pytest.mark.parametrize("template", [TEMPLATE, CHATML, NO_SYSTEM, ALTERNATING])
 def test_the_next_prompt_agrees_up_to_each_boundary(tmp_path: Path, template: str) -> None:
     prompt_format = TemplateFormat(tokens_for(tmp_path, template))
