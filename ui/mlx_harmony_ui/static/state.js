@@ -88,5 +88,5 @@ function say(text, undo = "") {
     line.append(" ", button);
   }
   window.clearTimeout(sayTimer);
-  if (text) sayTimer = window.setTimeout(() => { line.textContent = ""; }, 12000);
+  if (text) sayTimer = window.setTimeout(() => { line.textContent = ""; }, Math.max(12000, text.length * 120));
 }

@@ -92,6 +92,11 @@ const commands = {
   say({ text, undo }) {
     say(text, undo);
   },
+  notice({ text }) {
+    if (sessionStorage.getItem("told") === text) return;
+    sessionStorage.setItem("told", text);
+    say(text);
+  },
   gone() {
     openChat("");
     say("That chat is no longer there.");

@@ -27,7 +27,13 @@ class Chats:
     async def open(self, event: gr.EventData, request: gr.Request) -> tuple[object, ...]:
         """history, tuning, details, starter, chats, pill, bridge for the chat of that id, or for a new one."""
         commands = Commands().add("theme", name=self._service.settings.theme)
-        chat = await self._find(text_of(event, "chat"))
+        if told := self._service.notices():
+            commands.add("notice", text=" ".join(told))
+        try:
+            chat = await self._find(text_of(event, "chat"))
+            chats = await chats_html(self._service)
+        except HarmonyError as error:
+            return *(gr.skip() for _ in range(6)), str(commands.add("say", text=failures.told(error)))
         if chat is None and text_of(event, "chat"):
             commands.add("gone")
         options = chat.options if chat else self._service.default_options()
@@ -37,7 +43,7 @@ class Chats:
             tuning_html(options),
             details_html(chat, ""),
             starter_html(self._service, options.model),
-            await chats_html(self._service),
+            chats,
             pill_html(self._service, options.model or ""),
             str(commands),
         )
