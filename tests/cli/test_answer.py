@@ -1,0 +1,58 @@
+"""How a stream is shown: progress for people, data for programs."""
+
+from mlx_harmony.cli.answer import Answer
+from mlx_harmony.conversation.records import TurnEvent
+from mlx_harmony.events import Finished, Loading, MessageStarted, Prefill, Queued, TextDelta
+from mlx_harmony.records import Timings, Usage
+from tests.cli.conftest import Recorded
+from tests.fixtures.scripted import finished, say
+
+WAITING: list[TurnEvent] = [
+    Queued(position=2),
+    Loading(stage="Reading weights", fraction=0.5),
+    Prefill(done=512, total=1024),
+    Prefill(done=3, total=9),
+    MessageStarted(index=0, channel="final"),
+    TextDelta(index=0, channel="final", text="Here."),
+    finished("stop"),
+]
+
+
+def shown(events: list[TurnEvent], terminal: Recorded) -> Answer:
+    answer = Answer(terminal)
+    for event in events:
+        answer.show(event)
+    return answer
+
+
+def test_a_person_sees_progress_on_one_line_that_goes_away(screen: Recorded) -> None:
+    shown(WAITING, screen)
+    told = screen.err.getvalue()
+    assert "Waiting, 1 before this one" in told
+    assert "Loading: Reading weights, 50%" in told
+    assert "Reading the prompt: 512 of 1024 tokens" in told and "3 of 9" not in told
+    assert "\n" not in told and told.endswith("\r\x1b[K")
+    assert screen.out.getvalue() == "Here.\n"
+
+
+def test_a_pipe_sees_no_progress_and_no_control_codes(pipe: Recorded) -> None:
+    shown(WAITING, pipe)
+    assert pipe.err.getvalue() == ""
+    assert pipe.out.getvalue() == "Here.\n"
+
+
+def test_thinking_is_no_data(pipe: Recorded) -> None:
+    shown([*say("Fine.", thinking="They greet me.")], pipe)
+    assert pipe.out.getvalue() == "Fine.\n"
+
+
+def test_what_cut_an_answer_short_is_said_on_stderr(pipe: Recorded) -> None:
+    shown([*say("Long.")[:-1], finished("length")], pipe)
+    assert "--max-tokens" in pipe.err.getvalue()
+
+
+def test_what_was_mended_is_said_on_stderr(pipe: Recorded) -> None:
+    timings = Timings(prompt_n=1, cached_n=0, prompt_ms=1, predicted_n=1, predicted_ms=1)
+    end = Finished(reason="stop", usage=Usage(prompt_tokens=1, completion_tokens=1), timings=timings, repaired="a header was cut")
+    assert shown([*say("Fine.")[:-1], end], pipe).code == 0
+    assert "a header was cut" in pipe.err.getvalue()

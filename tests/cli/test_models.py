@@ -1,0 +1,66 @@
+"""`models`: the table for people, the JSON for programs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mlx_harmony.cli.main import main
+from mlx_harmony.cli.models import model_lines, size
+from mlx_harmony.records import ModelEntry
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLX_HARMONY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "no-cache"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, fx1: Path, fx2: Path) -> Path:
+    """Two models and one that is broken."""
+    shutil.copytree(fx1, tmp_path / "mine" / "little-llama")
+    shutil.copytree(fx2, tmp_path / "mine" / "windows")
+    broken = tmp_path / "mine" / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{")
+    return tmp_path / "mine"
+
+
+def test_the_table_has_a_line_for_each_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--models-dir", str(folder)]) == 0
+    heading, *rows = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["MODEL", "SIZE", "BITS", "FORMAT", "ARCHITECTURE", "CONTEXT", "FROM"]
+    shown = {row.split()[0]: row for row in rows}
+    assert set(shown) == {"starter", "little-llama", "windows", "broken"}
+    assert "harmony" in shown["windows"] and "gpt_oss" in shown["windows"]
+    assert "template" in shown["little-llama"]
+    assert shown["broken"].endswith(")")
+
+
+def test_json_carries_every_field(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json", "--models-dir", str(folder)]) == 0
+    listed = {model["id"]: model for model in json.loads(capsys.readouterr().out)}
+    assert set(listed["starter"]) == set(ModelEntry.__struct_fields__)
+    assert listed["little-llama"]["bytes"] == sum(file.stat().st_size for file in (folder / "little-llama").iterdir())
+    assert listed["broken"]["problem"]
+
+
+def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "--models-dir", str(tmp_path / "nowhere")])
+    assert ended.value.code == 2
+    assert "no folder" in capsys.readouterr().err
+
+
+def test_no_models_are_said_in_words() -> None:
+    assert list(model_lines([])) == ["No models."]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (15_098_156, "15.1 MB"), (13 * 10**9, "13.0 GB")],
+)
+def test_sizes_have_units(number: int, words: str) -> None:
+    assert size(number) == words
