@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mlx_harmony.api.answers import Pace
+from mlx_harmony.api.answers import Pace, comment
 from mlx_harmony.events import Event, Failed, Loading, Prefill, Queued
 from mlx_harmony.records import GenerationRequest
 from tests.api.serving import Options, Serving, eventually, serving
@@ -107,6 +107,30 @@ async def test_a_long_prefill_is_told_in_comments_that_clients_ignore(tmp_path: 
         assert b"\n: prefill " in answer or b"\n: waiting" in answer
         stream = await server.client.chat.completions.create(model="starter", messages=[{"role": "user", "content": "hi"}], stream=True)
         assert "".join([chunk.choices[0].delta.content or "" async for chunk in stream]) == "done"
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (Queued(position=3), b": queued 3\n\n"),
+        (Loading(stage="weights", fraction=0.456), b": loading 45%\n\n"),
+        (Prefill(done=512, total=2048), b": prefill 512/2048\n\n"),
+        (None, b": waiting\n\n"),
+    ],
+)
+def test_each_kind_of_waiting_has_a_comment_of_its_own(event: Event | None, told: bytes) -> None:
+    assert comment(event) == told
+
+
+@pytest.mark.parametrize("streamed", [b"true", b"false"])
+async def test_a_bug_before_the_first_byte_is_a_500_that_tells_nothing(tmp_path: Path, streamed: bytes) -> None:
+    def stumbles(_: GenerationRequest) -> Sequence[Event]:
+        raise RuntimeError("secret of the inside")
+
+    async with serving(tmp_path, Options(script=stumbles)) as server, httpx.AsyncClient(base_url=server.url) as client:
+        answer = await client.post("/v1/chat/completions", content=BODY % streamed, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+        assert "secret" not in answer.text
 
 
 async def test_an_error_after_the_comments_began_is_an_event(tmp_path: Path) -> None:
