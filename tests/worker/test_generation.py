@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,17 @@ def test_an_answer_does_not_depend_on_what_was_read_before(loaded: LoadedModel) 
     assert text(with_cache) == text(run(desk(loaded, 0), ask(words=30)))
 
 
+def test_a_prompt_that_goes_on_from_an_answer_reads_only_what_is_new(loaded: LoadedModel) -> None:
+    at, forced = desk(loaded), 60
+    sampling = Sampling(temperature=0.0, logit_bias={forced: 100.0})
+    prompt = tuple(range(70, 110))
+    run(at, GenerationRequest(id="r", prompt=TokenPrompt(tokens=prompt), max_tokens=12, sampling=sampling))
+    going_on = GenerationRequest(id="r", prompt=TokenPrompt(tokens=(*prompt, *(forced,) * 30)), max_tokens=5, sampling=GREEDY)
+    warm = run(at, going_on)
+    assert end(warm).usage.cached_tokens == len(prompt) + 11
+    assert text(warm) == text(run(desk(loaded, 0), going_on))
+
+
 def test_every_turn_of_a_long_chat_is_answered_the_same_with_and_without_cache(loaded: LoadedModel) -> None:
     at, turns = desk(loaded), ["Hello there, who are you and what do you do all day?"]
     for turn in range(5):
@@ -138,6 +150,32 @@ def test_cancelling_in_the_middle_of_a_prompt_reads_no_further(loaded: LoadedMod
     assert end(events).usage.completion_tokens == 0
     last = [event for event in events if isinstance(event, Prefill)][-1]
     assert 0 < last.done < last.total
+
+
+class Slow:
+    """A model that takes two milliseconds a token."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __call__(self, tokens: Any, cache: Any) -> Any:
+        time.sleep(0.002 * tokens.shape[1])
+        return self._model(tokens, cache=cache)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+def test_a_slow_model_reads_a_long_prompt_in_pieces_short_enough_to_cancel(llama: LoadedModel) -> None:
+    request = GenerationRequest(id="r", prompt=TokenPrompt(tokens=tuple(range(20, 320)) * 20), max_tokens=1)
+    slow = desk(llama._replace(model=Slow(llama.model)))
+    moments: list[float] = []
+    generation = Generation(slow, request, lambda: len(moments) > 12, 0.0)
+    for _ in generation.run():
+        moments.append(time.perf_counter())
+    gaps = [after - before for before, after in itertools.pairwise(moments)]
+    assert len(moments) < 20
+    assert max(gaps) < 0.3
 
 
 def test_log_probabilities_come_only_when_asked_for(loaded: LoadedModel) -> None:
