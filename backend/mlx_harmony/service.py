@@ -12,8 +12,11 @@ from typing import Any
 import msgspec
 
 from mlx_harmony.conversation.forking import LONGEST_TITLE, forked
+from mlx_harmony.conversation.interchange.export import as_json
+from mlx_harmony.conversation.interchange.importing import import_chats
+from mlx_harmony.conversation.interchange.markdown import as_markdown
 from mlx_harmony.conversation.plan import new_id
-from mlx_harmony.conversation.records import Chat, ChatSummary, SearchHit, TrashItem, TurnEvent, TurnOptions
+from mlx_harmony.conversation.records import Chat, ChatSummary, ImportReport, SearchHit, TrashItem, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import ModelState, Provider
@@ -23,7 +26,7 @@ from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry
-from mlx_harmony.settings import Settings, changed, checked
+from mlx_harmony.settings import Settings, absolute, changed, checked
 
 CHATS_FILE = "chats.sqlite3"
 
@@ -168,6 +171,27 @@ class Service:
     async def empty_trash(self) -> None:
         """Remove for good what was deleted."""
         await self._store.empty_trash()
+
+    async def export_json(self, chat_id: str | None = None) -> bytes:
+        """One chat, or all, as a conversation file of version 2, with every version of every message."""
+        chats = await self._store.whole_chats(None if chat_id is None else _writable("chat_id", chat_id))
+        return await asyncio.to_thread(as_json, chats)
+
+    async def export_markdown(self, chat_id: str) -> str:
+        """What is shown of a chat, as Markdown to read."""
+        return as_markdown(await self.read_chat(chat_id))
+
+    async def import_chats(self, source: bytes | Path) -> ImportReport:
+        """The chats of a conversation file, version 1 or 2, as new ones beside those that are here.
+
+        Raises InvalidRequest, with `param` file, for one that is too large, of a later version, or holds nothing that can be read.
+        """
+        return await import_chats(self._store, source, self._here)
+
+    def _here(self, model: str) -> str | None:
+        """The id of a model named by its id or its folder; None where it is not on this machine."""
+        folder = str(absolute(model))
+        return next((entry.id for entry in self.models() if model == entry.id or folder == entry.path), None)
 
     async def save_options(self, chat_id: str, options: TurnOptions) -> None:
         """Keep what the person chose for the next turn."""

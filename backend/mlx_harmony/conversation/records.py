@@ -96,6 +96,20 @@ class Chat(Record):
     options: TurnOptions = TurnOptions()
 
 
+class WholeChat(Record):
+    """A chat with every version of every message: parents first, and of each place the version shown last. `positions` order versions."""
+
+    chat: Chat
+    positions: tuple[int, ...]
+
+
+class ImportReport(Record):
+    """What an import brought: the ids of the new chats, and in words what was mended, left out or could not be used."""
+
+    imported: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
 class TrashItem(Record):
     """Something deleted: a chat, or a message with all that followed it. `id` brings it back; `messages` counts what it holds."""
 

@@ -14,8 +14,8 @@ import msgspec
 from mlx_harmony.conversation import search, trash, tree
 from mlx_harmony.conversation.database import Database, Job
 from mlx_harmony.conversation.opening import open_database
-from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, SearchHit, TrashItem, TurnOptions
-from mlx_harmony.conversation.rows import message_details, options_bytes, options_of, summary_of
+from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, SearchHit, TrashItem, TurnOptions, WholeChat
+from mlx_harmony.conversation.rows import message_details, message_of, options_bytes, options_of, summary_of
 from mlx_harmony.errors import ChatNotFound, StorageError
 
 UNTITLED = "New chat"
@@ -128,8 +128,8 @@ class Store:
         """Remove what is in the trash for good."""
         await self._write(trash.empty)
 
-    async def add_chat(self, chat: Chat) -> None:
-        """Store a whole new chat: its messages in an order in which parents come first, the path to the last one shown."""
+    async def add_chat(self, chat: Chat, shown: tuple[str, ...] = ()) -> None:
+        """Store a new chat whole: its messages parents first, versions oldest first; `shown` orders the ids so that the last counts."""
         summary = chat.summary
 
         def job(db: sqlite3.Connection) -> None:
@@ -137,10 +137,26 @@ class Store:
             db.execute(_NEW_CHAT, values)
             for message in chat.messages:
                 tree.insert(db, message)
-            if chat.messages:
-                tree.show(db, summary.id, chat.messages[-1].id)
+            parents = {message.id: message.parent_id for message in chat.messages}
+            for message_id in shown or tuple(parents):
+                tree.point(db, summary.id, parents[message_id], message_id)
 
         await self._write(job)
+
+    async def whole_chats(self, chat_id: str | None = None) -> tuple[WholeChat, ...]:
+        """One chat, or all that are not deleted, with every version of every message."""
+
+        def job(db: sqlite3.Connection) -> tuple[WholeChat, ...]:
+            if chat_id is not None:
+                return (_whole(db, _chat_row(db, chat_id)),)
+            rows = db.execute(f"{_SUMMARY} WHERE c.trashed_at IS NULL ORDER BY c.updated_at DESC, c.id").fetchall()
+            return tuple(_whole(db, row) for row in rows)
+
+        return await self.database.read(job)
+
+    async def any_taken(self, chat: Chat) -> bool:
+        """Whether the chat's id or one of its messages' is in use already."""
+        return await self.database.read(lambda db: tree.any_taken(db, chat.summary.id, [message.id for message in chat.messages]))
 
     async def begin_turn(self, messages: tuple[ChatMessage, ...], options: TurnOptions, title: str | None = None) -> None:
         """Store the turn's messages, each the child of its `parent_id` and the version shown there, in one transaction."""
@@ -220,3 +236,10 @@ def _chat_row(db: sqlite3.Connection, chat_id: str) -> sqlite3.Row:
     if row is None:
         raise _no_chat(chat_id)
     return row
+
+
+def _whole(db: sqlite3.Connection, row: sqlite3.Row) -> WholeChat:
+    rows = tree.whole(db, row["id"])
+    messages = tuple(message_of(each, ()) for each in rows)
+    chat = Chat(summary=summary_of(row), messages=messages, options=options_of(row["options"]))
+    return WholeChat(chat=chat, positions=tuple(each["position"] for each in rows))

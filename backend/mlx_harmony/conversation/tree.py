@@ -4,6 +4,7 @@ A message in the trash has a `trash_id`; nothing that is not in the trash hangs 
 """
 
 import sqlite3
+from collections.abc import Sequence
 from itertools import pairwise
 
 from mlx_harmony.conversation.records import ChatMessage
@@ -56,6 +57,25 @@ def path_to(db: sqlite3.Connection, chat_id: str, message_id: str) -> list[sqlit
     return rows
 
 
+def whole(db: sqlite3.Connection, chat_id: str) -> list[sqlite3.Row]:
+    """All rows of a chat that are not in the trash: parents first, of each place the one shown last, so that the last is shown."""
+    children: dict[str | None, list[sqlite3.Row]] = {}
+    for row in db.execute("SELECT * FROM messages WHERE chat_id = ? AND trash_id IS NULL ORDER BY position", (chat_id,)):
+        children.setdefault(row["parent_id"], []).append(row)
+    root = db.execute("SELECT active_root FROM chats WHERE id = ?", (chat_id,)).fetchone()["active_root"]
+    order: list[sqlite3.Row] = []
+    waiting = _shown_first(children.get(None, []), root)
+    while waiting:
+        row = waiting.pop()
+        order.append(row)
+        waiting += _shown_first(children.get(row["id"], []), row["active_child"])
+    return order
+
+
+def _shown_first(rows: list[sqlite3.Row], shown: str | None) -> list[sqlite3.Row]:
+    return sorted(rows, key=lambda row: (row["id"] != shown, -row["position"]))
+
+
 def messages_of(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> tuple[ChatMessage, ...]:
     """The messages of rows, each with the ids of its versions."""
     return tuple(message_of(row, tuple(r["id"] for r in siblings(db, row))) for row in rows)
@@ -97,6 +117,13 @@ def point(db: sqlite3.Connection, chat_id: str, parent_id: str | None, child_id:
         db.execute("UPDATE chats SET active_root = ? WHERE id = ?", (child_id, chat_id))
     else:
         db.execute("UPDATE messages SET active_child = ? WHERE id = ?", (child_id, parent_id))
+
+
+def any_taken(db: sqlite3.Connection, chat_id: str, message_ids: Sequence[str]) -> bool:
+    """Whether something in the file, in the trash too, has one of these ids already."""
+    if db.execute("SELECT 1 FROM chats WHERE id = ?", (chat_id,)).fetchone():
+        return True
+    return any(db.execute("SELECT 1 FROM messages WHERE id = ?", (message_id,)).fetchone() for message_id in message_ids)
 
 
 def no_message(message_id: str) -> ChatNotFound:
