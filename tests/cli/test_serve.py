@@ -137,6 +137,20 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(tmp_pa
         assert str(blocked) in said and "Traceback" not in said
 
 
+def test_a_model_that_is_not_there_is_an_error_where_a_flag_asked_for_it(tmp_path: Path) -> None:
+    with serving(tmp_path, "--no-ui", "--model", "nothing-of-that-name") as server:
+        assert server.process.wait(timeout=20) == 1
+        server.stop()
+        assert "starter" in "".join(server.stderr)
+
+
+def test_a_remembered_model_that_has_gone_does_not_keep_it_from_starting(tmp_path: Path) -> None:
+    with serving(tmp_path, "--no-ui", environment={"MLX_HARMONY_MODEL": "gone"}) as server:
+        assert httpx.get(f"{server.address}/health").status_code == 200
+        assert server.stop() == 0
+        assert "gone" in "".join(server.stderr)
+
+
 @pytest.mark.parametrize(
     ("host", "shown"),
     [("127.0.0.1", "http://127.0.0.1:1"), ("0.0.0.0", "http://127.0.0.1:1"), ("::1", "http://[::1]:1"), ("box", "http://box:1")],

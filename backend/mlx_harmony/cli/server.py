@@ -21,7 +21,7 @@ import uvicorn
 from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.front import Front, build_api, build_page, running
 from mlx_harmony.cli.terminal import Terminal
-from mlx_harmony.errors import SettingsError
+from mlx_harmony.errors import ModelNotFound, SettingsError
 from mlx_harmony.records import Record
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
@@ -97,17 +97,19 @@ def work_in_private_folder(settings: Settings) -> None:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: those end the process by the signal, before the models' processes are closed."""
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.answering = asyncio.Event()
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.answering.set()
+        try:
+            await super().startup(sockets)
+        finally:
+            self.answering.set()
 
     def stop(self) -> None:
         """Stop taking connections and drain; asked a second time, stop at once."""
@@ -133,7 +135,7 @@ async def _serve(settings: Settings, options: ServeOptions, terminal: Terminal, 
     service = await Service.open(settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(service.close)
-        for notice in service.notices():
+        for notice in (*service.notices(), *_missing_model(service)):
             terminal.warn(notice)
         api = build_api(service, page_follows=options.with_page)
         await stack.enter_async_context(running(api))
@@ -154,6 +156,16 @@ async def _serve(settings: Settings, options: ServeOptions, terminal: Terminal, 
         finally:
             server.stop()
             await asyncio.wait([serving])
+
+
+def _missing_model(service: Service) -> Iterator[str]:
+    """A word on a default model that is not there. Raises ModelNotFound where it was asked for just now, by a flag."""
+    try:
+        service.find_model(None)
+    except ModelNotFound as error:
+        if service.settings.source("model") == "flag":
+            raise
+        yield f"{error.message} {error.hint}"
 
 
 def _announce(settings: Settings, options: ServeOptions, terminal: Terminal) -> None:
