@@ -16,22 +16,19 @@ from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 from mlx_harmony_ui.app import mount
 from tests.browser.scripts import script
-from tests.browser.visit import Visit
+from tests.browser.visit import Visit, launch
 from tests.fixtures.provider import ScriptedProvider
 from tests.fixtures.server import Running, serving
 
-SYSTEM_CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 WIDE = ViewportSize(width=1440, height=900)
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """The distribution's Chromium where there is one, else Playwright's own."""
+    """One browser for all tests of the page."""
     with sync_playwright() as playwright:
-        path = str(SYSTEM_CHROMIUM) if SYSTEM_CHROMIUM.exists() else None
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = launch(playwright)
         yield browser
         browser.close()
 

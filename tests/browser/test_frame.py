@@ -137,3 +137,17 @@ def test_a_chat_that_is_gone_says_so(chromium: Browser, scripted_app: ScriptedAp
         expect(visit.page.get_by_role("heading", name="What shall we work on?")).to_be_visible()
         visit.ask("hello")
         visit.assert_quiet()
+
+
+def test_options_set_right_after_new_chat_are_kept(visit: Visit, scripted_app: ScriptedApp) -> None:
+    visit.page.locator(".panel-open").click()
+    visit.ask("hello")
+    visit.page.get_by_role("button", name="New chat").click()
+    visit.page.get_by_role("slider", name="Temperature").fill("0.5")
+    visit.page.get_by_role("button", name="Offer the Python tool").click()
+    visit.ask("hello again")
+    request = scripted_app.provider.engine.requests[-1]
+    assert request.sampling.temperature == 0.5
+    assert [tool.kind for tool in request.prompt.tools] == ["python"]  # type: ignore[union-attr]
+    visit.ask("and again")
+    assert scripted_app.provider.engine.requests[-1].sampling.temperature == 0.5

@@ -2,11 +2,20 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Locator, Page, Playwright, ViewportSize, expect
 
 ANSWER_MS = 60_000
+SYSTEM_CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def launch(playwright: Playwright) -> Browser:
+    """The distribution's Chromium where there is one, else Playwright's own."""
+    path = str(SYSTEM_CHROMIUM) if SYSTEM_CHROMIUM.exists() else None
+    return playwright.chromium.launch(executable_path=path, args=FLAGS)
 
 
 class Visit:
@@ -68,7 +77,7 @@ class Visit:
         return self.page.url.partition("#chat=")[2]
 
     def assert_quiet(self) -> None:
-        assert self.complaints == []
+        assert not self.complaints, self.complaints
 
     def _note(self, kind: str, text: str) -> None:
         self.complaints.append(f"{kind}: {text}")

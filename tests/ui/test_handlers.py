@@ -85,6 +85,13 @@ async def test_odd_messages_are_refused_in_words(service: Service, data: dict[st
     assert await service.list_chats() == ()
 
 
+async def test_an_event_without_data_raises_nothing(service: Service) -> None:
+    nothing = gr.EventData(None, None)
+    frames = await all_of(Talk(service, Desk()).send(nothing, TAB))
+    assert commands(frames[-1][4])[-1]["do"] == "refused"
+    assert len(await Chats(service, Desk()).open(nothing, TAB)) == 7
+
+
 async def test_a_chat_that_is_gone_takes_no_message(service: Service) -> None:
     frames = await all_of(Talk(service, Desk()).send(sent(chat="f" * 32, text="Hello", options={}), TAB))
     assert commands(frames[-1][4])[-1]["text"] == "Hello"

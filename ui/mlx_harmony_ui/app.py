@@ -63,12 +63,12 @@ def build(service: Service) -> gr.Blocks:
         models_tab = models.connect(speaker, models_view, pill, at.starter, service)
         settings_tab = settings.connect(speaker, settings_view, service)
 
-        def show(event: gr.EventData) -> tuple[Any, Any]:
+        async def show(event: gr.EventData) -> tuple[Any, Any]:
             match text_of(event, "view", 20):
                 case "models":
                     return models_tab.table(), gr.skip()
                 case "settings":
-                    return gr.skip(), settings_tab.draw()
+                    return gr.skip(), await settings_tab.show()
                 case _:
                     return gr.skip(), gr.skip()
 

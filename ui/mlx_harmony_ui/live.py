@@ -6,6 +6,7 @@ import msgspec
 
 from mlx_harmony.conversation.records import TurnEvent, TurnStarted
 from mlx_harmony.events import (
+    Counted,
     Failed,
     Finished,
     Loading,
@@ -15,6 +16,7 @@ from mlx_harmony.events import (
     Queued,
     TextDelta,
     ToolCallDelta,
+    Trimmed,
 )
 from mlx_harmony.records import Record
 from mlx_harmony_ui.voices import Voice
@@ -60,6 +62,8 @@ def fold(turn: LiveTurn, event: TurnEvent, now_s: float) -> LiveTurn:
         case Prefill():
             share = event.done / event.total if event.total else 1.0
             return _with(turn, stage="reading", fraction=share, done=event.done, total=event.total, cached=event.cached)
+        case Trimmed() | Counted():
+            return turn
         case MessageStarted():
             return _opened(turn, event, now_s)
         case TextDelta():

@@ -80,6 +80,21 @@ class Commands:
 
 def text_of(event: gr.EventData, name: str, limit: int = 1_000_000) -> str:
     """A text the page sent; anything else that a client may send in its place counts as empty."""
-    data = event._data
-    value = data.get(name) if isinstance(data, dict) else None
+    value = _given(event, name)
     return value if isinstance(value, str) and len(value) <= limit else ""
+
+
+def number_of(event: gr.EventData, name: str) -> int:
+    """A whole number the page sent; 0 in place of anything else."""
+    value = _given(event, name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def record_of(event: gr.EventData, name: str) -> dict[str, Any]:
+    """A record the page sent; an empty one in place of anything else."""
+    value = _given(event, name)
+    return value if isinstance(value, dict) else {}
+
+
+def _given(event: gr.EventData, name: str) -> object:
+    return event._data.get(name) if isinstance(event._data, dict) else None

@@ -16,6 +16,10 @@ const isBusy = () => document.body.dataset.busy === "yes" || state.pending !== n
 function send() {
   const text = one("#message").value;
   if (isBusy()) return;
+  if (state.opening) {
+    window.setTimeout(send, 40);
+    return;
+  }
   if (!text.trim()) {
     putText("");
     say("Type a message first.");

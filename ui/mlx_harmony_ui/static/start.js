@@ -88,7 +88,7 @@ function begin() {
   markView();
   const address = chatOfAddress() || localStorage.getItem("chat") || "";
   rememberChat(/^[0-9a-f]{1,64}$/.test(address) ? address : "");
-  emit("open", { chat: state.chat });
+  askToOpen();
   const draft = sessionStorage.getItem("draft");
   sessionStorage.removeItem("draft");
   if (draft) putText(draft);

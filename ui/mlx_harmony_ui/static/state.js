@@ -1,5 +1,5 @@
 // What this browser tab shows and has chosen. Only ids and choices of the view are kept between visits, never text of a chat.
-const state = { chat: "", pending: null, follow: true, keepBelow: false, model: "", effort: "medium", tools: new Set() };
+const state = { chat: "", pending: null, follow: true, keepBelow: false, opening: false, asked: 0, model: "", effort: "medium", tools: new Set() };
 
 function rememberChat(id) {
   state.chat = id;
@@ -26,8 +26,26 @@ function openChat(id, focus = true) {
   setView("chat");
   say("");
   if (window.matchMedia("(max-width: 900px)").matches) setSide("shut", false);
-  emit("open", { chat: id });
+  askToOpen();
   if (focus) one("#message")?.focus();
+}
+
+// Until the chat's own options are there, none can be changed: a change would be drawn over.
+function askToOpen() {
+  const ask = ++state.asked;
+  markOpening(true);
+  emit("open", { chat: state.chat, ask });
+  window.setTimeout(() => opened({ ask }), 8000);
+}
+
+function opened({ ask }) {
+  if (ask === state.asked) markOpening(false);
+}
+
+function markOpening(opening) {
+  state.opening = opening;
+  const controls = "#tuning :is(input, textarea, button), .composer-row :is(.effort, .tools) button";
+  for (const control of all(controls)) control.disabled = opening;
 }
 
 function markChat() {

@@ -29,6 +29,8 @@ function drawOn(name, element, html) {
   const owner = /data-chat="([^"]*)"/.exec(html.slice(0, 300))?.[1];
   const foreign = owner !== undefined && owner !== state.chat;
   if (foreign && name === "history") return;
+  const ask = name === "tuning" && /data-ask="(\d+)"/.exec(html)?.[1];
+  if (ask && Number(ask) < state.asked) return;
   const scroll = one("#scroll");
   const below = scroll ? scroll.scrollHeight - scroll.scrollTop : 0;
   patch(element, foreign ? "" : html);
@@ -52,7 +54,9 @@ const drawn = {
   },
   tuning(element) {
     const options = one(".options", element);
-    if (options) adopt(options.dataset);
+    if (!options) return;
+    adopt(options.dataset);
+    opened({ ask: Number(options.dataset.ask) });
   },
   chats: () => markChat(),
   pill(element) {
@@ -78,9 +82,10 @@ function obey(value) {
 }
 
 const commands = {
+  opened: (command) => opened(command),
   chat({ id }) {
     rememberChat(id);
-    for (const { draw } of surfaces.values()) draw(true);
+    for (const name of ["history", "live"]) surfaces.get(name).draw(true);
   },
   accepted() {
     state.pending = null;

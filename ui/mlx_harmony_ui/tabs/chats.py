@@ -9,7 +9,7 @@ from mlx_harmony.conversation.records import Chat, ChatMessage, TurnOptions
 from mlx_harmony.errors import ChatNotFound, HarmonyError
 from mlx_harmony.service import Service
 from mlx_harmony_ui import controls, failures, listing, present, words
-from mlx_harmony_ui.components.surface import Commands, text_of
+from mlx_harmony_ui.components.surface import Commands, number_of, record_of, text_of
 from mlx_harmony_ui.details import details
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk
@@ -25,22 +25,26 @@ class Chats:
         self._desk = desk
 
     async def open(self, event: gr.EventData, request: gr.Request) -> tuple[object, ...]:
-        """history, tuning, details, starter, chats, pill, bridge for the chat of that id, or for a new one."""
+        """history, tuning, details, starter, chats, pill, bridge for the chat of that id, or for a new one.
+
+        The list of chats is drawn at a tab's first asking only: later it could be older than what another event has drawn.
+        """
         commands = Commands().add("theme", name=self._service.settings.theme)
+        ask = number_of(event, "ask")
         if told := self._service.notices():
             commands.add("notice", text=" ".join(told))
         try:
             chat = await self._find(text_of(event, "chat"))
-            chats = await chats_html(self._service)
+            chats = await chats_html(self._service) if ask <= 1 else gr.skip()
         except HarmonyError as error:
-            return *(gr.skip() for _ in range(6)), str(commands.add("say", text=failures.told(error)))
+            return *(gr.skip() for _ in range(6)), str(commands.add("opened", ask=ask).add("say", text=failures.told(error)))
         if chat is None and text_of(event, "chat"):
             commands.add("gone")
         options = chat.options if chat else self._service.default_options()
         running = self._desk.of(request.session_hash)
         return (
             history_html(chat, without=running.turn.answer_id if running else ""),
-            tuning_html(options),
+            tuning_html(options, ask),
             details_html(chat, ""),
             starter_html(self._service, options.model),
             chats,
@@ -50,8 +54,7 @@ class Chats:
 
     async def earlier(self, event: gr.EventData, request: gr.Request) -> str:
         """A longer window of the same chat."""
-        asked = event._data.get("shown")
-        shown = min(asked, 100_000) if isinstance(asked, int) and asked > 0 else present.WINDOW
+        shown = max(present.WINDOW, min(number_of(event, "shown"), 100_000))
         running = self._desk.of(request.session_hash)
         return history_html(await self._find(text_of(event, "chat")), shown, running.turn.answer_id if running else "")
 
@@ -108,7 +111,7 @@ class Chats:
         """Keep the chat's options; a value out of range is named and not kept."""
         commands = Commands()
         try:
-            await self._service.save_options(text_of(event, "chat"), controls.options_from(event._data["options"]))
+            await self._service.save_options(text_of(event, "chat"), controls.options_from(record_of(event, "options")))
         except HarmonyError as error:
             commands.add("say", text=failures.told(error))
         return str(commands)
@@ -127,7 +130,8 @@ def history_html(chat: Chat | None, shown: int = present.WINDOW, without: str = 
     return render("history", view=view, stamp=next(_stamps))
 
 
-def tuning_html(options: TurnOptions) -> str:
+def tuning_html(options: TurnOptions, ask: int) -> str:
+    """The options as controls; `ask` is the page's number for having asked, so that it can tell an answer that came late."""
     return render(
         "tuning",
         options=options,
@@ -135,6 +139,7 @@ def tuning_html(options: TurnOptions) -> str:
         tools=" ".join(tool.kind for tool in options.tools),
         identity=controls.DEFAULT_IDENTITY,
         stamp=next(_stamps),
+        ask=ask,
     )
 
 

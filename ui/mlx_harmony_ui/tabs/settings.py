@@ -1,5 +1,7 @@
 """The Settings tab: every setting that acts, in sections. What a setting may be is the service's to say."""
 
+import asyncio
+
 import gradio as gr
 
 from mlx_harmony.errors import HarmonyError
@@ -94,6 +96,7 @@ class SettingsTab:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._turn = asyncio.Lock()
 
     def draw(self, notice: present.Notice | None = None) -> str:
         told = self._service.notices()
@@ -101,11 +104,19 @@ class SettingsTab:
             notice = present.Notice(tone="warn", headline="At the start", text=" ".join(told))
         return render("settings", sections=sections(self._service), home=self._service.settings.home, notice=notice)
 
+    async def show(self) -> str:
+        """The tab as it stands; never in the middle of a change, which would be drawn over."""
+        async with self._turn:
+            return self.draw()
+
     async def change(self, event: gr.EventData) -> tuple[str, str]:
         """Take one value from the page; what cannot be used is said and changes nothing."""
-        name = text_of(event, "name", 100)
+        async with self._turn:
+            return await self._change(text_of(event, "name", 100), text_of(event, "value"))
+
+    async def _change(self, name: str, value: str) -> tuple[str, str]:
         try:
-            await self._service.change_settings(**{name: _value(name, text_of(event, "value"))})
+            await self._service.change_settings(**{name: _value(name, value)})
         except HarmonyError as error:
             notice = present.Notice(tone="bad", headline=failures.headline(error.code), text=f"{error.message} {error.hint}".strip())
             return self.draw(notice), str(Commands().add("say", text=error.message))

@@ -9,7 +9,7 @@ from mlx_harmony.conversation.records import Chat, TurnEvent
 from mlx_harmony.errors import HarmonyError
 from mlx_harmony.service import Service
 from mlx_harmony_ui import controls, failures, present
-from mlx_harmony_ui.components.surface import Commands, text_of
+from mlx_harmony_ui.components.surface import Commands, record_of, text_of
 from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.markup import Growing
 from mlx_harmony_ui.render import render
@@ -32,7 +32,7 @@ class Talk:
         text, chat_id = text_of(event, "text"), text_of(event, "chat")
         commands = Commands()
         try:
-            options = controls.options_from(event._data.get("options") or {})
+            options = controls.options_from(record_of(event, "options"))
             if not text.strip():
                 yield refused(commands, text, "Type a message first.")
                 return
@@ -53,7 +53,7 @@ class Talk:
         chat_id, message_id = text_of(event, "chat"), text_of(event, "message")
         commands = Commands()
         try:
-            options = controls.options_from(event._data.get("options") or {})
+            options = controls.options_from(record_of(event, "options"))
             asked = question_of(await self._service.read_chat(chat_id), message_id)
         except HarmonyError as error:
             yield refused(commands, "", failures.told(error))
