@@ -123,7 +123,19 @@ def test_a_failure_has_no_document(pipe: Recorded) -> None:
 
 
 def test_ctrl_c_ends_it_without_a_traceback(fx1: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mlx_harmony", "generate", "--model", str(fx1), "--max-tokens", "100000", "go on"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlx_harmony",
+        "generate",
+        "--model",
+        str(fx1),
+        "--temperature",
+        "0",
+        "--max-tokens",
+        "100000",
+        "go on",
+    ]
     env = {**os.environ, "MLX_HARMONY_HOME": str(tmp_path)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
     assert process.stdout is not None

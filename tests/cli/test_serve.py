@@ -115,7 +115,7 @@ def test_a_model_answers_leaves_no_trace_in_the_log_and_ends_with_the_server(tmp
 
 def test_a_stop_in_the_middle_of_an_answer_drains_and_ends(tmp_path: Path, fx1: Path) -> None:
     with serving(tmp_path, "--no-ui", "--model", str(fx1)) as server:
-        body = {"messages": [{"role": "user", "content": "go on"}], "max_tokens": 100_000, "stream": True}
+        body = {"messages": [{"role": "user", "content": "go on"}], "max_tokens": 100_000, "temperature": 0, "stream": True}
         with httpx.stream("POST", f"{server.address}/v1/chat/completions", json=body, timeout=60) as answer:
             assert answer.status_code == 200
             lines = answer.iter_lines()
