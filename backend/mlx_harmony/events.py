@@ -1,13 +1,13 @@
 """The one event union: what happens between a request and its end. Every stream ends in exactly one `Finished` or `Failed`.
 
-Order: any number of Queued, Loading, Prefill; then for each message of the model MessageStarted, its TextDelta or ToolCallDelta,
-MessageEnded; then the end. Text never holds control tokens nor half a character.
+Order: any number of Queued, Loading, at most one Trimmed, Prefill; then for each message of the model MessageStarted, its TextDelta or
+ToolCallDelta, MessageEnded; then the end. Text never holds control tokens nor half a character.
 """
 
 from typing import Literal
 
 from mlx_harmony.errors import ERRORS, HarmonyError
-from mlx_harmony.records import Channel, Record, Timings, Usage
+from mlx_harmony.records import Channel, PromptCount, Record, Timings, Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 
@@ -40,6 +40,22 @@ class Prefill(Record, tag="prefill"):
     done: int
     total: int
     cached: int = 0
+
+
+class Trimmed(Record, tag="trimmed"):
+    """The chat was longer than the context: the model does not see the messages at these places of the prompt.
+
+    In a chat's turn `message_ids` names them.
+    """
+
+    messages: tuple[int, ...]
+    message_ids: tuple[str, ...] = ()
+
+
+class Counted(Record, tag="counted"):
+    """The answer to a question for a prompt's length; it ends that question and belongs to no generation."""
+
+    count: PromptCount
 
 
 class MessageStarted(Record, tag="message_started"):
@@ -82,7 +98,10 @@ class MessageEnded(Record, tag="message_ended"):
 
 
 class Finished(Record, tag="finished"):
-    """The end. `repaired` says in words what was malformed and mended, "" when nothing was."""
+    """The end. `repaired` says in words what was malformed and mended, "" when nothing was.
+
+    `note` says what a person should know though nothing is wrong: that thinking was cut at its budget, that a loop was ended.
+    """
 
     reason: FinishReason
     usage: Usage
@@ -90,6 +109,7 @@ class Finished(Record, tag="finished"):
     seed: int = 0
     stop: str | None = None
     repaired: str = ""
+    note: str = ""
 
 
 class Failed(Record, tag="failed"):
@@ -109,5 +129,5 @@ class Failed(Record, tag="failed"):
         return ERRORS.get(self.code, HarmonyError)(self.message, hint=self.hint, param=self.param)
 
 
-Event = Queued | Loading | Prefill | MessageStarted | TextDelta | ToolCallDelta | MessageEnded | Finished | Failed
+Event = Queued | Loading | Prefill | Trimmed | Counted | MessageStarted | TextDelta | ToolCallDelta | MessageEnded | Finished | Failed
 """What a generation yields; match on it."""

@@ -12,9 +12,11 @@ Channel = Literal["analysis", "commentary", "final"]
 Effort = Literal["low", "medium", "high"]
 ToolKind = Literal["function", "python", "browser", "apply_patch"]
 Format = Literal["harmony", "template", "raw", "unsupported"]
+LoopDetection = Literal["off", "cheap", "full"]
 
 CHANNELS: tuple[Channel, ...] = ("analysis", "commentary", "final")
 EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
+LOOP_DETECTIONS: tuple[LoopDetection, ...] = ("off", "cheap", "full")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -85,7 +87,7 @@ Prompt = ChatPrompt | TextPrompt | TokenPrompt
 class Sampling(Record):
     """mlx-lm's filters, with formats.md's ranges.
 
-    A penalty of None means the format's default; top_p 0 or 1 is off; temperature 0 is argmax.
+    A penalty of None means what the model's own files say, else the format's default; top_p 0 or 1 is off; temperature 0 is argmax.
     """
 
     temperature: float = 1.0
@@ -107,7 +109,9 @@ class Sampling(Record):
 class GenerationRequest(Record):
     """All one generation needs. `max_tokens` None: the format's default. `top_logprobs` None: none; 0: the chosen token's only.
 
-    `stop` is matched on visible text. `id` is unique per process.
+    `stop` is matched on visible text. `id` is unique per process. `trim`: a chat longer than the context loses its oldest whole turns
+    instead of being refused. A `stop` that is one control token of the model ends the answer by its id as well; `end_tokens` are such
+    control tokens and nothing else. After `analysis_budget` tokens thinking is closed and the model made to answer; 0 allows none.
     """
 
     id: str
@@ -115,7 +119,27 @@ class GenerationRequest(Record):
     sampling: Sampling = Sampling()
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    end_tokens: tuple[str, ...] = ()
     top_logprobs: int | None = None
+    analysis_budget: int | None = None
+    loop_detection: LoopDetection = "cheap"
+    trim: bool = False
+
+
+class PromptCount(Record):
+    """What a prompt takes, in tokens. `total` is the whole of it as rendered; beyond `limit` the messages at `dropped` go.
+
+    `messages` counts each of the prompt's messages, empty where the model's format does not render them one by one; `sent` is what
+    the model is given after dropping; `tokenised` how many messages had to be tokenised for this, the others being known.
+    """
+
+    total: int
+    limit: int
+    context_length: int
+    sent: int
+    messages: tuple[int, ...] = ()
+    dropped: tuple[int, ...] = ()
+    tokenised: int = 0
 
 
 class LoadOptions(Record):

@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal, Protocol
 
-from mlx_harmony.events import Event
-from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, Record
+from mlx_harmony.events import Counted, Event, Failed
+from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, PromptCount, Record
 
 ModelPhase = Literal["asleep", "loading", "awake", "busy", "crashed"]
 
@@ -29,7 +29,8 @@ class Engine(Protocol):
     """One loaded model, wherever it lives.
 
     `generate` yields events and ends in exactly one Finished or Failed; it raises nothing for a request's own failure. Closing the
-    iterator cancels. `alive` turns False for good when its process died.
+    iterator cancels. `count` tells how long a request's prompt is, and raises what is wrong with it. `alive` turns False for good
+    when its process died.
     """
 
     @property
@@ -43,6 +44,8 @@ class Engine(Protocol):
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...
 
+    async def count(self, request: GenerationRequest) -> PromptCount: ...
+
     async def close(self) -> None: ...
 
 
@@ -53,10 +56,27 @@ StartEngine = Callable[[ModelEntry, Progress], Awaitable[Engine]]
 """Starts an engine for a model; raises LoadFailed and its siblings. Cancelling the awaiting task ends the half-started process."""
 
 
+async def counted(next_event: Callable[[], Awaitable[Event]]) -> PromptCount:
+    """The count that ends a question for a prompt's length. Raises the error that ends it instead."""
+    while True:
+        match await next_event():
+            case Counted(count=count):
+                return count
+            case Failed() as failed:
+                raise failed.error()
+            case _:
+                continue
+
+
 class Provider(Protocol):
-    """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload."""
+    """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload.
+
+    `count` gives None while the model is asleep or at work: counting neither loads a model nor waits for an answer.
+    """
 
     def generate(self, entry: ModelEntry, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...
+
+    async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None: ...
 
     async def load(self, entry: ModelEntry) -> ModelCard: ...
 

@@ -12,7 +12,7 @@ from mlx_harmony.engine.protocols import Engine, ModelPhase, ModelState, StartEn
 from mlx_harmony.engine.supervisor import workers_in
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, QueueFull, ShuttingDown
 from mlx_harmony.events import Event, Failed, Loading
-from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry
+from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, PromptCount
 from mlx_harmony.settings import Settings
 
 MAX_MODELS = 3
@@ -50,6 +50,13 @@ class EngineProvider:
         finally:
             slot.requests -= 1
             slot.used_at = time.monotonic()
+
+    async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None:
+        """How long a request's prompt is; None while the model is asleep, loading or answering. Raises what is wrong with the request."""
+        slot = self._slots.get(entry.id)
+        if slot is None or slot.requests or slot.engine is None or not slot.engine.alive:
+            return None
+        return await slot.engine.count(request)
 
     async def load(self, entry: ModelEntry) -> ModelCard:
         """Load a model and wait for it. Raises the errors of loading; cancelling the caller ends a load nobody else waits for."""

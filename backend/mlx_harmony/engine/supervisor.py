@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator
 
 from mlx_harmony.engine.process import WorkerHome, WorkerProcess
 from mlx_harmony.engine.protocols import Progress as OnProgress
-from mlx_harmony.engine.protocols import StartEngine
+from mlx_harmony.engine.protocols import StartEngine, counted
 from mlx_harmony.engine.wire import (
     Cancel,
+    Count,
     EventFrame,
     Frame,
     FrameReader,
@@ -27,7 +28,7 @@ from mlx_harmony.engine.wire import (
 )
 from mlx_harmony.errors import EngineCrashed, InvalidRequest, LoadFailed
 from mlx_harmony.events import Event, Failed, Finished
-from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 
 RECEIVE_BYTES = 256 * 1024
 RESTART_HINT = "Send your message again; the model's process is started anew."
@@ -107,6 +108,20 @@ class WorkerEngine:
             del self._streams[request.id]
             if not ended and self._alive:
                 self._post(Cancel(request_id=request.id))
+
+    async def count(self, request: GenerationRequest) -> PromptCount:
+        """How long the request's prompt is. Raises what is wrong with the request, or EngineCrashed."""
+        if not self._alive:
+            raise self._crashed().error()
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        self._streams[request.id] = events
+        try:
+            self._post(Count(request=request))
+            return await counted(events.get)
+        except WireError as error:
+            raise InvalidRequest(f"The request cannot be sent to the model: {error}.", hint="Shorten it.", param="prompt") from error
+        finally:
+            del self._streams[request.id]
 
     async def close(self) -> None:
         """End the worker; requests in flight fail. No process is left."""

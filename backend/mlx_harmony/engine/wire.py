@@ -27,6 +27,12 @@ class Generate(Record, tag="generate"):
     request: GenerationRequest
 
 
+class Count(Record, tag="count"):
+    """To the worker: how long this request's prompt is; one Counted or Failed comes back under its id."""
+
+    request: GenerationRequest
+
+
 class Cancel(Record, tag="cancel"):
     """To the worker: end this request now; unknown ids are ignored."""
 
@@ -63,7 +69,7 @@ class EventFrame(Record, tag="event"):
     event: Event
 
 
-ToWorker = Load | Generate | Cancel | Shutdown
+ToWorker = Load | Generate | Count | Cancel | Shutdown
 FromWorker = Progress | Loaded | LoadRefused | EventFrame
 Frame = ToWorker | FromWorker
 

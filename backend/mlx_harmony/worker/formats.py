@@ -10,10 +10,16 @@ from mlx_harmony.records import Format, Prompt
 
 
 class Rendered(NamedTuple):
-    """A prompt as tokens. `boundaries`: lengths at which a later prompt of the chat still agrees (system block, ends of user turns)."""
+    """A prompt as tokens. `boundaries`: lengths at which a later prompt of the chat still agrees (system block, ends of user turns).
+
+    `parts`: how many of the tokens each of the prompt's messages stands for, where messages are rendered one by one; else empty.
+    `tokenised`: how many pieces of it were not known from an earlier prompt.
+    """
 
     tokens: list[int]
     boundaries: tuple[int, ...] = ()
+    parts: tuple[int, ...] = ()
+    tokenised: int = 1
 
 
 class FormatDefaults(NamedTuple):

@@ -4,21 +4,23 @@ The same generator runs in a worker process, in this process for `mlx-harmony ge
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
+import msgspec
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_harmony.events import Event, Finished, FinishReason, Prefill, TokenLogprob
-from mlx_harmony.records import GenerationRequest, Timings, Usage
+from mlx_harmony.events import Event, Finished, FinishReason, Prefill, TokenLogprob, Trimmed
+from mlx_harmony.records import GenerationRequest, Prompt, PromptCount, Timings, Usage
 from mlx_harmony.worker.decode import Decoder, Drawing, Reader
-from mlx_harmony.worker.formats import TurnParser
+from mlx_harmony.worker.formats import Rendered, TurnParser
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache, divisible
 from mlx_harmony.worker.sampling import Penalties, Sampler
 from mlx_harmony.worker.stops import StopFilter
+from mlx_harmony.worker.trim import fit_prompt, prompt_limit
 from mlx_harmony.worker.validate import check_against_model, check_prompt, check_request, tokens_left
 
 LATE_MARKS = 2
@@ -35,6 +37,11 @@ class Desk(NamedTuple):
     cache: PromptCache
     pace: Pace
     guard: RenderGuard = nullcontext
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """The prompt's tokens, rendered under guard."""
+        with self.guard():
+            return self.loaded.format.render(prompt)
 
 
 class Generation:
@@ -56,8 +63,7 @@ class Generation:
         request, loaded = self._request, self._desk.loaded
         check_request(request)
         check_against_model(request, loaded.card)
-        with self._desk.guard():
-            rendered = loaded.format.render(request.prompt)
+        rendered = yield from self._fit() if request.trim else self._whole()
         self._prompt = rendered.tokens
         check_prompt(self._prompt, loaded.card)
         sampler = self._sampler()
@@ -67,6 +73,21 @@ class Generation:
             yield self._finished("cancelled", sampler.seed, None)
             return
         yield from self._write(layers, sampler)
+
+    def _whole(self) -> Generator[Event, None, Rendered]:
+        """The prompt as it is."""
+        yield from ()
+        return self._desk.render(self._request.prompt)
+
+    def _fit(self) -> Generator[Event, None, Rendered]:
+        """The prompt less what the context has no room for; the event says what went."""
+        loaded = self._desk.loaded
+        limit = prompt_limit(self._request, loaded.format.defaults, loaded.card)
+        fitted = fit_prompt(self._desk.render, self._request.prompt, limit)
+        if fitted.dropped:
+            self._request = msgspec.structs.replace(self._request, prompt=fitted.prompt)
+            yield Trimmed(messages=fitted.dropped)
+        return fitted.rendered
 
     def _sampler(self) -> Sampler:
         sampling, defaults = self._request.sampling, self._desk.loaded.format.defaults
@@ -167,6 +188,23 @@ class Generation:
             stop=stop,
             repaired=parser.repaired if parser else "",
         )
+
+
+def count_prompt(desk: Desk, request: GenerationRequest) -> PromptCount:
+    """How long a request's prompt is and what of it would go. Raises RequestError as the request itself would."""
+    check_request(request)
+    loaded = desk.loaded
+    limit = prompt_limit(request, loaded.format.defaults, loaded.card)
+    fitted = fit_prompt(desk.render, request.prompt, limit)
+    return PromptCount(
+        total=len(fitted.whole.tokens),
+        limit=limit,
+        context_length=loaded.card.context_length,
+        sent=len(fitted.rendered.tokens),
+        messages=fitted.whole.parts,
+        dropped=fitted.dropped,
+        tokenised=fitted.whole.tokenised + (fitted.rendered.tokenised if fitted.dropped else 0),
+    )
 
 
 def protected_from_xtc(loaded: LoadedModel) -> list[int]:

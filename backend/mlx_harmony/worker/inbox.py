@@ -17,10 +17,11 @@ Emit = Callable[[str, Event], None]
 
 
 class Ticket(NamedTuple):
-    """A request that was taken, and when it came (perf_counter)."""
+    """A request that was taken, and when it came (perf_counter). `counting`: only its prompt's length is asked for."""
 
     request: GenerationRequest
     asked_at: float
+    counting: bool = False
 
 
 class Inbox:
@@ -40,6 +41,12 @@ class Inbox:
             self._waiting.append(Ticket(request, time.perf_counter()))
             if self._running is not None or len(self._waiting) > 1:
                 self.emit(request.id, Queued(position=len(self._waiting)))
+            self._changed.notify()
+
+    def put_count(self, request: GenerationRequest) -> None:
+        """Add a question for a prompt's length; it goes before all that wait, because it takes no time."""
+        with self._changed:
+            self._waiting.appendleft(Ticket(request, time.perf_counter(), counting=True))
             self._changed.notify()
 
     def cancel(self, request_id: str) -> None:
@@ -77,7 +84,7 @@ class Inbox:
             self._changed.notify_all()
 
     def _tell_places(self) -> None:
-        for position, ticket in enumerate(self._waiting, 1):
+        for position, ticket in enumerate((ticket for ticket in self._waiting if not ticket.counting), 1):
             self.emit(ticket.request.id, Queued(position=position))
 
 

@@ -8,10 +8,10 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 
-from mlx_harmony.engine.protocols import Progress
+from mlx_harmony.engine.protocols import Progress, counted
 from mlx_harmony.errors import LoadFailed, ShuttingDown
 from mlx_harmony.events import Event, Failed, Finished
-from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 from mlx_harmony.worker.inbox import Inbox
 
 
@@ -65,6 +65,16 @@ class InProcessEngine:
             del self._streams[request.id]
             if not ended:
                 self._inbox.cancel(request.id)
+
+    async def count(self, request: GenerationRequest) -> PromptCount:
+        """How long the request's prompt is. Raises what is wrong with the request."""
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        self._streams[request.id] = events
+        try:
+            self._inbox.put_count(request)
+            return await counted(events.get)
+        finally:
+            del self._streams[request.id]
 
     async def close(self) -> None:
         """End the thread; what still runs ends before its next step and fails."""

@@ -7,9 +7,9 @@ from contextlib import nullcontext
 import mlx.core as mx
 
 from mlx_harmony.errors import GenerationFailed, HarmonyError, LoadFailed, OutOfMemory
-from mlx_harmony.events import Failed
+from mlx_harmony.events import Counted, Failed
 from mlx_harmony.worker.device import available_bytes
-from mlx_harmony.worker.generation import Desk, Generation, RenderGuard
+from mlx_harmony.worker.generation import Desk, Generation, RenderGuard, count_prompt
 from mlx_harmony.worker.inbox import Inbox, Ticket
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
@@ -34,6 +34,9 @@ class Loop:
             mx.clear_cache()
 
     def _answer(self, ticket: Ticket) -> None:
+        if ticket.counting:
+            self._inbox.emit(ticket.request.id, Counted(count=count_prompt(self._desk, ticket.request)))
+            return
         generation = Generation(self._desk, ticket.request, self._inbox.cancelled, ticket.asked_at)
         for event in generation.run():
             self._inbox.emit(ticket.request.id, event)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from mlx_harmony.engine.wire import (
     Cancel,
+    Count,
     EventFrame,
     Frame,
     FrameReader,
@@ -91,6 +92,8 @@ def _read(frames: Iterator[Frame], inbox: Inbox) -> None:
             match frame:
                 case Generate(request=request):
                     inbox.put(request)
+                case Count(request=request):
+                    inbox.put_count(request)
                 case Cancel(request_id=request_id):
                     inbox.cancel(request_id)
                 case Shutdown():

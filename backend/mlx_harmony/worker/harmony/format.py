@@ -10,6 +10,7 @@ from mlx_harmony.records import Channel, ChatPrompt, Format, Message, Prompt, Te
 from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
 from mlx_harmony.worker.harmony.codec import Codec
 from mlx_harmony.worker.harmony.history import developer_message, has_functions, system_message, turns
+from mlx_harmony.worker.harmony.memo import RenderMemo
 from mlx_harmony.worker.harmony.parser import HarmonyParser
 from mlx_harmony.worker.harmony.routing import function_names
 from mlx_harmony.worker.plain import PlainParser, encode_plain_prompt
@@ -31,6 +32,7 @@ class HarmonyFormat:
     def __init__(self, encoding: harmony.HarmonyEncoding, tokens: Tokens) -> None:
         self._tokens = tokens
         self._codec = Codec(encoding, tokens)
+        self._memo = RenderMemo()
 
     @property
     def name(self) -> Format:
@@ -69,13 +71,24 @@ class HarmonyFormat:
 
     def _render_chat(self, prompt: ChatPrompt) -> Rendered:
         check_chat(prompt)
+        parts = [0] * len(prompt.messages)
+        known = self._memo.misses
         prompt, opened = _opened(prompt)
-        options = harmony.RenderOptions(conversation_has_function_tools=has_functions(prompt))
-        tokens = self._encode([message for message in (system_message(prompt), developer_message(prompt)) if message], options)
+        functions = has_functions(prompt)
+        tokens = self._encode([system_message(prompt)], functions)
+        if developer := developer_message(prompt):
+            instructions = self._encode([developer], functions)
+            tokens += instructions
+            for at in (at for at, message in enumerate(prompt.messages) if message.role in ("system", "developer")):
+                parts[at] = len(instructions)
+                break
         boundaries = [len(tokens)]
         last = "user"
-        for message, written in turns(prompt):
-            tokens += self._encode(written, options)
+        places = (at for at, message in enumerate(prompt.messages) if message.role not in ("system", "developer"))
+        for at, (message, written) in zip(places, turns(prompt), strict=True):
+            encoded = self._encode(written, functions)
+            tokens += encoded
+            parts[at] = len(encoded)
             last = message.role
             if last == "user":
                 boundaries.append(len(tokens))
@@ -84,12 +97,18 @@ class HarmonyFormat:
         tokens += self._tokens.encode_markup(_ASSISTANT)
         if opened:
             channel, text = opened
-            tokens += self._tokens.encode_markup(f"<|channel|>{channel}<|message|>") + self._tokens.encode_text(text)
-        return Rendered(tokens, tuple(dict.fromkeys(boundaries)))
+            going_on = self._tokens.encode_markup(f"<|channel|>{channel}<|message|>") + self._tokens.encode_text(text)
+            tokens += going_on
+            parts[-1] += len(going_on)
+        return Rendered(tokens, tuple(dict.fromkeys(boundaries)), tuple(parts), self._memo.misses - known)
 
-    def _encode(self, messages: list[harmony.Message], options: harmony.RenderOptions) -> list[int]:
+    def _encode(self, messages: list[harmony.Message], functions: bool) -> list[int]:
+        options = harmony.RenderOptions(conversation_has_function_tools=functions)
+        tokens: list[int] = []
         try:
-            return [token for message in messages for token in self._codec.render(message, options)]
+            for message in messages:
+                tokens += self._memo.tokens(message, functions, lambda message=message: self._codec.render(message, options))  # type: ignore[misc]
+            return tokens
         except (ValueError, RecursionError, harmony.HarmonyError) as error:
             raise InvalidRequest(
                 f"Harmony cannot write this conversation: {error}.", hint="Look at the tools' schemas and names.", param="tools"
