@@ -52,7 +52,7 @@ def other_pictures(browser: Browser, address: str) -> None:
         shoot(visit, "settings-dark")
     with Visit.to(browser, address, NARROW) as visit:
         visit.page.evaluate("localStorage.setItem('theme', 'light')")
-        visit.page.reload()
+        visit.reload()
         for text in TALK[:2]:
             visit.ask(text)
         shoot(visit, "chat-narrow")

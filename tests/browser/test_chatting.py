@@ -110,7 +110,7 @@ def test_a_reload_shows_the_same_chat_with_its_options(visit: Visit) -> None:
     visit.page.get_by_role("radio", name="High").click()
     visit.page.get_by_role("button", name="Offer the Python tool").click()
     visit.ask("remember me")
-    visit.page.reload()
+    visit.reload()
     expect(visit.answers.locator(".answer-text")).to_have_text("You said: remember me", timeout=20_000)
     expect(visit.page.get_by_role("spinbutton", name="Temperature, exact")).to_have_value("0.25")
     expect(visit.page.get_by_role("radio", name="High")).to_have_attribute("aria-checked", "true")

@@ -49,8 +49,7 @@ def test_the_theme_follows_the_system_until_one_is_chosen(chromium: Browser, scr
         assert visit.page.evaluate(paper) == "rgb(20, 20, 23)"
         visit.page.get_by_role("radio", name="Light").first.click()
         assert visit.page.evaluate(paper) == "rgb(251, 250, 247)"
-        visit.page.reload()
-        visit.page.wait_for_selector("body[data-ready=yes]")
+        visit.reload()
         assert visit.page.evaluate(paper) == "rgb(251, 250, 247)"
         visit.page.get_by_role("radio", name="As the system").first.click()
         assert visit.page.evaluate(paper) == "rgb(20, 20, 23)"

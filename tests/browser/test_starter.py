@@ -108,7 +108,7 @@ def test_a_worker_killed_in_mid_reply_costs_only_the_rest_of_that_reply(real_vis
     answer = visit.finished(2)
     expect(answer.get_by_role("alert")).to_contain_text("The model’s process stopped")
     expect(answer.get_by_role("alert")).to_contain_text("estart")
-    visit.page.reload()
+    visit.reload()
     expect(visit.answers.last.get_by_role("alert")).to_contain_text("The model’s process stopped", timeout=20_000)
     visit.ask("Hello!")
     expect(visit.answers.last.locator(".answer-text")).not_to_be_empty()

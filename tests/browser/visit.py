@@ -25,6 +25,7 @@ class Visit:
         self.page = page
         self.address = address
         self.complaints: list[str] = []
+        self._leaving = False
         page.on("console", lambda message: self._note("console", message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self._note("script", str(error)))
         page.on("request", lambda request: None if self._is_ours(request.url) else self._note("request", request.url))
@@ -45,6 +46,13 @@ class Visit:
         self.page.wait_for_selector("body[data-ready=yes]", timeout=30_000)
         expect(self.page.locator("#pill .pill-face")).to_be_visible()
         expect(self.page.locator("#tuning .options")).to_have_count(1)
+
+    def reload(self) -> None:
+        """Load the page anew. What the old one complains of while it is torn from its open stream is not counted."""
+        self._leaving = True
+        self.page.reload()
+        self.page.wait_for_selector("body[data-ready=yes]", timeout=30_000)
+        self._leaving = False
 
     def send(self, text: str) -> None:
         """Type and send; returns once the answer has begun."""
@@ -80,7 +88,8 @@ class Visit:
         assert not self.complaints, self.complaints
 
     def _note(self, kind: str, text: str) -> None:
-        self.complaints.append(f"{kind}: {text}")
+        if not self._leaving or kind == "request":
+            self.complaints.append(f"{kind}: {text}")
 
     def _is_ours(self, url: str) -> bool:
         return url.startswith((self.address, "data:", "blob:"))
