@@ -15,8 +15,9 @@ from mlx_harmony.conversation.forking import LONGEST_TITLE, forked
 from mlx_harmony.conversation.interchange.export import as_json
 from mlx_harmony.conversation.interchange.importing import import_chats
 from mlx_harmony.conversation.interchange.markdown import as_markdown
-from mlx_harmony.conversation.plan import new_id
-from mlx_harmony.conversation.records import Chat, ChatSummary, ImportReport, SearchHit, TrashItem, TurnEvent, TurnOptions
+from mlx_harmony.conversation.meter import measure
+from mlx_harmony.conversation.plan import Asked, new_id
+from mlx_harmony.conversation.records import Chat, ChatSummary, ContextUse, ImportReport, SearchHit, TrashItem, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import ModelState, Provider
@@ -25,7 +26,7 @@ from mlx_harmony.errors import HarmonyError, InvalidRequest, LoadFailed, Setting
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
 from mlx_harmony.ranges import check_request
-from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry
+from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, TextPrompt
 from mlx_harmony.settings import Settings, absolute, changed, checked
 
 CHATS_FILE = "chats.sqlite3"
@@ -192,6 +193,21 @@ class Service:
         """The id of a model named by its id or its folder; None where it is not on this machine."""
         folder = str(absolute(model))
         return next((entry.id for entry in self.models() if model == entry.id or folder == entry.path), None)
+
+    async def context(self, chat_id: str, draft: str, options: TurnOptions) -> ContextUse | None:
+        """What the next prompt of this chat takes of the context, exactly; None while the model is asleep or answering.
+
+        Raises what sending would raise: InvalidRequest for a draft that cannot be sent, ModelNotFound, ChatNotFound.
+        """
+        chat = await self._store.read_chat(_writable("chat_id", chat_id))
+        asked = Asked(self._usable(options.model), options, chat.summary.created_at)
+        return await measure(self._provider, chat.messages, _writable("draft", draft), asked)
+
+    async def count_text(self, text: str, model_id: str | None = None) -> int | None:
+        """How many tokens a text has for a model, with what its tokenizer begins a text with; None while it is asleep or answering."""
+        request = GenerationRequest(id=new_id(), prompt=TextPrompt(text=_writable("text", text)))
+        count = await self._provider.count(self._usable(model_id), request) if text else None
+        return count.total if count else (None if text else 0)
 
     async def save_options(self, chat_id: str, options: TurnOptions) -> None:
         """Keep what the person chose for the next turn."""

@@ -10,7 +10,7 @@ from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import ChatNotFound, InvalidRequest, Unavailable
-from mlx_harmony.events import Event, Failed, Finished, MessageEnded, MessageStarted, TextDelta
+from mlx_harmony.events import Event, Failed, Finished, MessageEnded, MessageStarted, TextDelta, Trimmed
 from mlx_harmony.records import ChatPrompt, GenerationRequest, Message
 from tests.conversation.conftest import gather
 from tests.fixtures.provider import ScriptedProvider
@@ -106,6 +106,19 @@ async def test_only_what_was_cut_in_its_text_can_go_on(store: Store, turns_over:
     for message in await messages(store):
         with pytest.raises(InvalidRequest, match="Only an answer that was cut"):
             await gather(turns.continue_answer(chat_id, message.id, TurnOptions()))
+
+
+async def test_the_turn_says_what_the_model_no_longer_sees(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
+    script = cut_then(say("1"), say("2"), [Trimmed(messages=(1, 2)), *say("3")])
+    provider = ScriptedProvider(script)
+    turns = turns_over(provider)
+    for text in ("one", "two", "three"):
+        events = await gather(turns.send(chat_id, text, TurnOptions(instructions="Be brief.")))
+    whole = await messages(store)
+    (trimmed,) = [event for event in events if isinstance(event, Trimmed)]
+    assert trimmed.message_ids == (whole[0].id, whole[1].id)
+    assert whole[-1].seen_from == whole[2].id and whole[3].seen_from is None
+    assert all(request.trim for request in provider.engine.requests)
 
 
 async def test_nothing_is_deleted_or_edited_under_an_answer_that_is_coming(store: Store, turns_over: TurnsOver, chat_id: str) -> None:

@@ -83,6 +83,10 @@ class Answer:
         provenance = self._message.provenance and msgspec.structs.replace(self._message.provenance, fingerprint=fingerprint)
         self._message = msgspec.structs.replace(self._message, provenance=provenance)
 
+    def sees_from(self, message_id: str | None) -> None:
+        """Remember the oldest message that the model sees, where it does not see all."""
+        self._message = msgspec.structs.replace(self._message, seen_from=message_id)
+
     @property
     def ended(self) -> bool:
         return self._message.state != "streaming"

@@ -16,7 +16,7 @@ def prompt_of(path: tuple[ChatMessage, ...], options: TurnOptions, created_at: f
     """The prompt that asks for the next answer; `created_at` dates the whole chat, so that the prefix stays the same."""
     head = (Message(role="developer", content=options.instructions),) if options.instructions.strip() else ()
     return ChatPrompt(
-        messages=head + tuple(_told(path)),
+        messages=head + tuple(plain for _, plain in _told(path)),
         tools=options.tools,
         effort=options.effort,
         identity=options.identity,
@@ -41,7 +41,12 @@ def can_continue(message: ChatMessage) -> bool:
     return last.channel == "final" or (last.channel == "analysis" and not message.content)
 
 
-def _told(path: tuple[ChatMessage, ...]) -> list[Message]:
+def told_ids(path: tuple[ChatMessage, ...], options: TurnOptions) -> tuple[str, ...]:
+    """For each message of `prompt_of` the id of the one it tells, "" for the instructions."""
+    return ("",) * bool(options.instructions.strip()) + tuple(message.id for message, _ in _told(path))
+
+
+def _told(path: tuple[ChatMessage, ...]) -> list[tuple[ChatMessage, Message]]:
     """Every turn that said something. An answer cut short counts as what was said; a call that nothing answered is left out.
 
     So is a message that was refused as such, for being longer than the context: it would make every later one fail as well.
@@ -54,16 +59,15 @@ def _told(path: tuple[ChatMessage, ...]) -> list[Message]:
             continue
         calls = tuple(call for call in message.tool_calls if call.id in answered)
         if message.content.strip() or calls:
-            told.append(
-                Message(
-                    role=message.role,
-                    content=message.content,
-                    reasoning=message.reasoning,
-                    tool_calls=calls,
-                    tool_call_id=message.tool_call_id,
-                    name=message.name,
-                )
+            plain = Message(
+                role=message.role,
+                content=message.content,
+                reasoning=message.reasoning,
+                tool_calls=calls,
+                tool_call_id=message.tool_call_id,
+                name=message.name,
             )
+            told.append((message, plain))
     return told
 
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from mlx_harmony.conversation.history import can_continue, continued_prompt, prompt_of
+from mlx_harmony.conversation.history import can_continue, continued_prompt, prompt_of, told_ids
 from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnOptions, TurnStarted
 from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.events import Trimmed
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import ChatPrompt, GenerationRequest, ModelEntry
 
@@ -18,7 +19,10 @@ Path = tuple[ChatMessage, ...]
 
 
 class Plan(NamedTuple):
-    """All that one turn needs: `answer` as it begins, `stored` what the turn adds to the tree, `resumed` the answer before it went on."""
+    """All that one turn needs: `answer` as it begins, `stored` what the turn adds to the tree, `resumed` the answer before it went on.
+
+    `told` names the message behind each message of the prompt, "" for the instructions.
+    """
 
     entry: ModelEntry
     options: TurnOptions
@@ -27,6 +31,7 @@ class Plan(NamedTuple):
     stored: Path = ()
     title: str | None = None
     resumed: ChatMessage | None = None
+    told: tuple[str, ...] = ()
 
     @property
     def started(self) -> TurnStarted:
@@ -61,7 +66,7 @@ def new_answer(path: Path, asked: Asked, stored: Path = ()) -> Plan:
         provenance=_provenance(asked),
     )
     request = _request(answer.id, prompt_of(path, asked.options, asked.created_at), asked.options)
-    return Plan(asked.entry, asked.options, answer, request, (*stored, answer))
+    return Plan(asked.entry, asked.options, answer, request, (*stored, answer), told=told_ids(path, asked.options))
 
 
 def continued_answer(path: Path, asked: Asked) -> Plan:
@@ -76,7 +81,13 @@ def continued_answer(path: Path, asked: Asked) -> Plan:
         old, state="streaming", error=None, repaired="", provenance=msgspec.structs.replace(made, continued=True)
     )
     request = _request(new_id(), continued_prompt(path, asked.options, asked.created_at), asked.options)
-    return Plan(asked.entry, asked.options, answer, request, resumed=old)
+    told = (*told_ids(path[:-1], asked.options), old.id)
+    return Plan(asked.entry, asked.options, answer, request, resumed=old, told=told)
+
+
+def named(event: Trimmed, told: tuple[str, ...]) -> Trimmed:
+    """The event with the ids of the messages that the model does not see."""
+    return msgspec.structs.replace(event, message_ids=tuple(told[at] for at in event.messages if told[at]))
 
 
 def user_message(chat_id: str, text: str, parent_id: str | None) -> ChatMessage:
@@ -92,7 +103,9 @@ def new_id() -> str:
 
 
 def _request(request_id: str, prompt: ChatPrompt, options: TurnOptions) -> GenerationRequest:
-    request = GenerationRequest(id=request_id, prompt=prompt, sampling=options.sampling, max_tokens=options.max_tokens, stop=options.stop)
+    request = GenerationRequest(
+        id=request_id, prompt=prompt, sampling=options.sampling, max_tokens=options.max_tokens, stop=options.stop, trim=True
+    )
     check_request(request)
     return request
 

@@ -41,7 +41,8 @@ class Provenance(Record):
 class ChatMessage(Record):
     """One message of the tree. `parent_id` None is a root; siblings are versions of the same place.
 
-    `thinking_ms` is how long the analysis channel took. `error` says what ended a failed or interrupted answer.
+    `thinking_ms` is how long the analysis channel took. `error` says what ended a failed or interrupted answer. `seen_from` is set on
+    an answer whose model did not see the whole chat: the id of the oldest message it saw beside the instructions.
     """
 
     id: str
@@ -62,6 +63,7 @@ class ChatMessage(Record):
     provenance: Provenance | None = None
     error: Failed | None = None
     repaired: str = ""
+    seen_from: str | None = None
     versions: tuple[str, ...] = ()
 
 
@@ -120,6 +122,23 @@ class TrashItem(Record):
     trashed_at: float
     messages: int
     excerpt: str = ""
+
+
+class ContextUse(Record):
+    """What the next prompt of a chat takes of the context, in tokens; exact, as the model would be given it.
+
+    `total` is the whole chat with `draft`, the text being typed; `sent` what is left of it after `trimmed`, the ids of the messages
+    that the model would not see, because `limit` keeps room for the answer within `context_length`. `messages` are (id, tokens) of the
+    shown messages, empty where the model's format does not render them one by one.
+    """
+
+    total: int
+    sent: int
+    limit: int
+    context_length: int
+    draft: int = 0
+    messages: tuple[tuple[str, int], ...] = ()
+    trimmed: tuple[str, ...] = ()
 
 
 class SearchHit(Record):

@@ -12,12 +12,12 @@ import msgspec
 
 from mlx_harmony.conversation.answer import Answer
 from mlx_harmony.conversation.history import title_of
-from mlx_harmony.conversation.plan import Asked, Plan, continued_answer, new_answer, new_id, user_message
+from mlx_harmony.conversation.plan import Asked, Plan, continued_answer, named, new_answer, new_id, user_message
 from mlx_harmony.conversation.records import Chat, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import UNTITLED, Store
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError, Unavailable
-from mlx_harmony.events import Event, Failed, Finished, MessageStarted
+from mlx_harmony.events import Event, Failed, Finished, MessageStarted, Trimmed
 from mlx_harmony.records import ModelEntry
 
 SAVE_EVERY_S = 0.5
@@ -116,6 +116,9 @@ class Turns:
                 async for event in events:
                     if isinstance(event, MessageStarted):
                         answer.made_by(self._fingerprint(plan.entry.id))
+                    if isinstance(event, Trimmed):
+                        event = named(event, plan.told)
+                        answer.sees_from(next((name for name in plan.told if name and name not in event.message_ids), None))
                     end = answer.add(event)
                     if answer.ended:
                         break

@@ -1,0 +1,39 @@
+"""How much of the context a chat takes, asked of the loaded model itself. Knows no tokenizer; the model's process counts."""
+
+from mlx_harmony.conversation.history import prompt_of, told_ids
+from mlx_harmony.conversation.plan import Asked, new_id
+from mlx_harmony.conversation.records import ChatMessage, ContextUse
+from mlx_harmony.engine.protocols import Provider
+from mlx_harmony.records import GenerationRequest, PromptCount
+
+
+async def measure(provider: Provider, path: tuple[ChatMessage, ...], draft: str, asked: Asked) -> ContextUse | None:
+    """What the next prompt takes with `draft` as its question; None while the model is asleep or at work, or there is nothing to count."""
+    typed = (ChatMessage(id="", chat_id="", role="user", content=draft, created_at=0.0),) if draft.strip() else ()
+    if not path and not typed:
+        return None
+    told = told_ids((*path, *typed), asked.options)
+    count = await _count(provider, (*path, *typed), asked)
+    if count is None:
+        return None
+    costs = 0
+    if typed and count.messages:
+        costs = count.messages[-1]
+    elif typed:
+        before = await _count(provider, path, asked) if path else None
+        costs = count.total - before.total if before else count.total
+    return ContextUse(
+        total=count.total,
+        sent=count.sent,
+        limit=count.limit,
+        context_length=count.context_length,
+        draft=costs,
+        messages=tuple((name, tokens) for name, tokens in zip(told, count.messages, strict=False) if name),
+        trimmed=tuple(told[at] for at in count.dropped if told[at]),
+    )
+
+
+async def _count(provider: Provider, path: tuple[ChatMessage, ...], asked: Asked) -> PromptCount | None:
+    prompt = prompt_of(path, asked.options, asked.created_at)
+    request = GenerationRequest(id=new_id(), prompt=prompt, max_tokens=asked.options.max_tokens, trim=True)
+    return await provider.count(asked.entry, request)
