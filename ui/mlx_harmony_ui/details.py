@@ -140,6 +140,8 @@ def _provenance(made: Provenance) -> list[Fact]:
         Fact(label="Seed", value=str(made.seed)),
         Fact(label="App", value=made.version),
     ]
+    if made.tools:
+        rows.append(Fact(label="Tools", value=", ".join(tool.name or tool.kind for tool in made.tools)))
     if made.max_tokens is not None:
         rows.append(Fact(label="Longest answer", value=f"{words.count(made.max_tokens)} tokens"))
     for field in SAMPLING_FIELDS:

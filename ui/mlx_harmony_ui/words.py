@@ -56,7 +56,7 @@ def shorten(name: str, limit: int = 40) -> str:
 
 def exact(then_s: float) -> str:
     """The moment itself, in local time, for a tooltip."""
-    return datetime.fromtimestamp(then_s).astimezone().strftime("%d %B %Y, %H:%M:%S")
+    return datetime.fromtimestamp(then_s).astimezone().strftime("%d %b %Y, %H:%M:%S")
 
 
 def day(then_s: float, today: date) -> str:

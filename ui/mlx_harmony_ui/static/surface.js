@@ -49,7 +49,9 @@ const drawn = {
     showEmpty();
   },
   live() {
-    document.body.dataset.busy = one("#live .answer[aria-busy=true]") ? "yes" : "no";
+    const busy = one("#live .answer[aria-busy=true]") ? "yes" : "no";
+    if (busy !== document.body.dataset.busy) window.setTimeout(() => emit("pulse", { model: state.model }), 250);
+    document.body.dataset.busy = busy;
     showEmpty();
   },
   tuning(element) {
