@@ -1,4 +1,4 @@
-"""MLX Harmony: chat with local models on MLX. The public names; each is imported when it is first asked for, so that starting stays quick."""
+"""MLX Harmony: chat with local models on MLX. The public names; each is imported when first asked for, so that starting stays quick."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
