@@ -9,7 +9,17 @@ from typing import Literal
 import msgspec
 
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import ChatPrompt, GenerationRequest, Prompt, Record, Sampling, TextPrompt, TokenPrompt
+from mlx_harmony.records import (
+    CHANNELS,
+    LOOP_DETECTIONS,
+    ChatPrompt,
+    GenerationRequest,
+    Prompt,
+    Record,
+    Sampling,
+    TextPrompt,
+    TokenPrompt,
+)
 
 LARGEST = 2**31 - 1
 LARGEST_SEED = 2**63 - 1
@@ -190,6 +200,20 @@ MAX_TOKENS = Field(
 )
 
 
+ANALYSIS_BUDGET = Field(
+    name="analysis_budget",
+    label="Thinking budget",
+    group="length",
+    low=0,
+    high=LARGEST,
+    slider_high=8192,
+    default=None,
+    step=1,
+    integer=True,
+    help="After this many tokens of thinking the model is made to answer; 0 allows none, unset is no budget.",
+)
+
+
 def check_field(field: Field, value: object) -> None:
     """Refuse a value that is no number, not finite, not whole where it must be, or out of range; None passes where it is the default."""
     if value is None and field.default is None:
@@ -218,7 +242,11 @@ def check_request(request: GenerationRequest) -> None:
     """Raise InvalidRequest for anything in the request that no model could take."""
     check_sampling(request.sampling)
     check_field(MAX_TOKENS, request.max_tokens)
+    check_field(ANALYSIS_BUDGET, request.analysis_budget)
     check_stops(request.stop)
+    check_stops(request.end_tokens, "end_tokens")
+    if request.loop_detection not in LOOP_DETECTIONS:
+        raise InvalidRequest(f"loop_detection must be one of {', '.join(LOOP_DETECTIONS)}.", param="loop_detection")
     if request.top_logprobs is not None and not 0 <= request.top_logprobs <= MOST_TOP_LOGPROBS:
         raise InvalidRequest(f"top_logprobs must be 0 to {MOST_TOP_LOGPROBS}.", param="top_logprobs")
     _check_prompt(request.prompt)
@@ -232,17 +260,29 @@ def check_request(request: GenerationRequest) -> None:
         ) from error
 
 
-def check_stops(stop: tuple[str, ...]) -> None:
+def check_stops(stop: tuple[str, ...], param: str = "stop") -> None:
     """Raise InvalidRequest for too many stop strings or an empty one."""
     if len(stop) > MOST_STOPS:
-        raise InvalidRequest(f"stop takes at most {MOST_STOPS} strings.", param="stop")
+        raise InvalidRequest(f"{param} takes at most {MOST_STOPS} strings.", param=param)
     if not all(stop):
-        raise InvalidRequest("stop must not hold an empty string.", param="stop")
+        raise InvalidRequest(f"{param} must not hold an empty string.", param=param)
+
+
+def check_channels(channels: tuple[str, ...]) -> None:
+    """Raise InvalidRequest for a channel that Harmony does not have, for one named twice, and where final is missing."""
+    unknown = next((channel for channel in channels if channel not in CHANNELS), None)
+    if unknown is not None:
+        raise InvalidRequest(f"{unknown[:40]!r} is no channel.", hint=f"Channels are {', '.join(CHANNELS)}.", param="channels")
+    if "final" not in channels:
+        raise InvalidRequest("The channel final cannot be left out: the answer comes on it.", hint="Add final.", param="channels")
+    if len(set(channels)) < len(channels):
+        raise InvalidRequest("channels names one channel twice.", hint="Name each once.", param="channels")
 
 
 def _check_prompt(prompt: Prompt) -> None:
     match prompt:
-        case ChatPrompt(messages=messages):
+        case ChatPrompt(messages=messages, channels=channels):
+            check_channels(channels)
             if not messages:
                 raise InvalidRequest("messages is empty.", hint="Send at least one message.", param="messages")
             last = messages[-1]

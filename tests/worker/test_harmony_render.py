@@ -41,7 +41,7 @@ def result(call_id: str, text: str) -> Message:
 def rendered(*messages: Message, kind: str = "own", **fields: Any) -> str:
     fields = {"start_date": "2026-01-02"} | fields
     prompt_format = harmony_format(kind)
-    return prompt_format.text_of(prompt_format.render(ChatPrompt(messages=messages, **fields)).tokens)
+    return prompt_format.tokens.text_of(prompt_format.render(ChatPrompt(messages=messages, **fields)).tokens)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,7 +85,7 @@ def test_it_renders_exactly_as_openai_harmony_does(kind: str) -> None:
     tokens = harmony_format(kind).render(prompt).tokens
 
     reference = encoding().render_conversation_for_completion(expected, assistant)
-    assert harmony_format(kind).text_of(tokens) == encoding().decode(reference)
+    assert harmony_format(kind).tokens.text_of(tokens) == encoding().decode(reference)
     if kind == "o200k":
         assert tokens == reference
 
@@ -209,7 +209,7 @@ def test_the_next_prompt_agrees_up_to_each_boundary(kind: str) -> None:
         later = prompt_format.render(ChatPrompt(messages=messages, tools=ALL_TOOLS, start_date="2026-01-02"))
         for boundary in earlier.boundaries:
             assert later.tokens[:boundary] == earlier.tokens[:boundary]
-            assert prompt_format.text_of(later.tokens[:boundary]).endswith("<|end|>")
+            assert prompt_format.tokens.text_of(later.tokens[:boundary]).endswith("<|end|>")
     assert len(later.boundaries) == 4
 
 
@@ -275,7 +275,7 @@ def test_long_texts_are_rendered_as_short_ones_are(kind: str) -> None:
 
     ids = harmony_format(kind).render(ChatPrompt(messages=messages, identity=long_text, start_date="2026-01-02")).tokens
 
-    assert harmony_format(kind).text_of(ids) == encoding().decode(reference)
+    assert harmony_format(kind).tokens.text_of(ids) == encoding().decode(reference)
     if kind == "o200k":
         assert ids == reference
 
@@ -286,7 +286,7 @@ def test_a_long_run_without_spaces_takes_no_quadratic_time() -> None:
     ids = harmony_format().render(ChatPrompt(messages=(Message(role="system", content="y" * 200_000), user("x" * 200_000)))).tokens
 
     assert time.monotonic() - began < 5
-    assert "<|message|>" + "x" * 200_000 + "<|end|>" in harmony_format().text_of(ids)
+    assert "<|message|>" + "x" * 200_000 + "<|end|>" in harmony_format().tokens.text_of(ids)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\x00", "a\x00b", "\u2028", "x" * 100_000, "﷽" * 1000])
@@ -322,4 +322,4 @@ def test_odd_schemas_are_rendered_or_refused_but_never_crash(parameters: Any) ->
         tokens = harmony_format().render(prompt).tokens
     except InvalidRequest:
         return
-    assert "type f = " in harmony_format().text_of(tokens)
+    assert "type f = " in harmony_format().tokens.text_of(tokens)

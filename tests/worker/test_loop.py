@@ -11,6 +11,7 @@ from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
 from mlx_harmony.worker.inbox import Inbox
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.loop import Loop, guarded
+from mlx_harmony.worker.tokens import Tokens
 
 
 class Raising:
@@ -35,8 +36,15 @@ class Raising:
             raise self._errors.pop()
         return self._inner.render(prompt)
 
-    def parser(self, prompt: Prompt) -> TurnParser:
-        return self._inner.parser(prompt)
+    @property
+    def tokens(self) -> Tokens:
+        return self._inner.tokens
+
+    def parser(self, prompt: Prompt, ends: frozenset[int] = frozenset()) -> TurnParser:
+        return self._inner.parser(prompt, ends)
+
+    def answer_now(self) -> list[int] | None:
+        return self._inner.answer_now()
 
 
 class PanicException(BaseException):

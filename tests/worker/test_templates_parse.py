@@ -37,7 +37,7 @@ def answer(prompt_format: TemplateFormat, text: str, *, tools: tuple[Tool, ...] 
     prompt = ChatPrompt(messages=(Message(role="user", content="Hi"),), tools=tools)
     prompt_format.render(prompt)
     parser = prompt_format.parser(prompt)
-    return parse(parser, prompt_format._tokens.encode_markup(text)), parser
+    return parse(parser, prompt_format.tokens.encode_markup(text)), parser
 
 
 def arguments(events: list[Event]) -> list[tuple[str, object]]:
@@ -157,7 +157,7 @@ def test_tags_written_as_text_stay_text(tmp_path: Path) -> None:
     prompt = ChatPrompt(messages=(Message(role="user", content="Hi"),))
     parser = prompt_format.parser(prompt)
 
-    events = parse(parser, prompt_format._tokens.encode_text("Write <think> and <tool_call>."))
+    events = parse(parser, prompt_format.tokens.encode_text("Write <think> and <tool_call>."))
 
     assert told(events) == [("final", None, "Write <think> and <tool_call>.")]
 
@@ -166,7 +166,7 @@ def test_only_what_could_become_a_tag_is_held_back(tmp_path: Path) -> None:
     prompt_format = format_for(tmp_path, MINICPM, THINK)
     parser = prompt_format.parser(ChatPrompt(messages=(Message(role="user", content="Hi"),)))
     shown = ""
-    for token in prompt_format._tokens.encode_text("a <function x"):
+    for token in prompt_format.tokens.encode_text("a <function x"):
         shown += "".join(event.text for event in parser.feed(token) if isinstance(event, TextDelta))
 
     assert shown == "a <function x"
@@ -175,7 +175,7 @@ def test_only_what_could_become_a_tag_is_held_back(tmp_path: Path) -> None:
 def test_an_emoji_split_over_tokens_is_never_half_shown(tmp_path: Path) -> None:
     prompt_format = format_for(tmp_path, TEMPLATE)
     text = "👩‍👩‍👧 日本"
-    tokens = prompt_format._tokens.encode_text(text)
+    tokens = prompt_format.tokens.encode_text(text)
     for end in range(len(tokens) + 1):
         parser = prompt_format.parser(ChatPrompt(messages=(Message(role="user", content="Hi"),)))
         shown = "".join(message[2] for message in told(parse(parser, tokens[:end])))
@@ -186,14 +186,14 @@ def test_an_emoji_split_over_tokens_is_never_half_shown(tmp_path: Path) -> None:
 def test_log_probabilities_reach_the_text(tmp_path: Path) -> None:
     prompt_format = format_for(tmp_path, TEMPLATE)
     parser = prompt_format.parser(ChatPrompt(messages=(Message(role="user", content="Hi"),)))
-    content = prompt_format._tokens.encode_text("a 😀 b")
+    content = prompt_format.tokens.encode_text("a 😀 b")
     events = [event for token in content for event in parser.feed(token, TokenLogprob(token="", token_id=token, logprob=-1.0))]
 
     assert [each.token_id for event in events if isinstance(event, TextDelta) for each in event.logprobs] == content
 
 
 def test_a_raw_chat_ends_where_the_model_begins_the_users_line(tmp_path: Path) -> None:
-    tokens = format_for(tmp_path, TEMPLATE)._tokens
+    tokens = format_for(tmp_path, TEMPLATE).tokens
     parser = RawFormat(tokens).parser(ChatPrompt(messages=(Message(role="user", content="Hi"),)))
     events: list[Event] = []
     for token in tokens.encode_text(" Hello there.\nuser: and more"):
@@ -210,7 +210,7 @@ def test_raw_text_goes_on_as_it_is(tmp_path: Path) -> None:
     prompt_format = format_for(tmp_path, TEMPLATE)
     parser = prompt_format.parser(TextPrompt(text="Once"))
 
-    events = parse(parser, prompt_format._tokens.encode_markup(" upon\nuser: a time</s>"))
+    events = parse(parser, prompt_format.tokens.encode_markup(" upon\nuser: a time</s>"))
 
     assert told(events) == [("final", None, " upon\nuser: a time")]
     assert not parser.called_tool

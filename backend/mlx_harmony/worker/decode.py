@@ -67,24 +67,35 @@ class Decoder:
         self._layers = layers
         self._sampler = sampler
         self._top = top_logprobs
+        self._pending: _Pending | None = None
         self.fed = 0
+        self.left = 0
 
-    def tokens(self, last: int, limit: int) -> Iterator[Drawing]:
-        """At most `limit` tokens after the prompt's `last` one, which the caches do not hold yet."""
-        pending = self._schedule(mx.array([last], mx.int32))
-        for number in range(1, limit + 1):
-            current = pending
-            if number < limit:
-                pending = self._schedule(current.token)
+    def start(self, last: int, limit: int) -> None:
+        """Begin an answer of at most `limit` tokens after the prompt's `last` one, which the caches do not hold yet."""
+        self.left = limit
+        self._pending = self._schedule(mx.array([last], mx.int32))
+
+    def say(self, tokens: list[int]) -> None:
+        """Go on after these tokens, fewer than are `left`, instead of with the one under way, which was fed to nothing yet."""
+        self.left -= len(tokens)
+        self._pending = self._schedule(mx.array(tokens, mx.int32))
+
+    def tokens(self) -> Iterator[Drawing]:
+        """The tokens of the answer that was started."""
+        while self.left > 0 and (current := self._pending) is not None:
+            self.left -= 1
+            if self.left > 0:
+                self._pending = self._schedule(current.token)
             yield _read(current)
-            if number % CLEAR_EVERY == 0:
+            if self.fed % CLEAR_EVERY == 0:
                 mx.clear_cache()
 
-    def _schedule(self, token: mx.array) -> _Pending:
-        logits = self._model(token[None], cache=self._layers)[:, -1, :]
+    def _schedule(self, tokens: mx.array) -> _Pending:
+        logits = self._model(tokens[None], cache=self._layers)[:, -1, :]
         pending = self._facts(self._sampler.draw(logits))
         mx.async_eval(*pending.arrays())  # type: ignore[no-untyped-call]
-        self.fed += 1
+        self.fed += tokens.size
         return pending
 
     def _facts(self, drawn: Drawn) -> _Pending:

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from mlx_harmony.events import Event, TokenLogprob
 from mlx_harmony.records import Format, Prompt
+from mlx_harmony.worker.tokens import Tokens
 
 
 class Rendered(NamedTuple):
@@ -54,12 +55,24 @@ class TurnParser(Protocol):
     @property
     def reasoning_tokens(self) -> int: ...
 
+    @property
+    def may_answer(self) -> bool:
+        """Whether thinking is open and may be closed here: not in the middle of a character."""
+        ...
+
 
 class PromptFormat(Protocol):
-    """One way of talking to a model. `stop_tokens` end generation. Raises InvalidRequest for a prompt it cannot render."""
+    """One way of talking to a model. `stop_tokens` end generation. Raises InvalidRequest for a prompt it cannot render.
+
+    A parser takes `ends`, control tokens that end this answer too. `answer_now` gives the tokens that close thinking and open the
+    answer, None where the format has no thinking.
+    """
 
     @property
     def name(self) -> Format: ...
+
+    @property
+    def tokens(self) -> Tokens: ...
 
     @property
     def stop_tokens(self) -> frozenset[int]: ...
@@ -69,4 +82,6 @@ class PromptFormat(Protocol):
 
     def render(self, prompt: Prompt) -> Rendered: ...
 
-    def parser(self, prompt: Prompt) -> TurnParser: ...
+    def parser(self, prompt: Prompt, ends: frozenset[int] = frozenset()) -> TurnParser: ...
+
+    def answer_now(self) -> list[int] | None: ...

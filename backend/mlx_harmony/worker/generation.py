@@ -11,17 +11,17 @@ from typing import NamedTuple
 import msgspec
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_harmony.events import Event, Finished, FinishReason, Prefill, TokenLogprob, Trimmed
+from mlx_harmony.events import Event, Finished, FinishReason, Prefill, Trimmed
 from mlx_harmony.records import GenerationRequest, Prompt, PromptCount, Timings, Usage
-from mlx_harmony.worker.decode import Decoder, Drawing, Reader
-from mlx_harmony.worker.formats import Rendered, TurnParser
+from mlx_harmony.worker.decode import Decoder, Reader
+from mlx_harmony.worker.formats import Rendered
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache, divisible
+from mlx_harmony.worker.reply import Reply
 from mlx_harmony.worker.sampling import Penalties, Sampler
-from mlx_harmony.worker.stops import StopFilter
 from mlx_harmony.worker.trim import fit_prompt, prompt_limit
-from mlx_harmony.worker.validate import check_against_model, check_prompt, check_request, tokens_left
+from mlx_harmony.worker.validate import check_against_model, check_prompt, check_request, end_token_ids
 
 LATE_MARKS = 2
 
@@ -56,13 +56,13 @@ class Generation:
         self._first_at = 0.0
         self._prompt: list[int] = []
         self._cached = 0
-        self._written: list[int] = []
 
     def run(self) -> Iterator[Event]:
         """The events, ending in Finished. Raises RequestError for what the model cannot take; anything else is the model's failure."""
         request, loaded = self._request, self._desk.loaded
         check_request(request)
         check_against_model(request, loaded.card)
+        end_token_ids(request, loaded.format)
         rendered = yield from self._fit() if request.trim else self._whole()
         self._prompt = rendered.tokens
         check_prompt(self._prompt, loaded.card)
@@ -70,7 +70,7 @@ class Generation:
         layers = self._restore()
         yield from self._read(layers, _marks(rendered.boundaries, layers))
         if self._cancelled():
-            yield self._finished("cancelled", sampler.seed, None)
+            yield self._finished("cancelled", sampler.seed)
             return
         yield from self._write(layers, sampler)
 
@@ -124,48 +124,21 @@ class Generation:
                 return
 
     def _write(self, layers: Layers, sampler: Sampler) -> Iterator[Event]:
-        request, loaded = self._request, self._desk.loaded
-        parser = loaded.format.parser(request.prompt)
-        stops = StopFilter((*request.stop, *loaded.format.defaults.stop))
-        limit = tokens_left(len(self._prompt), request.max_tokens, loaded.format.defaults, loaded.card)
-        decoder = Decoder(loaded.model, layers, sampler, request.top_logprobs)
-        reason: FinishReason = "length"
-        stop: str | None = None
-        for drawing in decoder.tokens(self._prompt[-1], limit):
-            if not self._written:
-                self._first_at = time.perf_counter()
-                yield Prefill(done=len(self._prompt), total=len(self._prompt), cached=self._cached)
-            self._written.append(drawing.token)
-            events, stop = stops.feed(parser.feed(drawing.token, self._logprob(drawing)))
-            yield from events
-            if drawing.token in loaded.format.stop_tokens or stop is not None or parser.done:
-                reason = "stop"
-                break
-            if self._cancelled():
-                reason = "cancelled"
-                break
-        yield from self._ending(parser, stops)
-        fed = [*self._prompt, *self._written][: len(self._prompt) - 1 + decoder.fed]
-        self._desk.cache.put(fed, layers)
-        called = parser.called_tool and reason == "stop" and stop is None
-        yield self._finished("tool_calls" if called else reason, sampler.seed, stop, parser)
+        loaded = self._desk.loaded
+        decoder = Decoder(loaded.model, layers, sampler, self._request.top_logprobs)
+        reply = Reply(loaded, self._request, self._prompt, sampler, decoder)
+        yield from reply.events(self._begun, self._cancelled)
+        self._desk.cache.put(reply.fed, layers)
+        called = reply.parser.called_tool and reply.reason == "stop" and reply.stop is None
+        yield self._finished("tool_calls" if called else reply.reason, sampler.seed, reply)
 
-    def _ending(self, parser: TurnParser, stops: StopFilter) -> Iterator[Event]:
-        """What parser and stop filter still hold; a stop that completes only here has no more to cut."""
-        events, stop = stops.feed(parser.finish())
-        yield from events
-        if stop is None:
-            yield from stops.flush()
+    def _begun(self) -> Prefill:
+        """The prompt is read and the first token drawn."""
+        self._first_at = time.perf_counter()
+        return Prefill(done=len(self._prompt), total=len(self._prompt), cached=self._cached)
 
-    def _logprob(self, drawing: Drawing) -> TokenLogprob | None:
-        if drawing.logprob is None:
-            return None
-        spell = self._desk.loaded.tokenizer.decode
-        top = tuple((spell([token]), token, value) for token, value in drawing.top)
-        return TokenLogprob(token=spell([drawing.token]), token_id=drawing.token, logprob=drawing.logprob, top=top)
-
-    def _finished(self, reason: FinishReason, seed: int, stop: str | None, parser: TurnParser | None = None) -> Finished:
-        now, written = time.perf_counter(), len(self._written)
+    def _finished(self, reason: FinishReason, seed: int, reply: Reply | None = None) -> Finished:
+        now, written = time.perf_counter(), len(reply.written) if reply else 0
         first_at = self._first_at or now
         return Finished(
             reason=reason,
@@ -173,7 +146,7 @@ class Generation:
                 prompt_tokens=len(self._prompt),
                 completion_tokens=written,
                 cached_tokens=self._cached,
-                reasoning_tokens=parser.reasoning_tokens if parser else 0,
+                reasoning_tokens=reply.parser.reasoning_tokens if reply else 0,
             ),
             timings=Timings(
                 prompt_n=len(self._prompt) - self._cached,
@@ -185,8 +158,9 @@ class Generation:
                 first_token_ms=(first_at - self._asked_at) * 1000 if written else 0.0,
             ),
             seed=seed,
-            stop=stop,
-            repaired=parser.repaired if parser else "",
+            stop=reply.stop if reply else None,
+            repaired=reply.parser.repaired if reply else "",
+            note=reply.note if reply else "",
         )
 
 

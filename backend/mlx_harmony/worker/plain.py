@@ -27,6 +27,7 @@ class PlainParser:
     repaired = ""
     called_tool = False
     reasoning_tokens = 0
+    may_answer = False
 
     def __init__(self, tokens: Tokens, stops: tuple[str, ...] = ()) -> None:
         self._tokens = tokens

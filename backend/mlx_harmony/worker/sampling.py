@@ -61,6 +61,11 @@ class Sampler:
             self._history = self._cut_array(mx.concatenate([self._history, token.astype(mx.int32)]))
         return Drawn(token, logprobs)
 
+    def look_back_on(self, tokens: Sequence[int]) -> None:
+        """The prompt and answer so far, where they are not what was drawn here."""
+        if self._history is not None:
+            self._history = mx.array(self._cut(tokens), mx.int32)
+
     def survivors(self, logprobs: mx.array, xtc: bool) -> mx.array:
         """The log-probabilities with what the filters remove at -inf; `xtc` says whether XTC strikes this time."""
         sampling = self._sampling

@@ -18,7 +18,12 @@ class Utf8:
         self.broken = self.broken or left_out > 0
         return text
 
+    @property
+    def waiting(self) -> bool:
+        """Whether half a character waits for its rest."""
+        return bool(self._decoder.getstate()[0])
+
     def finish(self) -> None:
         """The end: half a character that still waits is left out."""
-        self.broken = self.broken or bool(self._decoder.getstate()[0])
+        self.broken = self.broken or self.waiting
         self._decoder.reset()

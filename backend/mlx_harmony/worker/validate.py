@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from mlx_harmony.errors import ContextTooLong, InvalidRequest
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelCard
-from mlx_harmony.worker.formats import FormatDefaults
+from mlx_harmony.worker.formats import FormatDefaults, PromptFormat
 
-__all__ = ["check_against_model", "check_prompt", "check_request", "tokens_left"]
+__all__ = ["check_against_model", "check_prompt", "check_request", "end_token_ids", "tokens_left"]
 
 
 def check_against_model(request: GenerationRequest, card: ModelCard) -> None:
@@ -18,6 +18,20 @@ def check_against_model(request: GenerationRequest, card: ModelCard) -> None:
     for name, value in (("top_k", sampling.top_k), ("top_logprobs", request.top_logprobs or 0)):
         if value >= size:
             raise InvalidRequest(f"{name} must be below the size of the model's vocabulary, {size}.", param=name)
+
+
+def end_token_ids(request: GenerationRequest, spoken: PromptFormat) -> dict[int, str]:
+    """The control tokens that end this answer besides the format's own, by id. Refuses an end token that the model does not have."""
+    known = spoken.tokens.control_ids
+    for name in request.end_tokens:
+        if name not in known:
+            raise InvalidRequest(
+                f"end_tokens holds {name[:40]!r}, which is no control token of this model.",
+                hint=f"This model's are {', '.join(sorted(known)[:12]) or 'none'}; any other text belongs in stop.",
+                param="end_tokens",
+            )
+    ends = {known[name]: name for name in (*request.end_tokens, *request.stop) if name in known}
+    return {token: name for token, name in ends.items() if token not in spoken.stop_tokens}
 
 
 def check_prompt(tokens: list[int], card: ModelCard) -> None:

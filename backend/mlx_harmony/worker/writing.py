@@ -18,6 +18,9 @@ class Writer(Protocol):
     @property
     def broken(self) -> bool: ...
 
+    @property
+    def waiting(self) -> bool: ...
+
     def start(self) -> list[Event]: ...
 
     def write(self, piece: bytes, logprobs: tuple[TokenLogprob, ...] = ()) -> list[Event]: ...
@@ -36,6 +39,10 @@ class TextWriter:
     @property
     def broken(self) -> bool:
         return self._utf8.broken
+
+    @property
+    def waiting(self) -> bool:
+        return self._utf8.waiting
 
     def start(self) -> list[Event]:
         return [self._started]
@@ -70,6 +77,10 @@ class CallWriter:
     @property
     def broken(self) -> bool:
         return self._utf8.broken
+
+    @property
+    def waiting(self) -> bool:
+        return self._utf8.waiting
 
     def start(self) -> list[Event]:
         return [self._started, ToolCallDelta(index=self._started.index, call_id=self._id, name=self._name)]

@@ -18,6 +18,7 @@ from mlx_harmony.worker.tokens import Tokens, check_chat
 
 DEFAULTS = FormatDefaults(max_tokens=1024, repetition_penalty=1.05, repetition_context_size=256, stop=("<|endoftext|>",))
 _ASSISTANT = "<|start|>assistant"
+_ANSWER_NOW = f"<|end|>{_ASSISTANT}<|channel|>final<|message|>"
 
 
 @cache
@@ -30,7 +31,7 @@ class HarmonyFormat:
     """Talks Harmony with one model, whatever its tokenizer. `encoding` is openai-harmony's, `tokens` the model's."""
 
     def __init__(self, encoding: harmony.HarmonyEncoding, tokens: Tokens) -> None:
-        self._tokens = tokens
+        self.tokens = tokens
         self._codec = Codec(encoding, tokens)
         self._memo = RenderMemo()
 
@@ -46,28 +47,27 @@ class HarmonyFormat:
     def defaults(self) -> FormatDefaults:
         return DEFAULTS
 
-    def text_of(self, tokens: list[int]) -> str:
-        """Tokens as text, control tokens by name."""
-        return self._tokens.text_of(tokens)
+    def answer_now(self) -> list[int]:
+        return self.tokens.encode_markup(_ANSWER_NOW)
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt's tokens. Boundaries: after the system block, each user message, and the last message before the answer."""
         if isinstance(prompt, ChatPrompt):
             return self._render_chat(prompt)
-        return Rendered(encode_plain_prompt(self._tokens, prompt))
+        return Rendered(encode_plain_prompt(self.tokens, prompt))
 
-    def parser(self, prompt: Prompt) -> TurnParser:
+    def parser(self, prompt: Prompt, ends: frozenset[int] = frozenset()) -> TurnParser:
         """The parser for this prompt's answer; raw prompts that open an assistant's turn are answered in Harmony too."""
         match prompt:
             case ChatPrompt():
                 _, opened = _opened(prompt)
-                return HarmonyParser(self._tokens, function_names(prompt.tools), opened[0] if opened else None)
+                return HarmonyParser(self.tokens, function_names(prompt.tools), opened[0] if opened else None, ends)
             case TextPrompt():
                 harmonious = prompt.text.endswith(_ASSISTANT)
             case TokenPrompt():
-                opening = tuple(self._tokens.encode_markup(_ASSISTANT))
+                opening = tuple(self.tokens.encode_markup(_ASSISTANT))
                 harmonious = prompt.tokens[-len(opening) :] == opening
-        return HarmonyParser(self._tokens, frozenset(), None) if harmonious else PlainParser(self._tokens)
+        return HarmonyParser(self.tokens, frozenset(), None, ends) if harmonious else PlainParser(self.tokens)
 
     def _render_chat(self, prompt: ChatPrompt) -> Rendered:
         check_chat(prompt)
@@ -94,10 +94,10 @@ class HarmonyFormat:
                 boundaries.append(len(tokens))
         if last == "tool":
             boundaries.append(len(tokens))
-        tokens += self._tokens.encode_markup(_ASSISTANT)
+        tokens += self.tokens.encode_markup(_ASSISTANT)
         if opened:
             channel, text = opened
-            going_on = self._tokens.encode_markup(f"<|channel|>{channel}<|message|>") + self._tokens.encode_text(text)
+            going_on = self.tokens.encode_markup(f"<|channel|>{channel}<|message|>") + self.tokens.encode_text(text)
             tokens += going_on
             parts[-1] += len(going_on)
         return Rendered(tokens, tuple(dict.fromkeys(boundaries)), tuple(parts), self._memo.misses - known)

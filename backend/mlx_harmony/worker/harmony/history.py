@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import openai_harmony as harmony
 
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import CHANNELS, ChatPrompt, Message, Tool
+from mlx_harmony.ranges import check_channels
+from mlx_harmony.records import ChatPrompt, Message, Tool
 from mlx_harmony.worker.harmony.routing import PATCH, Address, address, function_names
 
 MAX_TOOL_CHARACTERS = 64_000
@@ -32,9 +33,7 @@ def system_message(prompt: ChatPrompt) -> harmony.Message:
     """Identity, dates, effort, channels and built-in tools."""
     if prompt.effort not in _EFFORTS:
         raise InvalidRequest(f"{prompt.effort!r} is no reasoning effort.", hint="Use low, medium or high.", param="reasoning_effort")
-    unknown = [channel for channel in prompt.channels if channel not in CHANNELS]
-    if unknown:
-        raise InvalidRequest(f"{unknown[0]!r} is no channel.", hint=f"Channels are {', '.join(CHANNELS)}.", param="channels")
+    check_channels(prompt.channels)
     content = harmony.SystemContent.new()
     if prompt.identity is not None:
         content = content.with_model_identity(prompt.identity)

@@ -15,12 +15,16 @@ _CLOSERS = ("<|end|>", "<|return|>", "<|call|>", "<|endoftext|>")
 
 
 class HarmonyParser:
-    """Parses one answer. `functions` are the declared function tools; `opened` is the channel the prompt left open, if any."""
+    """Parses one answer. `functions` are the declared function tools; `opened` is the channel the prompt left open, if any.
 
-    def __init__(self, tokens: Tokens, functions: frozenset[str], opened: Channel | None) -> None:
+    `ends` are control tokens that end this answer besides Harmony's own.
+    """
+
+    def __init__(self, tokens: Tokens, functions: frozenset[str], opened: Channel | None, ends: frozenset[int] = frozenset()) -> None:
         self._tokens = tokens
         self._functions = functions
         self._opened = opened
+        self._closers = {*_CLOSERS, *(tokens.control[token] for token in ends)}
         self._header = HeaderText(first=True)
         self._header_utf8 = Utf8()
         self._header_logprobs: list[TokenLogprob] = []
@@ -38,6 +42,10 @@ class HarmonyParser:
     @property
     def repaired(self) -> str:
         return "; ".join(self._notes)
+
+    @property
+    def may_answer(self) -> bool:
+        return self._opened == "analysis" or (self._thinking and self._message is not None and not self._message.waiting)
 
     def feed(self, token: int, logprob: TokenLogprob | None = None) -> list[Event]:
         events: list[Event] = []
@@ -68,13 +76,14 @@ class HarmonyParser:
 
     def _control(self, name: str) -> list[Event]:
         events: list[Event] = []
+        if name in self._closers:
+            self._take(name.encode())
+            return self._close(name)
         if name == "<|start|>" or (name == "<|channel|>" and self._message is not None):
             events += self._interrupt()
             if self.done:
                 return events
         self._take(name.encode())
-        if name in _CLOSERS:
-            return self._close(name)
         if self._message is not None:
             self._note(f"{name} stood inside a message")
             return events

@@ -17,7 +17,7 @@ class TemplateFormat:
     """Talks to a model through its chat template."""
 
     def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
+        self.tokens = tokens
         self._renderer = TemplateRenderer(tokens)
         self._thinking: dict[int, tuple[ChatPrompt, bool]] = {}
 
@@ -27,20 +27,16 @@ class TemplateFormat:
 
     @property
     def stop_tokens(self) -> frozenset[int]:
-        return frozenset(self._tokens.tokenizer.eos_token_ids)
+        return frozenset(self.tokens.tokenizer.eos_token_ids)
 
     @property
     def defaults(self) -> FormatDefaults:
         return DEFAULTS
 
-    def text_of(self, tokens: list[int]) -> str:
-        """Tokens as text, control tokens by name."""
-        return self._tokens.text_of(tokens)
-
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt's tokens. Raises InvalidRequest where the template refuses it."""
         if not isinstance(prompt, ChatPrompt):
-            return Rendered(encode_plain_prompt(self._tokens, prompt))
+            return Rendered(encode_plain_prompt(self.tokens, prompt))
         check_chat(prompt)
         tokens, boundaries = self._renderer.render(prompt)
         while len(self._thinking) >= _REMEMBERED_PROMPTS:
@@ -48,17 +44,21 @@ class TemplateFormat:
         self._thinking[id(prompt)] = (prompt, self._opens_thinking(tokens))
         return Rendered(tokens, boundaries)
 
-    def parser(self, prompt: Prompt) -> TurnParser:
+    def parser(self, prompt: Prompt, ends: frozenset[int] = frozenset()) -> TurnParser:
         """The parser for this prompt's answer; it begins in thought where the rendered prompt ends in it."""
         if not isinstance(prompt, ChatPrompt):
-            return PlainParser(self._tokens)
+            return PlainParser(self.tokens)
         if id(prompt) not in self._thinking:
             self.render(prompt)
         thinking = self._thinking[id(prompt)][1]
-        return TemplateParser(self._tokens, self.stop_tokens, tool_schemas(prompt.tools), thinking=thinking)
+        return TemplateParser(self.tokens, self.stop_tokens | ends, tool_schemas(prompt.tools), thinking=thinking)
+
+    def answer_now(self) -> list[int] | None:
+        tag = self.tokens.tokenizer.think_end
+        return self.tokens.encode_markup(tag) if tag else None
 
     def _opens_thinking(self, tokens: list[int]) -> bool:
-        tokenizer = self._tokens.tokenizer
+        tokenizer = self.tokens.tokenizer
         return bool(tokenizer.has_thinking) and tokenizer.rfind_think_start(tokens) > tokenizer.rfind_think_end(tokens)
 
 
@@ -66,7 +66,7 @@ class RawFormat:
     """Talks to a model that has no template: every message as a line `role: text`."""
 
     def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
+        self.tokens = tokens
 
     @property
     def name(self) -> Format:
@@ -74,20 +74,16 @@ class RawFormat:
 
     @property
     def stop_tokens(self) -> frozenset[int]:
-        return frozenset(self._tokens.tokenizer.eos_token_ids)
+        return frozenset(self.tokens.tokenizer.eos_token_ids)
 
     @property
     def defaults(self) -> FormatDefaults:
         return DEFAULTS
 
-    def text_of(self, tokens: list[int]) -> str:
-        """Tokens as text, control tokens by name."""
-        return self._tokens.text_of(tokens)
-
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt's tokens; boundaries after the instructions and each user's line."""
         if not isinstance(prompt, ChatPrompt):
-            return Rendered(encode_plain_prompt(self._tokens, prompt))
+            return Rendered(encode_plain_prompt(self.tokens, prompt))
         check_chat(prompt)
         if prompt.tools:
             raise InvalidRequest(
@@ -95,17 +91,20 @@ class RawFormat:
             )
         last = prompt.messages[-1]
         opened = last if prompt.continue_last and last.role == "assistant" else None
-        tokens = self._tokens.encode_markup("", special=True)
+        tokens = self.tokens.encode_markup("", special=True)
         boundaries = []
         if prompt.identity:
-            tokens += self._tokens.encode_text(f"system: {prompt.identity}\n")
+            tokens += self.tokens.encode_text(f"system: {prompt.identity}\n")
         for message in prompt.messages[:-1] if opened else prompt.messages:
-            tokens += self._tokens.encode_text(f"{message.role}: {message.content}\n")
+            tokens += self.tokens.encode_text(f"{message.role}: {message.content}\n")
             if message.role != "assistant":
                 boundaries.append(len(tokens))
-        tokens += self._tokens.encode_text(f"assistant: {opened.content}" if opened else "assistant:")
+        tokens += self.tokens.encode_text(f"assistant: {opened.content}" if opened else "assistant:")
         return Rendered(tokens, tuple(boundaries))
 
-    def parser(self, prompt: Prompt) -> TurnParser:
+    def parser(self, prompt: Prompt, ends: frozenset[int] = frozenset()) -> TurnParser:
         """One final message; a chat's answer ends where the model begins the user's next line."""
-        return PlainParser(self._tokens, stops=("\nuser:", "\nsystem:") if isinstance(prompt, ChatPrompt) else ())
+        return PlainParser(self.tokens, stops=("\nuser:", "\nsystem:") if isinstance(prompt, ChatPrompt) else ())
+
+    def answer_now(self) -> None:
+        return None

@@ -45,16 +45,23 @@ class TemplateParser:
     def repaired(self) -> str:
         return "; ".join(self._notes)
 
+    @property
+    def may_answer(self) -> bool:
+        return self._channel == "analysis" and self._call is None and not self._finder.waiting
+
     def feed(self, token: int, logprob: TokenLogprob | None = None) -> list[Event]:
         if token in self._stop_tokens:
             self._stopped = self._tokens.piece(token).decode("utf-8", "replace")
             return []
         self._stopped = ""
         self._count += 1
-        self.reasoning_tokens += self._channel == "analysis" and self._call is None
+        thinking = self._channel == "analysis" and self._call is None
         if logprob:
             self._logprobs += (logprob,)
-        return [event for found in self._finder.feed(token) for event in self._take(found)]
+        events = [event for found in self._finder.feed(token) for event in self._take(found)]
+        # The tag that ends thinking is none of it.
+        self.reasoning_tokens += thinking and self._channel == "analysis"
+        return events
 
     def finish(self) -> list[Event]:
         """The stream's end: what is open is closed; a call without an end is read all the same, or shown."""

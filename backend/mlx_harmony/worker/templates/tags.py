@@ -40,6 +40,11 @@ class TagFinder:
     def broken(self) -> bool:
         return self._utf8.broken
 
+    @property
+    def waiting(self) -> bool:
+        """Whether half a character or what may be the beginning of a tag waits for its rest."""
+        return self._utf8.waiting or bool(self._held_tokens or self._held_text)
+
     def feed(self, token: int) -> list[Found]:
         """What is certain now that `token` has come."""
         found: list[Found] = []
