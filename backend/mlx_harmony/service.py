@@ -18,6 +18,7 @@ from mlx_harmony.conversation.interchange.markdown import as_markdown
 from mlx_harmony.conversation.meter import measure
 from mlx_harmony.conversation.plan import Asked, new_id
 from mlx_harmony.conversation.records import Chat, ChatSummary, ContextUse, ImportReport, SearchHit, TrashItem, TurnEvent, TurnOptions
+from mlx_harmony.conversation.replay import CopyKind, Server, copied, options_again
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import ModelState, Provider
@@ -208,6 +209,21 @@ class Service:
         request = GenerationRequest(id=new_id(), prompt=TextPrompt(text=_writable("text", text)))
         count = await self._provider.count(self._usable(model_id), request) if text else None
         return count.total if count else (None if text else 0)
+
+    async def replay_options(self, chat_id: str, message_id: str) -> TurnOptions:
+        """What made an answer, its seed included: regenerating with it gives the same text. Raises InvalidRequest where it is not known."""
+        return options_again((await self._store.read_path(_writable("chat_id", chat_id), _writable("message_id", message_id)))[-1])
+
+    async def copy_as(self, chat_id: str, message_id: str, kind: CopyKind, address: str = "") -> str:
+        """The request that made an answer, ready to run in a terminal or in Python; `address` is the server's own where none is given.
+
+        Raises InvalidRequest where what made it is not known.
+        """
+        chat = await self._store.read_chat(_writable("chat_id", chat_id))
+        path = await self._store.read_path(chat_id, _writable("message_id", message_id))
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        server = Server(address.rstrip("/") or f"http://{host}:{self.settings.port}", bool(self.settings.api_key_hashes))
+        return copied(kind, path, chat.summary.created_at, server)
 
     async def save_options(self, chat_id: str, options: TurnOptions) -> None:
         """Keep what the person chose for the next turn."""

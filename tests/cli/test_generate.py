@@ -44,6 +44,18 @@ def test_the_prompt_comes_from_stdin(fx1: Path, monkeypatch: pytest.MonkeyPatch,
     assert "told by a dash" in capsys.readouterr().out
 
 
+def test_a_request_in_json_is_answered_as_it_says(fx1: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = tmp_path / "asked.json"
+    asked.write_text(json.dumps({"model": fx1.name, "messages": [{"role": "user", "content": "by request"}], "seed": 5, "max_tokens": 3}))
+    assert main(["generate", "--models-dir", str(fx1.parent), "--request", str(asked), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["model"] == fx1.name and document["seed"] == 5 and document["usage"]["completion_tokens"] <= 3
+    for text, said in (("{", "no JSON"), ("[]", "JSON object"), ("{}", "messages is missing"), (None, "could not be read")):
+        asked.write_text(text) if text is not None else asked.unlink()
+        assert main(["generate", "--request", str(asked)]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_no_prompt_from_a_person_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     class Keyboard(io.StringIO):
         def isatty(self) -> bool:

@@ -46,7 +46,13 @@ def generation_request(body: ChatBody) -> GenerationRequest:
     """The checked request; raises InvalidRequest."""
     _refuse_unsupported(body)
     tools = _tools(body)
-    prompt = ChatPrompt(messages=_messages(body.messages), tools=tools, effort=_effort(body.reasoning_effort))
+    prompt = ChatPrompt(
+        messages=_messages(body.messages),
+        tools=tools,
+        effort=_effort(body.reasoning_effort),
+        identity=body.system_model_identity,
+        start_date=body.conversation_start_date,
+    )
     request = GenerationRequest(
         id=f"chatcmpl-{uuid.uuid4().hex}",
         prompt=prompt,

@@ -109,6 +109,8 @@ class ChatBody(Shape):
     tool_choice: str | dict[str, Any] | None = None
     functions: list[Any] | None = None
     reasoning_effort: str | None = None
+    system_model_identity: str | None = None
+    conversation_start_date: str | None = None
     response_format: ResponseFormat | None = None
     modalities: list[str] | None = None
     n: int | None = None

@@ -6,6 +6,7 @@ import json
 import sys
 import uuid
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from mlx_harmony.cli.errors import DONE, WRONG_USAGE, report
 from mlx_harmony.cli.flags import add_model_flags, chosen_settings
 from mlx_harmony.cli.sampling import add_sampling_flags, sampling_from
 from mlx_harmony.cli.terminal import Terminal
+from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Event, Failed, Finished, Loading, TextDelta, ToolCallDelta
 from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, ModelEntry
 from mlx_harmony.settings import Settings
@@ -24,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="?", help="what to answer; without it, or as `-`, it is read from stdin")
     add_model_flags(parser)
     parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the prompt")
+    parser.add_argument("--request", metavar="FILE", help="a chat completion request as JSON instead of a prompt; `-` reads it from stdin")
     parser.add_argument("--json", action="store_true", help="print one JSON document: text, reasoning, usage, timings")
     parser.add_argument("--raw-prompt", action="store_true", help="print what the model would read, control tokens and all, and end")
     add_sampling_flags(parser)
@@ -31,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Answers, or prints the rendered prompt."""
-    text = prompt_text(args.prompt)
+    text = prompt_text(args.prompt) if args.request is None else ""
     if text is None:
         terminal.warn("There is no prompt. Give one as an argument or on stdin: mlx-harmony generate 'Good morning'")
         return WRONG_USAGE
@@ -39,8 +42,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from mlx_harmony.ranges import check_request
 
     settings = chosen_settings(args)
-    entry = Catalog(Places.of(settings)).find_chosen(settings.model)
-    request = request_from(args, text, settings)
+    model, request = (settings.model, request_from(args, text, settings)) if args.request is None else written_request(args.request)
+    entry = Catalog(Places.of(settings)).find_chosen(args.model or model or settings.model)
     check_request(request)
     if args.raw_prompt:
         from mlx_harmony.worker.raw_prompt import raw_prompt
@@ -55,6 +58,22 @@ def prompt_text(given: str | None) -> str | None:
     if given is not None and given != "-":
         return given
     return None if given is None and sys.stdin.isatty() else sys.stdin.read()
+
+
+def written_request(file: str) -> tuple[str | None, GenerationRequest]:
+    """The model and the request of a chat completion body. Raises InvalidRequest for what is none."""
+    from mlx_harmony.api.chat_request import generation_request, read_body
+
+    try:
+        body = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text("utf-8"))
+    except OSError as error:
+        raise InvalidRequest(f"The request {file} could not be read: {error.strerror}.", param="request") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The request is no JSON: {error}.", param="request") from error
+    if not isinstance(body, dict):
+        raise InvalidRequest("The request must be a JSON object.", hint='For example: {"messages": [...]}', param="request")
+    checked = read_body(body)
+    return checked.model, generation_request(checked)
 
 
 def request_from(args: argparse.Namespace, text: str, settings: Settings) -> GenerationRequest:
