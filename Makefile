@@ -25,7 +25,7 @@ help:
 	@echo 'make check   ruff, formatting and strict types'
 	@echo 'make format  let ruff rewrite the files'
 	@echo 'make bench   the engine benchmark and the evaluation of the Starter'
-	@echo 'make docs    check the links and tables of docs/'
+	@echo 'make docs    write the tables of modules, check the links and tables of docs/'
 	@echo 'make clean   remove the virtual environment and build products'
 
 run: $(VENV)/.run
@@ -47,6 +47,7 @@ bench: $(VENV)/.test
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 docs: $(VENV)/.test
+	@$(BIN)/python docs/write_modules.py
 	@$(BIN)/python -m pytest -q --no-header tests/test_house_docs.py
 
 clean:
