@@ -3,7 +3,6 @@
 import random
 
 import msgspec
-import openai_harmony as harmony
 import pytest
 
 from mlx_harmony.errors import ContextTooLong
@@ -12,8 +11,10 @@ from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Prompt, 
 from mlx_harmony.worker.formats import Rendered
 from mlx_harmony.worker.generation import Desk, count_prompt
 from mlx_harmony.worker.harmony.format import HarmonyFormat
-from mlx_harmony.worker.harmony.memo import RenderMemo
 from mlx_harmony.worker.load import LoadedModel
+from mlx_harmony.worker.memo import TokenMemo
+from mlx_harmony.worker.templates.pieces import Pieces
+from mlx_harmony.worker.tokens import Tokens
 from mlx_harmony.worker.trim import STEPS, fit_prompt, prompt_limit, turns_of, without
 from tests.fixtures.formats import encoding, harmony_format, harmony_tokens
 from tests.worker.test_generation import desk, run
@@ -90,7 +91,13 @@ def test_trimming_a_thousand_messages_tokenises_nothing_again() -> None:
     total = len(harmony_format().render(prompt).tokens)
     fitted = fit_prompt(harmony_format().render, prompt, total // 3)
     assert fitted.whole.tokenised == fitted.rendered.tokenised == 0
-    assert fitted.dropped == by_brute_force(prompt, total // 3) != ()
+    turns = turns_of(prompt)
+    dropped = next(count for count in range(len(turns)) if fitted.dropped == tuple(at for turn in turns[:count] for at in turn))
+    step = (total // 3) // STEPS
+    wanted = -(-(total - total // 3) // step) * step
+    for count, enough in ((dropped, True), (dropped - 1, False)):
+        shorter = without(prompt, tuple(at for turn in turns[:count] for at in turn))
+        assert (total - len(harmony_format().render(shorter).tokens) >= wanted) is enough
 
 
 def test_only_what_is_new_or_changed_is_tokenised() -> None:
@@ -110,6 +117,33 @@ def test_only_what_is_new_or_changed_is_tokenised() -> None:
     assert fresh.render(edited).tokens == again.tokens
 
 
+def test_a_template_s_prompt_is_tokenised_by_its_new_pieces_only(llama: LoadedModel) -> None:
+    chance = random.Random(5)
+    messages = tuple(Message(role="user" if at % 2 == 0 else "assistant", content=f"{at}: {say(chance)}") for at in range(501))
+    prompt = ChatPrompt(messages=messages)
+    first = llama.format.render(prompt)
+    assert first.tokenised > 400 and llama.format.render(prompt).tokenised == 0
+    text = llama.tokenizer.apply_chat_template(
+        [{"role": each.role, "content": each.content} for each in messages], tokenize=False, add_generation_prompt=True
+    )
+    assert first.tokens == llama.tokenizer.encode(text, add_special_tokens=False)
+    longer = msgspec.structs.replace(
+        prompt, messages=(*messages, Message(role="assistant", content="A new one"), Message(role="user", content="?!"))
+    )
+    assert llama.format.render(longer).tokenised <= 4
+    fitted = fit_prompt(llama.format.render, prompt, len(first.tokens) // 2)
+    assert fitted.dropped and fitted.whole.tokenised == fitted.rendered.tokenised == 0
+
+
+def test_a_tokenizer_that_looks_across_control_tokens_is_given_the_whole_text(llama: LoadedModel) -> None:
+    class Across(Tokens):
+        def encode_markup(self, text: str, *, special: bool = False) -> list[int]:
+            return [*super().encode_markup(text, special=special), len(text)]
+
+    pieces = Pieces(Across(llama.tokenizer))
+    assert pieces.encode("<s>one</s>two") == Across(llama.tokenizer).encode_markup("<s>one</s>two")
+
+
 def test_another_tokenizer_or_role_is_another_entry() -> None:
     text = "a text that no other test uses"
     as_user = ChatPrompt(messages=(Message(role="user", content=text),), start_date="2026-01-01")
@@ -123,18 +157,13 @@ def test_another_tokenizer_or_role_is_another_entry() -> None:
 
 
 def test_the_memory_of_rendered_messages_is_bounded() -> None:
-    memo = RenderMemo(most_tokens=10)
-    messages = [_message(text) for text in "abc"]
-    for message in messages:
-        memo.tokens(message, False, lambda: [1, 2, 3, 4])
+    memo = TokenMemo(most_tokens=10)
+    for text in "abc":
+        memo.tokens(text, lambda: [1, 2, 3, 4])
     assert memo.misses == 3
-    memo.tokens(messages[2], False, lambda: [])
-    memo.tokens(messages[0], False, lambda: [1])
+    memo.tokens("c", lambda: [])
+    memo.tokens("a", lambda: [1])
     assert (memo.hits, memo.misses) == (1, 4)
-
-
-def _message(text: str) -> harmony.Message:
-    return harmony.Message.from_role_and_content(harmony.Role.USER, text)
 
 
 def request(prompt: Prompt, **more: object) -> GenerationRequest:

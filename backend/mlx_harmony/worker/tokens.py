@@ -32,6 +32,11 @@ class Tokens:
         decoder = self._backend.decoder if self._backend is not None else None
         self._decoder_kinds = decoder.__getstate__().decode("utf-8", "replace") if decoder is not None else ""
 
+    @property
+    def is_byte_level(self) -> bool:
+        """Whether text is cut into bytes' letters, so that what stands before a piece does not change it."""
+        return '"ByteLevel"' in self._decoder_kinds
+
     def piece(self, token: int) -> bytes:
         """The bytes a token stands for; a control token's are its name."""
         known = self._pieces.get(token)
@@ -79,7 +84,7 @@ class Tokens:
         letters = self.tokenizer.convert_ids_to_tokens(token)
         if not isinstance(letters, str):
             return b""
-        if '"ByteLevel"' in self._decoder_kinds:
+        if self.is_byte_level:
             return bytes_of(letters)
         if byte := _BYTE_PIECE.fullmatch(letters):
             return bytes([int(byte[1], 16)])

@@ -10,9 +10,9 @@ from mlx_harmony.records import Channel, ChatPrompt, Format, Message, Prompt, Te
 from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
 from mlx_harmony.worker.harmony.codec import Codec
 from mlx_harmony.worker.harmony.history import developer_message, has_functions, system_message, turns
-from mlx_harmony.worker.harmony.memo import RenderMemo
 from mlx_harmony.worker.harmony.parser import HarmonyParser
 from mlx_harmony.worker.harmony.routing import function_names
+from mlx_harmony.worker.memo import TokenMemo
 from mlx_harmony.worker.plain import PlainParser, encode_plain_prompt
 from mlx_harmony.worker.tokens import Tokens, check_chat
 
@@ -33,7 +33,7 @@ class HarmonyFormat:
     def __init__(self, encoding: harmony.HarmonyEncoding, tokens: Tokens) -> None:
         self.tokens = tokens
         self._codec = Codec(encoding, tokens)
-        self._memo = RenderMemo()
+        self._memo = TokenMemo()
 
     @property
     def name(self) -> Format:
@@ -107,7 +107,8 @@ class HarmonyFormat:
         tokens: list[int] = []
         try:
             for message in messages:
-                tokens += self._memo.tokens(message, functions, lambda message=message: self._codec.render(message, options))  # type: ignore[misc]
+                known = f"{functions}{message.to_json()}"
+                tokens += self._memo.tokens(known, lambda message=message: self._codec.render(message, options))  # type: ignore[misc]
             return tokens
         except (ValueError, RecursionError, harmony.HarmonyError) as error:
             raise InvalidRequest(

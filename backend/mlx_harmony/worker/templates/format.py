@@ -38,11 +38,12 @@ class TemplateFormat:
         if not isinstance(prompt, ChatPrompt):
             return Rendered(encode_plain_prompt(self.tokens, prompt))
         check_chat(prompt)
+        known = self._renderer.pieces.memo.misses
         tokens, boundaries = self._renderer.render(prompt)
         while len(self._thinking) >= _REMEMBERED_PROMPTS:
             del self._thinking[next(iter(self._thinking))]
         self._thinking[id(prompt)] = (prompt, self._opens_thinking(tokens))
-        return Rendered(tokens, boundaries)
+        return Rendered(tokens, boundaries, tokenised=self._renderer.pieces.memo.misses - known)
 
     def parser(self, prompt: Prompt, ends: frozenset[int] = frozenset()) -> TurnParser:
         """The parser for this prompt's answer; it begins in thought where the rendered prompt ends in it."""

@@ -14,6 +14,7 @@ from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import ChatPrompt
 from mlx_harmony.worker.templates.deadline import DeadlineExceeded, within
 from mlx_harmony.worker.templates.messages import template_messages, tool_schemas, variants
+from mlx_harmony.worker.templates.pieces import Pieces
 from mlx_harmony.worker.tokens import MAX_TEXT_CHARACTERS, Tokens
 
 RENDER_LIMIT_S = 5.0
@@ -37,6 +38,7 @@ class TemplateRenderer:
 
     def __init__(self, tokens: Tokens, limit_s: float = RENDER_LIMIT_S) -> None:
         self._tokens = tokens
+        self.pieces = Pieces(tokens)
         self._tokenizer = tokens.tokenizer
         self._limit_s = limit_s
         source = self._tokenizer.chat_template
@@ -100,7 +102,7 @@ class TemplateRenderer:
         return tuple(length for length in dict.fromkeys(lengths) if 0 < length < len(tokens))
 
     def _encode(self, messages: Messages, options: dict[str, Any], *, continued: bool = False, generation: bool = True) -> list[int]:
-        guard = _Guard(self._tokens)
+        guard = _Guard(self._tokens, self.pieces)
         guarded = guard.cover(messages)
         covered = options | ({"tools": guard.cover(options["tools"])} if "tools" in options else {})
         if continued:
@@ -120,8 +122,9 @@ class TemplateRenderer:
 class _Guard:
     """Stands nonces in for control tokens' names in one rendering."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, pieces: Pieces) -> None:
         self._tokens = tokens
+        self._pieces = pieces
         self._nonce = f"Q{secrets.token_hex(8)}Q"
         self._names: list[str] = []
 
@@ -140,7 +143,7 @@ class _Guard:
         ids: list[int] = []
         for at, piece in enumerate(re.split(rf"{self._nonce}(\d+)Q", text)):
             if piece:
-                ids += self._tokens.encode_text(self._names[int(piece)]) if at % 2 else self._tokens.encode_markup(piece)
+                ids += self._tokens.encode_text(self._names[int(piece)]) if at % 2 else self._pieces.encode(piece)
         return ids
 
     def _cover_text(self, text: str) -> str:
