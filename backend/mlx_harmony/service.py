@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mlx_harmony.conversation.beginning import new_chat, options_of, with_setup
 from mlx_harmony.conversation.forking import LONGEST_TITLE, forked
 from mlx_harmony.conversation.interchange.export import as_json
 from mlx_harmony.conversation.interchange.importing import import_chats
@@ -26,6 +27,8 @@ from mlx_harmony.engine.provider import worker_provider
 from mlx_harmony.errors import HarmonyError, InvalidRequest, LoadFailed, SettingsError
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
+from mlx_harmony.prompting.choosing import Given, given_by, profiles_of, settled
+from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, TextPrompt
 from mlx_harmony.settings import Settings, absolute, changed, checked
@@ -36,19 +39,25 @@ CHATS_FILE = "chats.sqlite3"
 class Service:
     """All that the app can do. Open it once with `Service.open`, close it with `close`."""
 
-    def __init__(self, settings: Settings, provider: Provider, store: Store) -> None:
+    def __init__(self, settings: Settings, provider: Provider, store: Store, given: Given = Given()) -> None:  # noqa: B008
         self.settings = settings
+        self._given = given
         self._provider = provider
         self._store = store
-        self._catalog = Catalog(Places.of(settings))
+        self._catalog = Catalog(_places(settings))
         self._changing = asyncio.Lock()
         self._turns = Turns(store, provider, self._usable)
 
     @classmethod
     async def open(cls, settings: Settings, provider: Provider | None = None) -> "Service":
-        """Open the chats and make ready to answer. Raises StorageError where the home folder cannot be used."""
+        """Open the chats and make ready to answer.
+
+        Raises StorageError where the home folder cannot be used, SettingsError for a profile or prompt config of this run that cannot.
+        """
+        given = given_by(settings)
+        settings = settled(settings, given)
         store = await Store.open(Path(settings.home) / CHATS_FILE)
-        return cls(settings, provider or worker_provider(settings), store)
+        return cls(settings, provider or worker_provider(settings), store, given)
 
     async def close(self) -> None:
         """Save what is being said, end the models' processes, close the chats."""
@@ -70,7 +79,7 @@ class Service:
         missing = sorted(folder for folder in added if not Path(folder).is_dir())  # noqa: ASYNC240
         if missing:
             raise SettingsError(f"There is no folder {missing[0]!r}.", hint="Type the path of a folder that exists.", param="models_dirs")
-        catalog = Catalog(Places.of(msgspec.structs.replace(self.settings, **proposed)))
+        catalog = Catalog(_places(msgspec.structs.replace(self.settings, **proposed)))
         if "model" in proposed:
             catalog.find_chosen(proposed["model"])
         self.settings = await asyncio.to_thread(changed, self.settings, proposed)
@@ -78,8 +87,29 @@ class Service:
         return self.settings
 
     def default_options(self) -> TurnOptions:
-        """What a new chat begins with, as the settings have it."""
-        return TurnOptions(effort=self.settings.effort, instructions=self.settings.instructions)
+        """What a new chat begins with: as this run's profile and prompt config have it, else as the settings do."""
+        # The model is already this run's default one.
+        return msgspec.structs.replace(options_of(self._given.chosen(self.settings)), model=None)
+
+    def profiles(self) -> tuple[ProfileRow, ...]:
+        """The profiles on file, each with what is wrong with it. Raises SettingsError for a file that cannot be read."""
+        return tuple(self._with_model_problem(row) for row in profiles_of(self.settings).rows())
+
+    def apply_profile(self, name: str) -> TurnOptions:
+        """The options of a new chat with that profile. Raises SettingsError, naming the known profiles, and ModelNotFound."""
+        options = options_of(Given(profiles_of(self.settings).resolve(name)).chosen(self.settings))
+        model = options.model or ""
+        if self._here(model) is None:
+            self._catalog = Catalog(_places(self.settings))
+        return msgspec.structs.replace(options, model=self._here(model) or self.find_model(model).id)
+
+    def _with_model_problem(self, row: ProfileRow) -> ProfileRow:
+        if not row.problem:
+            try:
+                self.apply_profile(row.name)
+            except HarmonyError as error:
+                return msgspec.structs.replace(row, problem=error.message)
+        return row
 
     def models(self) -> tuple[ModelEntry, ...]:
         """Every model on this machine, also those with a `problem`."""
@@ -128,8 +158,10 @@ class Service:
         return await self._store.search(_writable("query", query))
 
     async def create_chat(self, options: TurnOptions | None = None) -> Chat:
-        """A new, empty chat; without options, with the settings' defaults."""
-        return await self._store.create_chat(new_id(), options or self.default_options())
+        """A new chat, empty but for its setup's greeting; without options, with the defaults."""
+        chat = new_chat(with_setup(options or self.default_options(), self.default_options()))
+        await self._store.add_chat(chat)
+        return await self._store.read_chat(chat.summary.id)
 
     async def read_chat(self, chat_id: str) -> Chat:
         """The chat with the path that is shown. Raises ChatNotFound."""
@@ -201,7 +233,7 @@ class Service:
         Raises what sending would raise: InvalidRequest for a draft that cannot be sent, ModelNotFound, ChatNotFound.
         """
         chat = await self._store.read_chat(_writable("chat_id", chat_id))
-        asked = Asked(self._usable(options.model), options, chat.summary.created_at)
+        asked = Asked(self._usable(options.model), with_setup(options, chat.options), chat.summary.created_at)
         return await measure(self._provider, chat.messages, _writable("draft", draft), asked)
 
     async def count_text(self, text: str, model_id: str | None = None) -> int | None:
@@ -223,7 +255,7 @@ class Service:
         path = await self._store.read_path(chat_id, _writable("message_id", message_id))
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         server = Server(address.rstrip("/") or f"http://{host}:{self.settings.port}", bool(self.settings.api_key_hashes))
-        return copied(kind, path, chat.summary.created_at, server)
+        return copied(kind, path, chat.summary.created_at, server, chat.options.setup)
 
     async def save_options(self, chat_id: str, options: TurnOptions) -> None:
         """Keep what the person chose for the next turn."""
@@ -249,6 +281,15 @@ class Service:
     def continue_answer(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream more of an answer that was cut or stopped; TurnStarted says `resumed`, and the text grows in the same message."""
         return _ending_in_failed(self._turns.continue_answer(chat_id, message_id, options))
+
+
+def _places(settings: Settings) -> Places:
+    """Where this run looks for models: in the settings' places, and where a profile points to one."""
+    places = Places.of(settings)
+    try:
+        return msgspec.structs.replace(places, folders=(*places.folders, *profiles_of(settings).folders()))
+    except SettingsError:
+        return places
 
 
 async def _ending_in_failed(stream: AsyncGenerator[TurnEvent, None]) -> AsyncGenerator[TurnEvent, None]:

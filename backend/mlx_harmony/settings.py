@@ -51,7 +51,8 @@ def is_loopback(host: str) -> bool:
 class Settings(Record):
     """What the app was told. `models_dirs` are folders whose sub-folders are models; `model` is used where a request names none.
 
-    `sources` tells where each value came from that is not the default, `notices` what could not be used as it stood.
+    `sources` tells where each value came from that is not the default, `notices` what could not be used as it stood. `profile`,
+    `prompt_config` and `profiles_file` are of this run only: they come from flags and are never saved.
     """
 
     home: str
@@ -64,6 +65,9 @@ class Settings(Record):
     theme: Theme = "system"
     effort: Effort = "medium"
     instructions: str = ""
+    profile: str = ""
+    prompt_config: str = ""
+    profiles_file: str = ""
     sources: dict[str, Source] = {}
     notices: tuple[str, ...] = ()
 

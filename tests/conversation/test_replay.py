@@ -58,6 +58,7 @@ def test_the_options_hold_all_that_made_the_answer_and_its_seed() -> None:
         identity="You are Ada.",
         instructions="Be brief.",
         tools=MADE.tools,
+        exact_seed=True,
     )
     assert again == expected
 

@@ -1,11 +1,13 @@
 """What of a chat a model is told: the shown path as plain messages. Pure; knows neither templates nor storage."""
 
-import time
+import datetime
 
 import msgspec
 
 from mlx_harmony.conversation.records import ChatMessage, TurnOptions
 from mlx_harmony.errors import ContextTooLong, InvalidRequest
+from mlx_harmony.prompting.placeholders import Expand, expander, moment
+from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.records import ChatPrompt, Message
 
 TITLE_LENGTH = 60
@@ -14,14 +16,38 @@ _REFUSED = frozenset({ContextTooLong.code, InvalidRequest.code})
 
 def prompt_of(path: tuple[ChatMessage, ...], options: TurnOptions, created_at: float) -> ChatPrompt:
     """The prompt that asks for the next answer; `created_at` dates the whole chat, so that the prefix stays the same."""
-    head = (Message(role="developer", content=options.instructions),) if options.instructions.strip() else ()
+    return framed(tuple(plain for _, plain in _told(path)), options, created_at)
+
+
+def framed(messages: tuple[Message, ...], options: TurnOptions, created_at: float) -> ChatPrompt:
+    """The prompt of these messages: instructions and examples before them, placeholders expanded as of the chat's own moment."""
+    setup, expand = options.setup or ChatSetup(), expander_of(options, created_at)
+
+    def expanded(message: Message) -> Message:
+        return msgspec.structs.replace(message, content=expand(message.content))
+
+    examples = (expanded(each) for dialogue in setup.examples for each in dialogue)
+    spoken = (expanded(each) if each.role == "user" else each for each in messages)
     return ChatPrompt(
-        messages=head + tuple(plain for _, plain in _told(path)),
+        messages=(*_instructions(options, expand), *examples, *spoken),
         tools=options.tools,
         effort=options.effort,
-        identity=options.identity,
-        start_date=time.strftime("%Y-%m-%d", time.localtime(created_at)),
+        channels=options.channels,
+        identity=None if options.identity is None else expand(options.identity),
+        knowledge_cutoff=expand(setup.knowledge_cutoff),
+        start_date=_clock(setup, created_at).strftime("%Y-%m-%d") if setup.start_date is None else expand(setup.start_date),
     )
+
+
+def expander_of(options: TurnOptions, created_at: float) -> Expand:
+    """What expands a chat's placeholders, the same way in every turn: as of its setup's clock, else of the moment it began."""
+    setup = options.setup or ChatSetup()
+    return expander(setup.placeholders, _clock(setup, created_at))
+
+
+def _clock(setup: ChatSetup, created_at: float) -> datetime.datetime:
+    """The moment at which a chat's texts are read, in local time."""
+    return (moment(setup.clock) if setup.clock else datetime.datetime.fromtimestamp(created_at, datetime.UTC)).astimezone()
 
 
 def continued_prompt(path: tuple[ChatMessage, ...], options: TurnOptions, created_at: float) -> ChatPrompt:
@@ -42,8 +68,14 @@ def can_continue(message: ChatMessage) -> bool:
 
 
 def told_ids(path: tuple[ChatMessage, ...], options: TurnOptions) -> tuple[str, ...]:
-    """For each message of `prompt_of` the id of the one it tells, "" for the instructions."""
-    return ("",) * bool(options.instructions.strip()) + tuple(message.id for message, _ in _told(path))
+    """For each message of `prompt_of` the id of the one it tells, "" for instructions and examples."""
+    setup = options.setup or ChatSetup()
+    before = len(_instructions(options, str)) + sum(len(dialogue) for dialogue in setup.examples)
+    return ("",) * before + tuple(message.id for message, _ in _told(path))
+
+
+def _instructions(options: TurnOptions, expand: Expand) -> tuple[Message, ...]:
+    return (Message(role="developer", content=expand(options.instructions)),) if options.instructions.strip() else ()
 
 
 def _told(path: tuple[ChatMessage, ...]) -> list[tuple[ChatMessage, Message]]:

@@ -12,8 +12,8 @@ from mlx_harmony.conversation.history import can_continue, continued_prompt, pro
 from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnOptions, TurnStarted
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Trimmed
-from mlx_harmony.ranges import check_request
-from mlx_harmony.records import ChatPrompt, GenerationRequest, ModelEntry
+from mlx_harmony.ranges import LARGEST_SEED, check_request
+from mlx_harmony.records import ChatPrompt, GenerationRequest, LoopDetection, ModelEntry, Sampling
 
 Path = tuple[ChatMessage, ...]
 
@@ -63,9 +63,9 @@ def new_answer(path: Path, asked: Asked, stored: Path = ()) -> Plan:
         created_at=time.time(),
         parent_id=path[-1].id,
         state="streaming",
-        provenance=_provenance(asked),
+        provenance=_provenance(asked, path),
     )
-    request = _request(answer.id, prompt_of(path, asked.options, asked.created_at), asked.options)
+    request = _request(answer.id, prompt_of(path, asked.options, asked.created_at), asked.options, path)
     return Plan(asked.entry, asked.options, answer, request, (*stored, answer), told=told_ids(path, asked.options))
 
 
@@ -76,11 +76,11 @@ def continued_answer(path: Path, asked: Asked) -> Plan:
         raise InvalidRequest(
             "Only an answer that was cut in the middle of its text can go on.", hint="Regenerate it instead.", param="message_id"
         )
-    made = old.provenance or _provenance(asked)
+    made = old.provenance or _provenance(asked, path[:-1])
     answer = msgspec.structs.replace(
-        old, state="streaming", error=None, repaired="", provenance=msgspec.structs.replace(made, continued=True)
+        old, state="streaming", error=None, repaired="", note="", provenance=msgspec.structs.replace(made, continued=True)
     )
-    request = _request(new_id(), continued_prompt(path, asked.options, asked.created_at), asked.options)
+    request = _request(new_id(), continued_prompt(path, asked.options, asked.created_at), asked.options, path[:-1])
     told = (*told_ids(path[:-1], asked.options), old.id)
     return Plan(asked.entry, asked.options, answer, request, resumed=old, told=told)
 
@@ -102,24 +102,50 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _request(request_id: str, prompt: ChatPrompt, options: TurnOptions) -> GenerationRequest:
+def _request(request_id: str, prompt: ChatPrompt, options: TurnOptions, path: Path) -> GenerationRequest:
     request = GenerationRequest(
-        id=request_id, prompt=prompt, sampling=options.sampling, max_tokens=options.max_tokens, stop=options.stop, trim=True
+        id=request_id,
+        prompt=prompt,
+        sampling=_sampling(options, path),
+        max_tokens=options.max_tokens,
+        stop=options.stop,
+        end_tokens=options.end_tokens,
+        analysis_budget=options.analysis_budget,
+        loop_detection=_loop_detection(options),
+        trim=True,
     )
     check_request(request)
     return request
 
 
-def _provenance(asked: Asked) -> Provenance:
+def _sampling(options: TurnOptions, path: Path) -> Sampling:
+    """The sampling of the next answer. A chat whose setup does not begin anew with each answer moves its seed on by one a turn."""
+    sampling = options.sampling
+    if options.setup is None or options.setup.reseed_each_turn or options.exact_seed or sampling.seed < 0:
+        return sampling
+    turns = sum(message.role == "user" for message in path)
+    return msgspec.structs.replace(sampling, seed=(sampling.seed + max(0, turns - 1)) % (LARGEST_SEED + 1))
+
+
+def _loop_detection(options: TurnOptions) -> LoopDetection:
+    """What the person chose, else what the chat's setup says, else the default."""
+    return options.loop_detection or (options.setup.loop_detection if options.setup else "cheap")
+
+
+def _provenance(asked: Asked, path: Path) -> Provenance:
     options = asked.options
     return Provenance(
         model=asked.entry.id,
-        sampling=options.sampling,
+        sampling=_sampling(options, path),
         effort=options.effort,
         identity=options.identity,
         instructions=options.instructions,
         max_tokens=options.max_tokens,
         stop=options.stop,
+        end_tokens=options.end_tokens,
+        channels=options.channels,
+        analysis_budget=options.analysis_budget,
+        loop_detection=_loop_detection(options),
         tools=options.tools,
         version=_version(),
     )

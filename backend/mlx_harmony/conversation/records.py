@@ -3,7 +3,10 @@
 from typing import Literal
 
 from mlx_harmony.events import Event, Failed
-from mlx_harmony.records import Channel, Effort, Record, Role, Sampling, Timings, Tool, ToolCall, Usage
+from mlx_harmony.prompting.records import ChatSetup
+from mlx_harmony.records import CHANNELS, Channel, Effort, LoopDetection, Record, Role, Sampling, Timings, Tool, ToolCall, Usage
+
+UNTITLED = "New chat"
 
 MessageState = Literal["complete", "streaming", "cancelled", "length", "failed", "interrupted"]
 
@@ -33,6 +36,10 @@ class Provenance(Record):
     instructions: str = ""
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    end_tokens: tuple[str, ...] = ()
+    channels: tuple[Channel, ...] = CHANNELS
+    analysis_budget: int | None = None
+    loop_detection: LoopDetection = "cheap"
     tools: tuple[Tool, ...] = ()
     continued: bool = False
     version: str = ""
@@ -63,21 +70,32 @@ class ChatMessage(Record):
     provenance: Provenance | None = None
     error: Failed | None = None
     repaired: str = ""
+    note: str = ""
     seen_from: str | None = None
     versions: tuple[str, ...] = ()
 
 
 class TurnOptions(Record):
-    """What the person chose for the next turn; kept with the chat so that it opens as it was left. `model` None: the default."""
+    """What the person chose for the next turn; kept with the chat so that it opens as it was left. `model` None: the default.
+
+    `setup` None: as the chat has it, and in a new chat the program's own, if it was started with one. `exact_seed`: the seed is not
+    moved on by the turns before, whatever the setup says; so an answer is made again.
+    """
 
     model: str | None = None
     sampling: Sampling = Sampling()
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    end_tokens: tuple[str, ...] = ()
+    channels: tuple[Channel, ...] = CHANNELS
+    analysis_budget: int | None = None
+    loop_detection: LoopDetection | None = None
     effort: Effort = "medium"
     identity: str | None = None
     instructions: str = ""
     tools: tuple[Tool, ...] = ()
+    setup: ChatSetup | None = None
+    exact_seed: bool = False
 
 
 class ChatSummary(Record):

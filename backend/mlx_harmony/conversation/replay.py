@@ -11,8 +11,9 @@ import msgspec
 from mlx_harmony.conversation.history import prompt_of
 from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnOptions
 from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS
-from mlx_harmony.records import ChatPrompt, Message, Tool
+from mlx_harmony.records import CHANNELS, ChatPrompt, Message, Tool
 
 CopyKind = Literal["curl", "python", "cli"]
 KEY_VARIABLE = "MLX_HARMONY_API_KEY"
@@ -39,16 +40,21 @@ def options_again(answer: ChatMessage) -> TurnOptions:
         sampling=msgspec.structs.replace(made.sampling, seed=made.seed) if answer.usage else made.sampling,
         max_tokens=made.max_tokens,
         stop=made.stop,
+        end_tokens=made.end_tokens,
+        channels=made.channels,
+        analysis_budget=made.analysis_budget,
+        loop_detection=made.loop_detection,
         effort=made.effort,
         identity=made.identity,
         instructions=made.instructions,
         tools=made.tools,
+        exact_seed=True,
     )
 
 
-def copied(kind: CopyKind, path: tuple[ChatMessage, ...], created_at: float, server: Server) -> str:
+def copied(kind: CopyKind, path: tuple[ChatMessage, ...], created_at: float, server: Server, setup: ChatSetup | None = None) -> str:
     """The request that made the last message of the path, ready to run. Raises InvalidRequest where it was not made by a model."""
-    options = options_again(path[-1])
+    options = msgspec.structs.replace(options_again(path[-1]), setup=setup)
     body = request_body(prompt_of(_seen(path), options, created_at), options)
     match kind:
         case "curl":
@@ -69,11 +75,18 @@ def request_body(prompt: ChatPrompt, options: TurnOptions) -> dict[str, Any]:
     more = {
         MAX_TOKENS.name: options.max_tokens,
         "stop": list(options.stop),
+        "end_tokens": list(options.end_tokens),
         "logit_bias": {str(token): bias for token, bias in options.sampling.logit_bias.items()},
         "tools": [_tool(tool) for tool in prompt.tools],
         "system_model_identity": prompt.identity,
     }
     body |= {name: value for name, value in more.items() if value}
+    if options.analysis_budget is not None:
+        body["reasoning_budget"] = options.analysis_budget
+    if options.loop_detection not in (None, "cheap"):
+        body["loop_detection"] = options.loop_detection
+    if options.channels != CHANNELS:
+        body["channels"] = list(options.channels)
     return body | {"reasoning_effort": prompt.effort, "conversation_start_date": prompt.start_date}
 
 

@@ -12,13 +12,12 @@ from pathlib import Path
 import msgspec
 
 from mlx_harmony.conversation import search, trash, tree
+from mlx_harmony.conversation.beginning import with_setup
 from mlx_harmony.conversation.database import Database, Job
 from mlx_harmony.conversation.opening import open_database
-from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, SearchHit, TrashItem, TurnOptions, WholeChat
+from mlx_harmony.conversation.records import UNTITLED, Chat, ChatMessage, ChatSummary, SearchHit, TrashItem, TurnOptions, WholeChat
 from mlx_harmony.conversation.rows import message_details, message_of, options_bytes, options_of, summary_of
 from mlx_harmony.errors import ChatNotFound, StorageError
-
-UNTITLED = "New chat"
 
 _SUMMARY = "SELECT c.*, (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id AND m.trash_id IS NULL) AS messages FROM chats c"
 _NEW_CHAT = "INSERT INTO chats (id, title, options, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
@@ -92,7 +91,13 @@ class Store:
         await self._change_chat(chat_id, "title = ?", title)
 
     async def save_options(self, chat_id: str, options: TurnOptions) -> None:
-        await self._change_chat(chat_id, "options = ?", options_bytes(options))
+        """Replace a chat's options; a `setup` of None leaves the chat's own."""
+
+        def job(db: sqlite3.Connection) -> None:
+            kept = options_of(_chat_row(db, chat_id)["options"])
+            db.execute("UPDATE chats SET options = ? WHERE id = ?", (options_bytes(with_setup(options, kept)), chat_id))
+
+        await self._write(job)
 
     async def trash_chat(self, chat_id: str) -> None:
         """Take the chat out of every list; nothing of it is removed."""

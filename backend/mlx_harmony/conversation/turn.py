@@ -11,10 +11,11 @@ from contextlib import aclosing, contextmanager, suppress
 import msgspec
 
 from mlx_harmony.conversation.answer import Answer
+from mlx_harmony.conversation.beginning import with_setup
 from mlx_harmony.conversation.history import title_of
 from mlx_harmony.conversation.plan import Asked, Plan, continued_answer, named, new_answer, new_id, user_message
-from mlx_harmony.conversation.records import Chat, TurnEvent, TurnOptions
-from mlx_harmony.conversation.store import UNTITLED, Store
+from mlx_harmony.conversation.records import UNTITLED, Chat, TurnEvent, TurnOptions
+from mlx_harmony.conversation.store import Store
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError, Unavailable
 from mlx_harmony.events import Event, Failed, Finished, MessageStarted, Trimmed
@@ -45,7 +46,7 @@ class Turns:
         with self._alone(chat_id):
             chat = await self._store.read_chat(chat_id)
             user = user_message(chat_id, text, chat.messages[-1].id if chat.messages else None)
-            first = not chat.messages and chat.summary.title == UNTITLED
+            first = chat.summary.title == UNTITLED and not any(message.role == "user" for message in chat.messages)
             plan = new_answer((*chat.messages, user), self._asked(chat, options), (user,))
             async with aclosing(self._run(plan._replace(title=title_of(text) if first else None))) as events:
                 async for event in events:
@@ -101,7 +102,7 @@ class Turns:
             self._answering.discard(chat_id)
 
     def _asked(self, chat: Chat, options: TurnOptions) -> Asked:
-        return Asked(self._find_model(options.model), options, chat.summary.created_at)
+        return Asked(self._find_model(options.model), with_setup(options, chat.options), chat.summary.created_at)
 
     async def _run(self, plan: Plan) -> AsyncGenerator[TurnEvent, None]:
         await self._begin(plan)

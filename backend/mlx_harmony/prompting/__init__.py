@@ -1,0 +1,1 @@
+"""Prompt configs, placeholders and profiles: files that people keep, read into frozen records. Knows no chat, no model and no page."""

@@ -1,0 +1,58 @@
+"""What prompt configs and profiles come to: frozen records without behaviour. They know neither files nor JSON."""
+
+from mlx_harmony.records import Effort, LoopDetection, Message, Record, Sampling
+
+DEFAULT_CUTOFF = "2024-06"
+DEFAULT_TRUNCATION = 1000
+
+
+class ChatSetup(Record):
+    """How a chat was set up, beyond what a person changes from turn to turn; kept with the chat, texts with their placeholders.
+
+    `clock` is ISO 8601, None the moment the chat began; `start_date` None is that clock's day. Context and budget in tokens,
+    `truncate_*` in characters shown on a screen.
+    """
+
+    profile: str = ""
+    prompt_config: str = ""
+    greeting: str = ""
+    examples: tuple[tuple[Message, ...], ...] = ()
+    placeholders: dict[str, str] = {}
+    clock: str | None = None
+    start_date: str | None = None
+    knowledge_cutoff: str = DEFAULT_CUTOFF
+    reseed_each_turn: bool = False
+    loop_detection: LoopDetection = "cheap"
+    max_context_tokens: int | None = None
+    max_context_tokens_margin: int = 0
+    prompt_token_budget: int | None = None
+    truncate_thinking: int = DEFAULT_TRUNCATION
+    truncate_response: int = DEFAULT_TRUNCATION
+
+
+class Chosen(Record):
+    """What profile, prompt config and explicit choices come to together. `model` is an id or a folder, None the default one.
+
+    `models_dir` is a folder to look for models in. `notices` are for the person.
+    """
+
+    model: str | None = None
+    sampling: Sampling = Sampling()
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    effort: Effort = "medium"
+    identity: str | None = None
+    instructions: str = ""
+    setup: ChatSetup = ChatSetup()
+    models_dir: str | None = None
+    notices: tuple[str, ...] = ()
+
+
+class ProfileRow(Record):
+    """A profile as listed: what the file says, unexpanded. `problem` says why it cannot be used, "" where it can."""
+
+    name: str
+    model: str = ""
+    prompt_config: str | None = None
+    max_context_tokens: int | None = None
+    problem: str = ""
