@@ -1,6 +1,7 @@
 """The first mile with the real thing: `mlx-harmony serve` and the Starter, read off the page."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def at_temperature_zero(visit: Visit) -> Visit:
 
 def test_the_starter_greets(real_visit: Visit) -> None:
     answer = at_temperature_zero(real_visit).ask("Hello!")
-    expect(answer.locator(".answer-text")).to_contain_text("Starter")
+    expect(answer.locator(".answer-text")).to_have_text(re.compile(r"^(hi|hello|hey|good|welcome)\b", re.IGNORECASE))
     expect(answer.locator(".figures")).to_contain_text("first token")
 
 
