@@ -39,8 +39,11 @@ def pack(r: random.Random, codec: Codec, n: int, copying: float) -> Batch:
         pos += range(len(a))
         doc += 1
     return (
-        np.asarray(ids[:n], np.uint16), np.asarray(targets[:n], np.int16), np.asarray(docs[:n], np.int32), np.asarray(pos[:n], np.int16),
-    )  # fmt: skip
+        np.asarray(ids[:n], np.uint16),
+        np.asarray(targets[:n], np.int16),
+        np.asarray(docs[:n], np.int32),
+        np.asarray(pos[:n], np.int16),
+    )
 
 
 def _work(seed: int, path: str, n: int, copying: Synchronized[float], queue: mp.Queue[Batch]) -> None:
@@ -62,7 +65,10 @@ class Source:
         context = mp.get_context("fork")
         self.copying: Synchronized[float] = context.Value(c_double, 0.7)
         self.queue: mp.Queue[Batch] = context.Queue(maxsize=64)
-        self.workers = [context.Process(target=_work, args=(seed * 1000 + i, str(path), n, self.copying, self.queue), daemon=True) for i in range(workers)]
+        self.workers = [
+            context.Process(target=_work, args=(seed * 1000 + i, str(path), n, self.copying, self.queue), daemon=True)
+            for i in range(workers)
+        ]
         for w in self.workers:
             w.start()
 

@@ -18,17 +18,58 @@ from render import DEFAULT_IDENTITY, Dialogue, Message, Settings
 from turn import Context
 
 Skill = Callable[[Context], list[Message]]
-MILD = ["Be kind.", "Be brief.", "Answer briefly.", "Be polite and friendly.", "You are a helpful assistant.", "Answer in plain English.", "Be precise.", "Do not make things up.", "Keep it short and simple.", "Use simple words."]
+MILD = [
+    "Be kind.",
+    "Be brief.",
+    "Answer briefly.",
+    "Be polite and friendly.",
+    "You are a helpful assistant.",
+    "Answer in plain English.",
+    "Be precise.",
+    "Do not make things up.",
+    "Keep it short and simple.",
+    "Use simple words.",
+]
+
+MAX_TURNS = 8
 
 BASE: dict[Skill, float] = {
-    chat.app: 30, chat.beyond: 8, chat.talk: 5, chat.greet: 2, chat.garble: 1.5, chat.about_prompt: 3,
-    text.count: 3, text.spell: 6, text.sort: 6, text.echo: 5, text.markdown: 2.5, text.little: 1.5,
-    memory.tell: 5, memory.tell_many: 2, memory.context_read: 4, memory.ask_unknown: 1.5, memory.ask_earlier: 1.5,
-    tools.arithmetic: 3, tools.run_code: 1, tools.open_page: 1, tools.search_web: 0.7, calls.function: 1, calls.patch: 1,
-}  # fmt: skip
+    chat.app: 36,
+    chat.beyond: 11,
+    chat.talk: 5,
+    chat.greet: 2,
+    chat.garble: 1.5,
+    chat.statement: 2.5,
+    chat.about_prompt: 3,
+    text.count: 3,
+    text.spell: 6,
+    text.sort: 6,
+    text.echo: 5,
+    text.markdown: 2.5,
+    text.little: 1.5,
+    memory.tell: 5,
+    memory.tell_many: 2,
+    memory.context_read: 4,
+    memory.ask_unknown: 1.5,
+    memory.ask_earlier: 1.5,
+    tools.arithmetic: 3,
+    tools.run_code: 1,
+    tools.open_page: 1,
+    tools.search_web: 0.7,
+    calls.function: 1,
+    calls.patch: 1,
+}
 COPYING: dict[Skill, float] = {
-    memory.tell: 4, memory.tell_many: 3, memory.context_read: 6, text.echo: 4, text.spell: 2, chat.app: 3, text.sort: 1, memory.ask_unknown: 0.5, tools.arithmetic: 1,
-}  # fmt: skip
+    memory.tell: 4,
+    memory.tell_many: 3,
+    memory.context_read: 6,
+    text.echo: 4,
+    text.spell: 2,
+    chat.app: 3,
+    text.sort: 1,
+    memory.ask_unknown: 0.5,
+    tools.arithmetic: 1,
+}
 
 
 def settings(r: random.Random, tool_rate: float = 0.4) -> Settings:
@@ -42,7 +83,15 @@ def settings(r: random.Random, tool_rate: float = 0.4) -> Settings:
         r.shuffle(functions)
     identity = DEFAULT_IDENTITY
     if r.random() < 0.2:
-        identity = r.choice([f"You are {v.name(r)}, a helpful assistant.", v.sentence(r), "You are a helpful assistant.", f"You are {v.name(r)}.", f"You are the voice of {v.place(r)}. {v.sentence(r)}"])
+        identity = r.choice(
+            [
+                f"You are {v.name(r)}, a helpful assistant.",
+                v.sentence(r),
+                "You are a helpful assistant.",
+                f"You are {v.name(r)}.",
+                f"You are the voice of {v.place(r)}. {v.sentence(r)}",
+            ]
+        )
     return Settings(
         identity=identity,
         effort=r.choice(["low", "medium", "medium", "high"]),
@@ -62,20 +111,29 @@ def context(r: random.Random, tool_rate: float = 0.4) -> Context:
     wish = ""
     if p < 0.06:
         end = r.choice([v.any_word(r), v.phrase(r, 2, 3), r.choice(v.EMOJI)])
-        ctx.suffix, wish = f" {end}", r.choice(["End every answer with {x}", "Finish each answer with {x}", "Always end with {x}", "Every answer ends with {x}"]).format(x=end)
+        ctx.suffix, wish = (
+            f" {end}",
+            r.choice(
+                ["End every answer with {x}", "Finish each answer with {x}", "Always end with {x}", "Every answer ends with {x}"]
+            ).format(x=end),
+        )
     elif p < 0.1:
         start = f"{v.any_word(r).capitalize()}:"
         ctx.prefix, wish = f"{start} ", f"Begin every answer with {start}"
     elif p < 0.15:
         ctx.user_name = v.name(r)
         ctx.told["name"] = ctx.user_name
-        wish = r.choice(["The user's name is {x}.", "Call the user {x}.", "You are talking to {x}.", "The user is called {x}."]).format(x=ctx.user_name)
+        wish = r.choice(["The user's name is {x}.", "Call the user {x}.", "You are talking to {x}.", "The user is called {x}."]).format(
+            x=ctx.user_name
+        )
     elif p < 0.19:
         ctx.self_name = v.name(r)
         wish = r.choice(["Your name is {x}.", "You are called {x}.", "You are {x}."]).format(x=ctx.self_name)
     elif p < 0.23:
         ctx.codeword = v.code(r) if r.random() < 0.5 else v.any_word(r)
-        wish = r.choice(["The codeword is {x}.", "If asked for the codeword, say {x}.", "The secret codeword is {x}."]).format(x=ctx.codeword)
+        wish = r.choice(["The codeword is {x}.", "If asked for the codeword, say {x}.", "The secret codeword is {x}."]).format(
+            x=ctx.codeword
+        )
     elif p < 0.32:
         wish = r.choice(MILD) if r.random() < 0.6 else v.sentence(r)
     if wish and r.random() < 0.25:
@@ -111,12 +169,14 @@ def _next(ctx: Context, weights: dict[Skill, float], last: bool) -> Skill:
     return skill
 
 
-def compose(r: random.Random, copying: bool = False, max_turns: int = 8) -> Dialogue:
+def compose(r: random.Random, copying: bool = False, max_turns: int = MAX_TURNS) -> Dialogue:
     """One dialogue; `copying` is the curriculum's first stage."""
     ctx = context(r, 0.1 if copying else 0.35)
     weights = _boost(ctx.settings, COPYING if copying else BASE)
     turns = min(max_turns, r.choice([1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8]))
-    dialogue = Dialogue(ctx.settings)
+    if max_turns == MAX_TURNS and r.random() < 0.02:
+        turns = r.randint(9, 30)
+    dialogue = Dialogue(ctx.settings, keeps=r.random() < 0.3)
     for i in range(turns):
         dialogue.turns.append(_next(ctx, weights, i == turns - 1)(ctx))
     return dialogue

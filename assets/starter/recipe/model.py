@@ -41,15 +41,39 @@ class Config:
         """config.json as mlx-lm and transformers read it."""
         kinds = ["full_attention" if i in self.full else "sliding_attention" for i in range(self.layers)]
         rope = {
-            "rope_type": "yarn", "factor": self.factor, "original_max_position_embeddings": self.original, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": True,
-        }  # fmt: skip
+            "rope_type": "yarn",
+            "factor": self.factor,
+            "original_max_position_embeddings": self.original,
+            "beta_fast": 32.0,
+            "beta_slow": 1.0,
+            "truncate": True,
+        }
         return {
-            "architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "vocab_size": self.vocab, "hidden_size": self.hidden, "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads, "num_key_value_heads": self.kv_heads, "head_dim": self.head_dim, "num_local_experts": self.experts,
-            "num_experts_per_tok": self.top, "experts_per_token": self.top, "intermediate_size": self.inner, "sliding_window": self.window, "layer_types": kinds,
-            "rope_theta": int(self.theta), "rope_scaling": rope, "max_position_embeddings": int(self.factor * self.original), "initial_context_length": self.original,
-            "rms_norm_eps": self.eps, "attention_bias": True, "hidden_act": "silu", "swiglu_limit": 7.0, "tie_word_embeddings": False, "attention_dropout": 0.0,
-        }  # fmt: skip
+            "architectures": ["GptOssForCausalLM"],
+            "model_type": "gpt_oss",
+            "vocab_size": self.vocab,
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "num_local_experts": self.experts,
+            "num_experts_per_tok": self.top,
+            "experts_per_token": self.top,
+            "intermediate_size": self.inner,
+            "sliding_window": self.window,
+            "layer_types": kinds,
+            "rope_theta": int(self.theta),
+            "rope_scaling": rope,
+            "max_position_embeddings": int(self.factor * self.original),
+            "initial_context_length": self.original,
+            "rms_norm_eps": self.eps,
+            "attention_bias": True,
+            "hidden_act": "silu",
+            "swiglu_limit": 7.0,
+            "tie_word_embeddings": False,
+            "attention_dropout": 0.0,
+        }
 
 
 def yarn(c: Config) -> tuple[Tensor, float]:

@@ -53,7 +53,7 @@ pattern: string,
 cursor?: number, // default: -1
 }) => any;
 
-} // namespace browser"""  # noqa: E501
+} // namespace browser"""
 
 PYTHON = """## python
 
@@ -118,10 +118,15 @@ class Segment:
 
 @dataclass
 class Dialogue:
-    """Settings and turns; a turn is the user's message followed by everything the assistant and tools said."""
+    """Settings and turns; a turn is the user's message followed by everything the assistant and tools said.
+
+    `keeps` leaves thinking in the history as openai-harmony 0.0.8 does (only what precedes the first answer goes,
+    and nothing while a tool call is the last act); without it every earlier turn loses its thinking.
+    """
 
     settings: Settings
     turns: list[list[Message]] = field(default_factory=list)
+    keeps: bool = False
 
 
 def _schema_type(schema: dict[str, Any]) -> str:
@@ -221,12 +226,12 @@ def render(dialogue: Dialogue, learn_last: bool = True) -> Iterator[Segment]:
     if developer:
         yield from _plain("developer", developer)
     final_turn = len(dialogue.turns) - 1
+    gone = _gone(dialogue, learn_last)
     for i, turn in enumerate(dialogue.turns):
         last = learn_last and i == final_turn
         first = True
-        has_final = any(m.channel == "final" for m in turn)
-        for m in turn:
-            if not last and m.channel == "analysis" and (has_final or i < final_turn):
+        for k, m in enumerate(turn):
+            if (i, k) in gone:
                 continue
             if m.role == "user":
                 yield from _plain("user", m.text)
@@ -239,6 +244,28 @@ def render(dialogue: Dialogue, learn_last: bool = True) -> Iterator[Segment]:
             else:
                 yield from _tool(m)
                 first = True
+
+
+def _gone(dialogue: Dialogue, learn_last: bool) -> set[tuple[int, int]]:
+    """Which messages (turn, place) have left the history. The last turn is whole while it is learnt."""
+    flat = [(i, k, m.channel) for i, turn in enumerate(dialogue.turns) for k, m in enumerate(turn)]
+    limit = len(dialogue.turns) - 1 if learn_last else len(dialogue.turns)
+    finals = [(i, k) for i, k, channel in flat if channel == "final" and i < limit]
+    if not finals:
+        return set()
+    if not dialogue.keeps:
+        return {(i, k) for i, k, channel in flat if channel == "analysis" and (i, k) < finals[-1]}
+    last = next(m for m in reversed([m for turn in dialogue.turns for m in turn]) if m.role == "assistant")
+    pending = learn_last and _calls_tool(dialogue.turns[-1])
+    return (
+        set()
+        if pending or (not learn_last and last.channel != "final")
+        else {(i, k) for i, k, c in flat if c == "analysis" and (i, k) < finals[0]}
+    )
+
+
+def _calls_tool(turn: list[Message]) -> bool:
+    return any(m.recipient for m in turn)
 
 
 def _unlearn_start(segments: Iterator[Segment]) -> Iterator[Segment]:

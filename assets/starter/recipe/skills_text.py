@@ -6,27 +6,25 @@ Owns those wordings and their answers.
 from __future__ import annotations
 
 import values as v
+import wordings
 from noise import keep
 from render import Message
 from turn import Context, say
 
-COUNT = [
-    "count to {n}", "count from 1 to {n}", "count up to {n}", "can you count to {n}?", "list the numbers from 1 to {n}", "write the numbers 1 to {n}", "say the numbers from 1 to {n}",
-    "give me the numbers 1 to {n}", "numbers 1 to {n}", "1 to {n}", "please count all the way to {n}", "enumerate 1 to {n}", "print the numbers from one to {n}", "start at 1 and count to {n}",
-    "count until {n}", "show me all numbers up to {n}", "count 1 to {n}", "recite the numbers from 1 up to {n}",
-]
-SPAN = ["count from {a} to {n}", "list the numbers from {a} to {n}", "numbers between {a} and {n}", "count {a} to {n}", "start at {a} and count to {n}", "write {a} to {n}"]
-DOWN = ["count down from {n}", "count backwards from {n}", "countdown from {n}", "count down from {n} to 1", "reverse count from {n}", "count from {n} down to 1"]
-SPELL = ["spell {w}", "how do you spell {w}?", "spell the word {w}", "can you spell {w} for me?", "spell out {w}", "what are the letters of {w}?", "letters in {w}", "write {w} letter by letter", "spelling of {w}"]
-REVERSE = ["reverse {w}", "write {w} backwards", "what is {w} backwards?", "spell {w} in reverse", "turn {w} around", "{w} in reverse", "flip the word {w}"]
-LENGTH = ["how many letters are in {w}?", "how many letters does {w} have?", "count the letters in {w}", "length of {w}", "how long is the word {w}?", "number of letters in {w}"]
-SORT = ["sort these words: {x}", "sort {x}", "put these in alphabetical order: {x}", "alphabetical order: {x}", "order these words alphabetically: {x}", "arrange these words: {x}", "please sort: {x}", "sort the words {x}"]
-SORTN = ["sort these numbers: {x}", "sort {x}", "put these numbers in order: {x}", "order these from small to big: {x}", "arrange the numbers {x}", "sort the list {x}", "sort ascending: {x}", "smallest first: {x}"]
+_W = wordings.load("skills_text")
+
+COUNT = _W["COUNT"]
+SPAN = _W["SPAN"]
+DOWN = _W["DOWN"]
+SPELL = _W["SPELL"]
+REVERSE = _W["REVERSE"]
+LENGTH = _W["LENGTH"]
+SORT = _W["SORT"]
+SORTN = _W["SORTN"]
 SORTD = ["sort these numbers from big to small: {x}", "sort {x} in descending order", "largest first: {x}", "sort descending: {x}"]
-BIG = ["which is the biggest: {x}?", "what is the largest of {x}?", "largest number in {x}", "max of {x}", "which number is the greatest: {x}?"]
-LOW = ["which is the smallest: {x}?", "what is the smallest of {x}?", "smallest number in {x}", "min of {x}", "which number is the lowest: {x}?"]
-ECHO = ["repeat after me: {x}", "say: {x}", "repeat: {x}", "echo {x}", "say exactly this: {x}", "repeat this: {x}", "write this: {x}", "please repeat the following: {x}", "copy this: {x}", "say {x}", "type {x}",
-        "repeat this text: {x}", "repeat word for word: {x}", "print this: {x}", "echo: {x}"]
+BIG = _W["BIG"]
+LOW = _W["LOW"]
+ECHO = _W["ECHO"]
 UPPER = ["write {w} in capitals", "{w} in upper case", "uppercase {w}", "make {w} all caps", "capitalise every letter of {w}"]
 LOWER = ["write {w} in lower case", "lowercase {w}", "{w} in small letters"]
 BULLET = ["make a list of {x}", "put {x} in a list", "bullet list: {x}", "write a bullet list of {x}", "list these: {x}", "as a list: {x}"]
@@ -64,7 +62,35 @@ def count(ctx: Context) -> list[Message]:
         seq, text = range(n, 0, -1), r.choice(DOWN).format(n=keep(n))
     if r.random() < 0.12:
         text, sep = text.rstrip("?") + r.choice([", one per line", ", each on its own line", ", one number a line"]), "\n"
+    if len(seq) > 6 and r.random() < 0.1:
+        return _continued(ctx, text, [str(i) for i in seq], sep)
     return say(ctx, text, f"I count from {seq[0]} to {seq[-1]}.", sep.join(map(str, seq)), [f"I start at {seq[0]} and stop at {seq[-1]}."])
+
+
+def _continued(ctx: Context, text: str, numbers: list[str], sep: str) -> list[Message]:
+    """A count that was stopped, and the wish to go on."""
+    r = ctx.r
+    cut = r.randrange(1, len(numbers) - 1)
+    shown = sep.join(numbers[:cut]) + r.choice(["", sep.rstrip(" "), sep])
+    begun = [Message("user", ctx.ask(text)), Message("assistant", ctx.finish(shown), "final", learn=False)]
+    more = r.choice(
+        [
+            "continue",
+            "go on",
+            "carry on",
+            "keep counting",
+            "go on counting",
+            "please continue",
+            "continue from there",
+            "resume",
+            "and further?",
+            "finish it",
+        ]
+    )
+    return [
+        *begun,
+        *say(ctx, more, f"I was counting to {numbers[-1]} and stopped at {numbers[cut - 1]}. I go on.", sep.join(numbers[cut:])),
+    ]
 
 
 def _word(ctx: Context) -> str:
@@ -79,14 +105,18 @@ def spell(ctx: Context) -> list[Message]:
     if p < 0.5:
         return say(ctx, r.choice(SPELL).format(w=shown), f"I spell {w}.", letters, ["One letter at a time."])
     if p < 0.65:
-        return say(ctx, r.choice(REVERSE).format(w=shown), f"{w} is {letters}. From the end: {'-'.join(reversed(w))}.", "".join(reversed(w)))
+        return say(
+            ctx, r.choice(REVERSE).format(w=shown), f"{w} is {letters}. From the end: {'-'.join(reversed(w))}.", "".join(reversed(w))
+        )
     if p < 0.8:
         counted = " ".join(f"{c}{i}" for i, c in enumerate(w, 1))
         return say(ctx, r.choice(LENGTH).format(w=shown), f"I count: {counted}.", f"{w} has {len(w)} letters: {letters}.")
     if p < 0.87:
         first = r.random() < 0.5
         frame, letter = (FIRST, w[0]) if first else (LAST, w[-1])
-        return say(ctx, r.choice(frame).format(w=shown), f"{w} is {letters}.", f"The {'first' if first else 'last'} letter of {w} is {letter}.")
+        return say(
+            ctx, r.choice(frame).format(w=shown), f"{w} is {letters}.", f"The {'first' if first else 'last'} letter of {w} is {letter}."
+        )
     if p < 0.95:
         return say(ctx, r.choice(UPPER).format(w=shown), f"{w} in capitals.", w.upper())
     return say(ctx, r.choice(LOWER).format(w=keep(w.upper())), f"{w.upper()} in small letters.", w.upper().lower())
@@ -99,13 +129,20 @@ def sort(ctx: Context) -> list[Message]:
     if r.random() < 0.45:
         words = list(dict.fromkeys(r.choice(v.THINGS) if r.random() < 0.7 else v.word(r, 1, 2) for _ in range(n)))
         out = sorted(words)
-        return say(ctx, r.choice(SORT).format(x=keep(sep.join(words))), f"I sort by the first letters: {', '.join(w[0] for w in out)}.", ", ".join(out))
+        return say(
+            ctx,
+            r.choice(SORT).format(x=keep(sep.join(words))),
+            f"I sort by the first letters: {', '.join(w[0] for w in out)}.",
+            ", ".join(out),
+        )
     nums = [v.number(r, r.choice([1, 2, 2, 3])) for _ in range(n)]
     shown, p = keep(sep.join(map(str, nums))), r.random()
     if p < 0.55:
         return say(ctx, r.choice(SORTN).format(x=shown), "I sort the numbers, the smallest first.", ", ".join(map(str, sorted(nums))))
     if p < 0.7:
-        return say(ctx, r.choice(SORTD).format(x=shown), "I sort the numbers, the largest first.", ", ".join(map(str, sorted(nums, reverse=True))))
+        return say(
+            ctx, r.choice(SORTD).format(x=shown), "I sort the numbers, the largest first.", ", ".join(map(str, sorted(nums, reverse=True)))
+        )
     if p < 0.85:
         return say(ctx, r.choice(BIG).format(x=shown), "I look for the largest number.", f"The largest is {max(nums)}.")
     return say(ctx, r.choice(LOW).format(x=shown), "I look for the smallest number.", f"The smallest is {min(nums)}.")
@@ -127,7 +164,12 @@ def markdown(ctx: Context) -> list[Message]:
     if p < 0.4:
         return say(ctx, r.choice(BULLET).format(x=shown), f"A list of {len(items)} items.", "\n".join(f"- {i}" for i in items))
     if p < 0.65:
-        return say(ctx, r.choice(NUMBERED).format(x=shown), f"A numbered list of {len(items)} items.", "\n".join(f"{n}. {i}" for n, i in enumerate(items, 1)))
+        return say(
+            ctx,
+            r.choice(NUMBERED).format(x=shown),
+            f"A numbered list of {len(items)} items.",
+            "\n".join(f"{n}. {i}" for n, i in enumerate(items, 1)),
+        )
     if p < 0.8:
         w = v.phrase(r, 1, 2)
         return say(ctx, r.choice(BOLD).format(w=keep(w)), "Bold is two stars in Markdown.", f"**{w}**")

@@ -7,28 +7,21 @@ from __future__ import annotations
 
 import json
 
+import frames
 import values as v
+import wordings
 from noise import keep
 from render import Message
 from turn import Call, Context, say, use
 
-OPS = {
-    "+": ["{a} + {b}", "{a}+{b}", "{a} plus {b}", "add {a} and {b}", "the sum of {a} and {b}", "{a} and {b} added together", "add {b} to {a}", "{a} increased by {b}", "sum {a} and {b}", "the total of {a} and {b}"],
-    "-": ["{a} - {b}", "{a}-{b}", "{a} minus {b}", "subtract {b} from {a}", "the difference of {a} and {b}", "{a} less {b}", "take {b} away from {a}", "{a} decreased by {b}", "take {b} from {a}", "{a} − {b}"],
-    "*": ["{a} * {b}", "{a}*{b}", "{a} times {b}", "multiply {a} by {b}", "the product of {a} and {b}", "{a} x {b}", "{a} × {b}", "{a} multiplied by {b}", "multiply {a} and {b}", "{a}x{b}"],
-    "/": ["{a} / {b}", "{a} divided by {b}", "divide {a} by {b}", "{a} over {b}", "{a} ÷ {b}"],
-}
-ASKS = [
-    "what is {e}?", "what's {e}?", "calculate {e}", "compute {e}", "{e}", "{e} = ?", "{e}?", "how much is {e}?", "work out {e}", "can you calculate {e}?", "solve {e}", "tell me {e}",
-    "i need {e}", "please compute {e}", "find {e}", "give me {e}", "evaluate {e}", "what do you get for {e}?", "what does {e} make?", "{e} equals what?", "do the maths: {e}", "result of {e}",
-    "what is the result of {e}?", "could you work out {e} for me?", "{e} is how much?", "use python for {e}", "let python compute {e}",
-]
+_W = wordings.load("skills_tools")
+
+OPS = wordings.grouped("skills_tools", "OPS")
+ASKS = _W["ASKS"]
 IMPERATIVE = ("add", "sum {", "subtract", "take", "multiply {", "divide {")
-RUN = ["run this: {c}", "run this code: {c}", "execute {c}", "execute this: {c}", "run this python: {c}", "what does this print? {c}", "run {c}", "try this code: {c}", "please run:\n{c}", "run this code\n```python\n{c}\n```",
-       "what is the output of {c}", "execute this python code:\n```\n{c}\n```", "can you run this for me? {c}", "use python to run {c}", "run in python: {c}"]
-OPEN_URL = ["open {u}", "open the page {u}", "go to {u}", "visit {u}", "read {u}", "what does {u} say?", "look at {u}", "what is on {u}?", "fetch {u}", "please open {u} and tell me what it says", "load {u}", "check {u}",
-            "summarise {u}", "show me {u}", "browse to {u}", "what can i read at {u}?", "{u}", "open this link: {u}", "have a look at {u}"]
-SEARCH = ["search for {q}", "search the web for {q}", "look up {q}", "google {q}", "find {q} on the web", "web search: {q}", "search {q} online", "what does the web say about {q}?", "find out about {q} online", "browse for {q}"]
+RUN = _W["RUN"]
+OPEN_URL = _W["OPEN_URL"]
+SEARCH = _W["SEARCH"]
 NO_MATH = "That sum is beyond me: I only know small numbers by heart. Turn on the python tool and ask again."
 NO_RUN = "I cannot run code without the python tool. Turn it on and ask again."
 NO_WEB = "I cannot open web pages without the browser tool. Turn it on and ask again."
@@ -37,6 +30,11 @@ NO_WEB = "I cannot open web pages without the browser tool. Turn it on and ask a
 def _expression(ctx: Context, op: str, a: int, b: int) -> str:
     """A question about `a op b`; imperative forms stand alone."""
     r = ctx.r
+    if op in frames.STORY and r.random() < 0.4:
+        thing = v.any_word(r) + "s"
+        return r.choice(["{e}", "{e}", "{e}", "a riddle: {e}", "suppose this: {e}", "here is a sum: {e}", "{e} tell me the number"]).format(
+            e=frames.story(r, op, thing).format(a=keep(a), b=keep(b))
+        )
     form = r.choice(OPS[op])
     e = form.format(a=keep(a), b=keep(b))
     if form.startswith(IMPERATIVE):
@@ -61,7 +59,7 @@ def arithmetic(ctx: Context) -> list[Message]:
     if not ctx.settings.python:
         return _without_python(ctx, op, a, b)
     code = f"print({a} {op} {b})"
-    if r.random() < 0.12 and op != "/":
+    if r.random() < 0.06 and op != "/":
         op2, c = r.choice("+-*"), v.number(r, 3)
         text = r.choice(ASKS).format(e=keep(f"{a} {op} {b} {op2} {c}"))
         expression = f"{a} {op} {b} {op2} {c}"
@@ -72,7 +70,9 @@ def arithmetic(ctx: Context) -> list[Message]:
     if r.random() < 0.15:
         result = str(v.number(r, r.randint(1, 9)))  # the tool is right, whatever it says
     call = Call("python", code, _wrap(ctx, result))
-    return use(ctx, text, f"The user asks for {expression}. I use python.", [call], f"Python says {result}.", _answer(ctx, expression, result))
+    return use(
+        ctx, text, f"The user asks for {expression}. I use python.", [call], f"Python says {result}.", _answer(ctx, expression, result)
+    )
 
 
 def _without_python(ctx: Context, op: str, a: int, b: int) -> list[Message]:
@@ -121,7 +121,14 @@ def run_code(ctx: Context) -> list[Message]:
         return say(ctx, text, "The user wants code to run. No python tool is offered.", NO_RUN)
     if ctx.r.random() < 0.06:
         result = ctx.r.choice(["The user refused this call.", "python timed out after 120.0 seconds.", "The sandbox is not available."])
-        return use(ctx, text, "The user wants this code to run. I use python.", [Call("python", code, result)], "Python did not run it.", f"The python tool did not run: {result}")
+        return use(
+            ctx,
+            text,
+            "The user wants this code to run. I use python.",
+            [Call("python", code, result)],
+            "Python did not run it.",
+            f"The python tool did not run: {result}",
+        )
     kind = "The code failed:" if "Error" in result else "The output is:"
     final = f"{kind} `{result}`" if "\n" not in result else f"{kind}\n```\n{result}\n```"
     return use(ctx, text, "The user wants this code to run. I use python.", [Call("python", code, result)], "Python has answered.", final)
@@ -133,7 +140,9 @@ def _page(ctx: Context, title: str, lines: list[str]) -> str:
         return f"[0] {title}\n" + "\n".join(f"L{i}: {t}" for i, t in enumerate(lines))
     if form < 0.8:
         return f"{title}\n\n" + "\n".join(lines)
-    return f"[{ctx.r.randint(0, 5)}] {title} ({v.url(ctx.r)})\n**viewing lines [0 - {len(lines)}] of {len(lines)}**\n\n" + "\n".join(f"L{i}: {t}" for i, t in enumerate(lines))
+    return f"[{ctx.r.randint(0, 5)}] {title} ({v.url(ctx.r)})\n**viewing lines [0 - {len(lines)}] of {len(lines)}**\n\n" + "\n".join(
+        f"L{i}: {t}" for i, t in enumerate(lines)
+    )
 
 
 def open_page(ctx: Context) -> list[Message]:
@@ -147,9 +156,16 @@ def open_page(ctx: Context) -> list[Message]:
     call = json.dumps({"id": address})
     if r.random() < 0.07:
         bad = r.choice(["Error: the page could not be opened.", "Error: address refused.", "HTTP 404: not found", "Error: timed out"])
-        return use(ctx, text, "The user wants a web page. I open it.", [Call("browser.open", call, bad)], "The page did not open.", f"The page did not open: {bad}")
+        return use(
+            ctx,
+            text,
+            "The user wants a web page. I open it.",
+            [Call("browser.open", call, bad)],
+            "The page did not open.",
+            f"The page did not open: {bad}",
+        )
     result = _page(ctx, title, lines)
-    final = f"The page is called \"{title}\". It begins: {lines[0]}"
+    final = f'The page is called "{title}". It begins: {lines[0]}'
     return use(ctx, text, "The user wants a web page. I open it.", [Call("browser.open", call, result)], f"The title is {title}.", final)
 
 
@@ -158,10 +174,22 @@ def search_web(ctx: Context) -> list[Message]:
     r, query = ctx.r, v.phrase(ctx.r, 1, 4)
     text = r.choice(SEARCH).format(q=keep(query))
     if not ctx.settings.browser:
-        return say(ctx, text, "The user wants a web search. No browser tool is offered.", "I cannot search the web without the browser tool. Turn it on and ask again.")
+        return say(
+            ctx,
+            text,
+            "The user wants a web search. No browser tool is offered.",
+            "I cannot search the web without the browser tool. Turn it on and ask again.",
+        )
     hits = [(v.phrase(r, 1, 4).capitalize(), v.sentence(r), v.url(r)) for _ in range(r.randint(1, 4))]
     form = r.random()
     body = "\n".join(f"L{i}: 【{i}†{t}†{u}】 {s}" if form < 0.5 else f"{i + 1}. {t} - {u}\n   {s}" for i, (t, s, u) in enumerate(hits))
     result = f"[0] Search results for {query}\n{body}"
     call = Call("browser.search", json.dumps({"query": query}, ensure_ascii=False), result)
-    return use(ctx, text, "The user wants a web search. I search.", [call], f"The first hit is {hits[0][0]}.", f"The first hit is \"{hits[0][0]}\": {hits[0][1]}")
+    return use(
+        ctx,
+        text,
+        "The user wants a web search. I search.",
+        [call],
+        f"The first hit is {hits[0][0]}.",
+        f'The first hit is "{hits[0][0]}": {hits[0][1]}',
+    )

@@ -31,9 +31,13 @@ def train(dialogues: int, seed: int = 7) -> Tokenizer:
             if not s.special and (n == 1 or n % 100 == 0):
                 texts.append(s.text)
     tok = Tokenizer(models.BPE(ignore_merges=False))
-    tok.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(PATTERN), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tok.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(PATTERN), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     tok.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=VOCAB - len(SPECIALS), initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False, min_frequency=2)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB - len(SPECIALS), initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False, min_frequency=2
+    )
     tok.train_from_iterator(texts, trainer)
     tok.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIALS])
     return tok
@@ -55,8 +59,14 @@ class Codec:
     def __init__(self, path: str | Path) -> None:
         self.tok = Tokenizer.from_file(str(path))
         self.tok.encode_special_tokens = True
-        self.special = {t: self.tok.token_to_id(t) for t in SPECIALS}
+        self.special: dict[str, int] = {t: self._id(t) for t in SPECIALS}
         self.text = lru_cache(maxsize=20000)(self._text)
+
+    def _id(self, special: str) -> int:
+        found = self.tok.token_to_id(special)
+        if found is None:
+            raise ValueError(f"the tokenizer has no {special}")
+        return int(found)
 
     def _text(self, text: str) -> tuple[int, ...]:
         return tuple(self.tok.encode(text, add_special_tokens=False).ids)
@@ -75,6 +85,20 @@ class Codec:
             else:
                 targets += part
         return ids, targets
+
+    def decode(self, ids: list[int]) -> str:
+        """Text in which only true special tokens read `<|...|>`: typed ones read `<¦...¦>`."""
+        out: list[str] = []
+        plain: list[int] = []
+        names = {i: t for t, i in self.special.items()}
+        for i in [*ids, -1]:
+            if i in names or i == -1:
+                out.append(self.tok.decode(plain, skip_special_tokens=False).replace("<|", "<¦").replace("|>", "¦>"))
+                out.append(names.get(i, ""))
+                plain = []
+            else:
+                plain.append(i)
+        return "".join(out)
 
     @property
     def stops(self) -> list[int]:

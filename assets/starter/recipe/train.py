@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -86,6 +87,8 @@ def fit(model: Starter, source: Source, args: argparse.Namespace, device: str) -
     """The loop. The clock starts after the first step, so that compiling does not count."""
     optimiser = Optimiser(model, args.lr, args.lr_rest, 0.05)
     loss_of = torch.compile(model.loss) if device == "cuda" else model.loss
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))  # a time limit's TERM still saves
     start = wait = 0.0
     step, total, saved = 0, torch.zeros((), device=device), time.time()
     while True:
@@ -109,11 +112,12 @@ def fit(model: Starter, source: Source, args: argparse.Namespace, device: str) -
             mean = total.item() / (50 if step % 50 == 0 else 1)
             total.zero_()
             speed = (step - 3) * args.tokens / max(time.time() - start, 1e-3)
-            print(f"step {step} {progress:.3f} loss {mean:.4f} balance {balance.item():.3f} {speed / 1e3:.0f}k tok/s waited {wait:.1f} s queue {source.queue.qsize()}", flush=True)
+            pace = f"{speed / 1e3:.0f}k tok/s, waited {wait:.1f} s"
+            print(f"step {step} {progress:.3f} loss {mean:.4f} balance {balance.item():.3f} {pace}", flush=True)
         if time.time() - saved > 120:
             save(model, args.out)
             saved = time.time()
-        if progress >= 1:
+        if progress >= 1 or stopped:
             break
 
 

@@ -45,7 +45,9 @@ def thinking(ctx: Context, short: str, steps: list[str] | None = None) -> list[M
         return []
     text = short
     if ctx.settings.effort == "high":
-        text = " ".join([short, *(steps or ["I look at what is asked once more.", "Nothing else is needed."]), "I check: this fits. Now I answer."])
+        text = " ".join(
+            [short, *(steps or ["I look at what is asked once more.", "Nothing else is needed."]), "I check: this fits. Now I answer."]
+        )
     return [Message("assistant", text, "analysis")]
 
 

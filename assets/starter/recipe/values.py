@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import random
 
-ONSETS = "b c d f g h j k l m n p r s t v w z br bl ch cl cr dr fl fr gl gr kl kr pl pr qu sc sh sk sl sm sn sp st str sw th tr tw wh y".split()
+import wordings
+
+_W = wordings.load("values")
+
+ONSETS = _W["ONSETS"]
 NUCLEI = "a e i o u a e i o u ai au ea ee ei eo ia ie io oa oo ou ue y".split()
 CODAS = ["", "", "", "", *"b d f g k l m n p r s t x z ck ct ft ld lk ll lm ln lt mp nd ng nk nt pt rd rk rm rn rt sh sk ss st th".split()]
-NAMES = """Anna Ben Carla David Emma Felix Greta Hugo Ines Jonas Katya Leo Maria Nils Olga Paul Quinn Rosa Sami Tara Uma Victor Wendy Xavier Yara Zoe
-Alice Bob Charlie Dana Eve Frank Grace Heidi Ivan Judy Mallory Peggy Sybil Trent Sam Max Lena Kim Noah Mia Liam Olivia Lucas Sofia Omar Aisha Chen Yuki
-Priya Ravi Fatima Ali Pedro Lucia Marta Piotr Igor Elif Ada Alan Linus Guido Kate Jack Tom Jerry Peter Susan Laura Daniel James John Mary Robert""".split()
-PLACES = """Berlin Paris Oslo Lima Rome Cairo Delhi Tokyo Seoul Quito Accra Porto Basel Turin Malmo Ghent Bonn Lyon Nice Bern Vienna Madrid Lisbon Dublin
-London Boston Austin Denver Seattle Toronto Sydney Perth Nairobi Lagos Dakar Hanoi Manila Jakarta Athens Sofia Prague Warsaw Riga Tallinn""".split()
-THINGS = """apple pear plum cherry lemon mango grape melon bread cheese soup rice pasta pizza cake honey salt pepper tea coffee milk water juice table chair
-lamp door window carpet mirror clock phone laptop keyboard mouse screen printer cable battery camera guitar piano drum violin flute bicycle car train plane
-boat ship bus truck tram river lake ocean island mountain valley forest garden tree flower leaf grass stone sand snow rain wind storm cloud sun moon star
-planet rocket robot cat dog horse cow sheep goat pig bird owl eagle crow swan duck fish whale shark tiger lion bear wolf fox rabbit mouse frog snake turtle
-ant bee spider book pen paper pencil brush paint canvas hammer nail screw saw rope knife fork spoon plate cup bottle glass bag box basket hat coat shoe sock
-glove scarf shirt belt ring coin key lock map letter stamp ticket house bridge tower castle church school market station harbor museum park street""".split()
-ADJECTIVES = """red blue green yellow black white purple orange silver golden tall short small big quiet loud fast slow warm cold happy sad young old new
-bright dark soft hard heavy light round square sweet bitter sharp gentle clever brave calm curious proud shy simple strange""".split()
-VERBS = """runs sleeps jumps waits sings reads writes walks swims flies falls grows breaks shines opens closes turns moves stands sits eats drinks plays
-works travels looks listens talks laughs dances cooks paints builds learns teaches helps finds loses wins""".split()
+NAMES = _W["NAMES"]
+PLACES = _W["PLACES"]
+THINGS = _W["THINGS"]
+ADJECTIVES = _W["ADJECTIVES"]
+VERBS = _W["VERBS"]
 SMALL = "the a my your our this that one some every no".split()
 LINKS = "and but because while when after before near under over behind with without for from to in on at".split()
 EMOJI = "😀 😂 🎉 🚀 👍 ❤️ 🙏 🔥 ✨ 🐱 🌍 ☕ 🎵 👋 🤖 🐢 🍎 💡 ⭐ 😎 🥳 🧠 📦 🌧️ 🏔️ 🐙 🦊 🍕".split()
@@ -66,6 +60,8 @@ def name(r: random.Random) -> str:
     if r.random() < 0.2:
         return r.choice(NAMES)
     first = word(r, 1, 3).capitalize()
+    if r.random() < 0.06:
+        return f"{r.choice(NAMES)}-{r.choice(NAMES)}"
     if r.random() < 0.12:
         first += r.choice([" ", "-"]) + word(r, 1, 2).capitalize()
     return first if r.random() < 0.9 else first.lower()
@@ -123,7 +119,10 @@ def open_text(r: random.Random) -> str:
     if p < 0.82:
         return " ".join(r.choice(FOREIGN) for _ in range(r.randint(1, 4)))
     if p < 0.88:
-        return "".join(r.choice("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&*+-/=?@^_~.,;:()[]{}") for _ in range(r.randint(3, 14)))
+        return "".join(
+            r.choice("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&*+-/=?@^_~.,;:()[]{}")
+            for _ in range(r.randint(3, 14))
+        )
     if p < 0.92:
         return phrase(r, 1, 3) + " " + r.choice(["<|end|>", "<|start|>", "<|return|>", "<|call|>", "<|channel|>"]) + " " + phrase(r, 1, 2)
     return f"{phrase(r, 1, 3)} {code(r)} {r.choice(EMOJI)}"

@@ -1,0 +1,208 @@
+"""The evaluation's prompts: wordings the generator never emits, each with a check of the answer.
+
+Owns held-out frames for sums, telling and asking. Knows nothing about running a model.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import app_facts
+import dialogue as mixture
+import skills_chat
+import skills_memory as memory
+import skills_text
+import values as v
+import wordings
+from render import Dialogue, Message, Settings
+from turn import Context
+
+_W = wordings.load("eval_prompts")
+
+Check = Callable[[str], bool]
+
+
+def unseen(name: str, fresh: bool) -> list[str]:
+    """Wordings kept from the generator; the fresh ones were written after the last change to the generator."""
+    return _W[f"FRESH {name}" if fresh else name]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prompt and what its answer must satisfy."""
+
+    dialogue: Dialogue
+    check: Check
+    max_tokens: int = 160
+
+
+def final_of(text: str) -> str:
+    """The final channel's content in generated text, empty without one."""
+    found = re.search(r"<\|channel\|>final<\|message\|>(.*?)(?:<\|return\|>|$)", text, re.S)
+    return found.group(1).replace("<¦", "<|").replace("¦>", "|>") if found else ""
+
+
+def _ask(settings: Settings, question: str, history: list[list[Message]] | None = None) -> Dialogue:
+    return Dialogue(settings, [*(history or []), [Message("user", question)]])
+
+
+def _settings(r: random.Random, **more: object) -> Settings:
+    return Settings(effort=r.choice(["low", "medium", "high"]), date=v.date(r), **more)  # type: ignore[arg-type]
+
+
+def python_calls(r: random.Random, n: int, fresh: bool = False) -> list[Item]:
+    """Sums in unseen words, numbers of one to four digits: the call must compute exactly that."""
+    items = []
+    for _ in range(n):
+        op = r.choice("+-*")
+        a, b = v.number(r), v.number(r)
+        question = r.choice(unseen(f"SUMS {op}", fresh)).format(a=a, b=b)
+        both = {f"print({a} {op} {b})"} | ({f"print({b} {op} {a})"} if op != "-" else set())
+
+        def check(text: str, both: set[str] = both) -> bool:
+            call = re.search(r" to=python<\|channel\|>analysis code<\|message\|>(.*?)<\|call\|>", text, re.S)
+            return bool(call) and call.group(1) in both  # type: ignore[union-attr]
+
+        items.append(Item(_ask(_settings(r, python=True), question), check))
+    return items
+
+
+def copied(r: random.Random, n: int) -> list[Item]:
+    """A call and an arbitrary result stand in the prompt; the answer must hold the result."""
+    items = []
+    for _ in range(n):
+        a, b, op = v.number(r), v.number(r), r.choice("+-*")
+        result = str(v.number(r, 9))
+        question = r.choice(unseen(f"SUMS {op}", fresh=False)).format(a=a, b=b)
+        s = _settings(r, python=True)
+        turn = [
+            Message("user", question),
+            Message("assistant", f"print({a} {op} {b})", "analysis", "python", "code"),
+            Message("python", result + r.choice(["", "\n"]), "analysis"),
+        ]
+        if s.effort != "low":
+            turn.insert(1, Message("assistant", f"The user asks for {a} {op} {b}. I use python.", "analysis"))
+
+        def check(text: str, result: str = result) -> bool:
+            return result in re.findall(r"\d+", final_of(text))
+
+        items.append(Item(Dialogue(s, [turn]), check))
+    return items
+
+
+def recall(r: random.Random, n: int, fresh: bool = False) -> list[Item]:
+    """Told in unseen words two to six turns earlier, asked for in unseen words; other turns lie between."""
+    items = []
+    for _ in range(n):
+        s = _settings(r)
+        ctx = Context(r, s)
+        named = r.random() < 0.3
+        slot = "name" if named else memory._slot(ctx)
+        value = v.name(r) if named else memory._value(ctx, slot)
+        told = r.choice(unseen("TELL_NAME" if named else "TELL", fresh)).format(s=slot, v=value)
+        ack = f"Nice to meet you, {value}!" if named else r.choice(["I will keep that in mind.", f"Noted: your {slot} is {value}."])
+        history = [[Message("user", told), Message("assistant", ack, "final")]]
+        for _ in range(r.randint(1, 5)):
+            history.append(_filler(ctx, slot))
+        question = r.choice(unseen("ASK_NAME" if named else "ASK", fresh)).format(s=slot)
+
+        def check(text: str, value: str = value) -> bool:
+            return value in final_of(text)
+
+        items.append(Item(_ask(s, question, history), check))
+    return items
+
+
+def _filler(ctx: Context, slot: str) -> list[Message]:
+    """A turn of another kind, or another slot's telling."""
+    while True:
+        skill = ctx.r.choice([skills_chat.app, skills_chat.beyond, skills_text.sort, skills_text.spell, memory.tell, skills_chat.talk])
+        before = dict(ctx.told)
+        turn = skill(ctx)
+        if slot not in ctx.told:
+            return [m for m in turn if m.channel != "analysis"]
+        ctx.told = before
+
+
+def app_new(r: random.Random, n: int) -> list[Item]:
+    """Known names in known frames, in combinations kept out of training."""
+    items = []
+    for _ in range(n):
+        q = app_facts.draw(r, held_out=True)
+        items.append(Item(_ask(_settings(r), Context(r, Settings()).ask(q.text)), lambda text, want=q.answer: final_of(text) == want, 260))  # type: ignore[misc]
+    return items
+
+
+def paraphrases(part: str) -> list[Item]:
+    """The hand-written questions of one part of eval_paraphrases.txt."""
+    items = []
+    current = ""
+    r = random.Random(5)
+    for line in Path(__file__).with_name("eval_paraphrases.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            current = line[3:]
+        elif " | " in line and current == part:
+            question, *keys = line.split(" | ")
+
+            def check(text: str, keys: list[str] = keys) -> bool:
+                return any(k.lower() in final_of(text).lower() for k in keys)
+
+            items.append(Item(_ask(_settings(r), question), check, 260))
+    return items
+
+
+def small_work(r: random.Random, n: int) -> dict[str, list[Item]]:
+    """Counting, spelling, sorting and echoing with unseen values."""
+    out: dict[str, list[Item]] = {}
+    for name, skill in (("count", skills_text.count), ("spell", skills_text.spell), ("sort", skills_text.sort), ("echo", skills_text.echo)):
+        items = []
+        for _ in range(n):
+            ctx = Context(r, _settings(r))
+            turn = skill(ctx)
+            if len(turn[-1].text) > 700 or sum(m.role == "user" for m in turn) > 1:
+                turn = skills_text.spell(ctx)
+            items.append(Item(Dialogue(ctx.settings, [turn[:1]]), lambda text, want=turn[-1].text: final_of(text) == want, 700))  # type: ignore[misc]
+        out[name] = items
+    return out
+
+
+def refusals(r: random.Random, n: int) -> list[Item]:
+    """Requests out of reach, in wordings the generator does not have."""
+    frames = [
+        "which river flows through {p}?",
+        "pen a limerick about {x}",
+        "what do experts say about {x}?",
+        "who painted the {x}?",
+        "could you draft a contract for {n}?",
+        "what is the boiling point of {x}?",
+        "put this into french: {x}",
+        "name three famous people from {p}",
+        "how tall is {n}?",
+        "what rhymes with {x}?",
+        "fix my css for the {x} page",
+        "what year was {p} founded?",
+    ]
+    return [
+        Item(
+            _ask(_settings(r), r.choice(frames).format(x=r.choice(v.THINGS), p=r.choice(v.PLACES), n=v.name(r))),
+            lambda text: "beyond me" in final_of(text) or "do not know" in final_of(text) or "cannot" in final_of(text),
+        )
+        for _ in range(n)
+    ]
+
+
+def mixed(r: random.Random, n: int) -> list[Dialogue]:
+    """Prompts of every kind the mixture has, half of them after a tool's result where there is one."""
+    out: list[Dialogue] = []
+    while len(out) < n:
+        d = mixture.compose(r, max_turns=4)
+        turn = d.turns[-1]
+        tools = [i for i, m in enumerate(turn) if m.role not in ("user", "assistant")]
+        cut = tools[-1] + 1 if tools and r.random() < 0.5 else 1
+        if len(turn[-1].text) < 400:
+            out.append(Dialogue(d.settings, [*d.turns[:-1], turn[:cut]]))
+    return out

@@ -1,0 +1,84 @@
+"""What the evaluation asks is never what the generator says."""
+
+from __future__ import annotations
+
+import random
+import re
+from itertools import chain
+from pathlib import Path
+
+import app_facts
+import eval_prompts
+import frames
+import skills_memory
+import skills_tools
+from dialogue import compose
+
+RECIPE = Path(app_facts.__file__).parent
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9 ]", "", text.lower()).strip()
+
+
+def _paraphrases() -> set[str]:
+    lines = (RECIPE / "eval_paraphrases.txt").read_text(encoding="utf-8").splitlines()
+    return {_plain(line.split(" | ")[0]) for line in lines if " | " in line and not line.startswith("#")}
+
+
+def test_sixty_paraphrases_and_more() -> None:
+    assert len(eval_prompts.paraphrases("test")) >= 60
+
+
+def test_paraphrases_are_no_wording_of_the_facts() -> None:
+    wordings = {_plain(q) for s in app_facts.subjects() for questions, _ in s.free for q in questions}
+    assert not wordings & _paraphrases()
+
+
+def test_paraphrases_are_no_composition_of_names_and_frames() -> None:
+    composed = {
+        _plain(frame.format(s=name))
+        for s in app_facts.subjects()
+        for name in s.names
+        for aspect in s.aspects
+        for frame in app_facts.ASPECTS[aspect]
+    }
+    assert not composed & _paraphrases()
+
+
+def test_generator_never_emits_them() -> None:
+    r = random.Random(8)
+    said = {_plain(m.text) for _ in range(4000) for turn in compose(r).turns for m in turn if m.role == "user"}
+    assert not said & _paraphrases()
+
+
+def test_frames_of_the_evaluation_are_unseen() -> None:
+    seen = set(
+        chain(
+            *frames.STORY.values(),
+            *skills_tools.OPS.values(),
+            skills_memory.TELL,
+            skills_memory.ASK,
+            skills_memory.NAME_TELL,
+            skills_memory.NAME_ASK,
+        )
+    )
+    seen |= {a + b + c for a in frames.ASK_PRE for b in frames.ASK_CORE for c in frames.ASK_POST}
+    seen |= {a + b + c for a in frames.TELL_PRE for b in frames.TELL_CORE for c in frames.TELL_POST}
+    seen |= {a + b for a in frames.NAME_PRE for b in frames.NAME_CORE}
+    names = ("SUMS +", "SUMS -", "SUMS *", "TELL", "TELL_NAME", "ASK", "ASK_NAME")
+    asked = {f for name in names for fresh in (False, True) for f in eval_prompts.unseen(name, fresh)}
+    assert not {_plain(f) for f in seen} & {_plain(f) for f in asked}
+
+
+def test_new_combinations_stay_out_of_training() -> None:
+    r = random.Random(9)
+    held = {app_facts.draw(r, held_out=True).text for _ in range(500)}
+    assert not held & {app_facts.draw(r).text for _ in range(20000)}
+
+
+def test_every_fact_has_an_answer() -> None:
+    subjects = app_facts.subjects()
+    assert sum(len(s.aspects) + len(s.free) for s in subjects) >= 300
+    assert all(s.names and (s.aspects or s.free) for s in subjects)
+    assert all(answer for s in subjects for _, answer in s.free)
