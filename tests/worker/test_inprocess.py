@@ -11,7 +11,7 @@ from mlx_harmony.engine.provider import EngineProvider
 from mlx_harmony.errors import LoadFailed
 from mlx_harmony.events import Event, Failed, Finished, TextDelta
 from mlx_harmony.records import GenerationRequest, ModelEntry, Sampling, TextPrompt
-from mlx_harmony.worker.inprocess import InProcessEngine, start_in_process
+from mlx_harmony.worker.inprocess import TASKS, InProcessEngine, start_in_process
 
 
 def entry(folder: Path) -> ModelEntry:
@@ -64,6 +64,20 @@ async def test_closing_in_mid_reply_ends_it_with_an_event(fx1: Path) -> None:
     await asyncio.wait_for(listening, 5)
     assert isinstance(heard[-1], Finished | Failed)
     assert not engine.alive
+
+
+@pytest.mark.skipif(not TASKS.exists(), reason="only Linux lists a process's threads")
+async def test_after_closing_the_thread_is_gone_for_the_system_too(fx1: Path) -> None:
+    for _ in range(5):
+        before = {task.name for task in TASKS.iterdir()}
+        engine = await start_in_process(entry(fx1), lambda _stage, _fraction: None)
+        async with aclosing(engine.generate(request())) as events:
+            assert isinstance([event async for event in events][-1], Finished)
+        assert engine._thread is not None
+        native = str(engine._thread.native_id)
+        assert native in {task.name for task in TASKS.iterdir()} - before
+        await engine.close()
+        assert native not in {task.name for task in TASKS.iterdir()}
 
 
 async def test_a_load_that_fails_says_why_and_leaves_no_thread(tmp_path: Path) -> None:

@@ -5,14 +5,21 @@ One thread owns mlx, as in a worker. A crash of the model is a crash of this pro
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
+from pathlib import Path
 
 from mlx_harmony.engine.protocols import Progress, counted
 from mlx_harmony.errors import LoadFailed, ShuttingDown
 from mlx_harmony.events import Event, Failed, Finished
 from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 from mlx_harmony.worker.inbox import Inbox
+
+TASKS = Path("/proc/self/task")
+"""Where Linux lists this process's threads; elsewhere nothing does, and a moment's sleep has to do."""
+GONE_S = 2.0
+LAST_MOMENT_S = 0.1
 
 
 class InProcessEngine:
@@ -81,7 +88,7 @@ class InProcessEngine:
         self._alive = False
         self._inbox.close()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(_see_off, self._thread)
         for stream in self._streams.values():
             stream.put_nowait(Failed.of(ShuttingDown("The model was closed.")))
 
@@ -115,6 +122,21 @@ def _run(options: LoadOptions, progress: Progress, inbox: Inbox, loaded: Future[
         return
     loaded.set_result(models[0].card)
     Loop(models[0], inbox).run()
+
+
+def _see_off(thread: threading.Thread) -> None:
+    """Wait until the thread is gone for the system too.
+
+    Python calls it ended before mlx has destroyed what it keeps for each thread. That takes Python's lock, and where the interpreter is
+    being closed meanwhile, the process dies of it ("terminate called without an active exception").
+    """
+    thread.join()
+    if not TASKS.exists():
+        time.sleep(LAST_MOMENT_S)
+        return
+    task, latest = TASKS / str(thread.native_id), time.monotonic() + GONE_S
+    while task.exists() and time.monotonic() < latest:
+        time.sleep(0.001)
 
 
 async def start_in_process(entry: ModelEntry, progress: Progress) -> InProcessEngine:
