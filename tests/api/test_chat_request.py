@@ -70,6 +70,33 @@ def test_reasoning_effort_is_read_in_any_case(effort: str) -> None:
     assert prompt(reasoning_effort=effort).effort == effort.lower()
 
 
+def test_what_bounds_and_ends_an_answer_reaches_the_engine() -> None:
+    request = asked(reasoning_budget=0, end_tokens=["<|end|>"], loop_detection="FULL", channels=["final", "analysis"])
+    assert (request.analysis_budget, request.end_tokens, request.loop_detection) == (0, ("<|end|>",), "full")
+    assert isinstance(request.prompt, ChatPrompt)
+    assert request.prompt.channels == ("analysis", "final")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("reasoning_budget", -1),
+        ("reasoning_budget", 2**40),
+        ("end_tokens", [""]),
+        ("end_tokens", ["x"] * 17),
+        ("loop_detection", "often"),
+        ("channels", ["analysis"]),
+        ("channels", []),
+        ("channels", ["final", "secret"]),
+        ("channels", ["final", "final"]),
+    ],
+)
+def test_what_cannot_bound_an_answer_is_refused_by_its_name(field: str, value: object) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        asked(**{field: value})
+    assert refused.value.param == field
+
+
 def test_text_parts_are_joined_as_they_stand() -> None:
     parts = [{"type": "text", "text": "a "}, {"type": "text", "text": "b"}]
     assert prompt(messages=[{"role": "user", "content": parts}]).messages[0].content == "a b"

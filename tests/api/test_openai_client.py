@@ -278,9 +278,12 @@ async def test_two_calls_in_one_turn_have_two_places(tmp_path: Path) -> None:
 async def test_an_answer_that_was_mended_says_so(tmp_path: Path, streamed: bool) -> None:
     def mended(_: GenerationRequest) -> list[Event]:
         end = finished("stop")
-        return [*say("x")[:-1], Finished(reason="stop", usage=end.usage, timings=end.timings, repaired="A header was malformed.")]
+        return [
+            *say("x")[:-1],
+            Finished(reason="stop", usage=end.usage, timings=end.timings, repaired="A header was malformed.", note="Cut."),
+        ]
 
     async with serving(tmp_path, Options(script=mended)) as server:
         answer = await server.client.chat.completions.create(model="starter", messages=HELLO, stream=streamed)
         last = [chunk async for chunk in answer][-1] if streamed else answer
-        assert last.repaired == "A header was malformed."
+        assert (last.repaired, last.note) == ("A header was malformed.", "Cut.")

@@ -1,5 +1,7 @@
 """How a stream is shown: progress for people, data for programs."""
 
+import msgspec
+
 from mlx_harmony.cli.answer import Answer
 from mlx_harmony.conversation.records import TurnEvent
 from mlx_harmony.events import Finished, Loading, MessageStarted, Prefill, Queued, TextDelta
@@ -49,6 +51,12 @@ def test_thinking_is_no_data(pipe: Recorded) -> None:
 def test_what_cut_an_answer_short_is_said_on_stderr(pipe: Recorded) -> None:
     shown([*say("Long.")[:-1], finished("length")], pipe)
     assert "--max-tokens" in pipe.err.getvalue()
+
+
+def test_what_a_person_should_know_is_said_on_stderr(pipe: Recorded) -> None:
+    end = msgspec.structs.replace(finished("length"), note="Thinking was cut at 9 tokens, its budget.")
+    shown([*say("Fine.")[:-1], end], pipe)
+    assert pipe.err.getvalue().startswith("Thinking was cut at 9 tokens, its budget.\n")
 
 
 def test_what_was_mended_is_said_on_stderr(pipe: Recorded) -> None:

@@ -1,5 +1,6 @@
 """How an answer gathers the model's events."""
 
+import msgspec
 import pytest
 
 from mlx_harmony.conversation.answer import CUT_WHILE_THINKING, NO_ANSWER, ONLY_THINKING, Answer
@@ -61,6 +62,12 @@ def test_thinking_is_measured_until_the_next_message() -> None:
         clock.now += seconds
     answer.end("cancelled")
     assert answer.message.thinking_ms == pytest.approx(3000)
+
+
+def test_what_a_person_should_know_of_the_end_is_kept() -> None:
+    message, end = answered([*say("Fine.")[:-1], msgspec.structs.replace(finished("stop"), note="Stopped.")])
+    assert message.note == "Stopped."
+    assert isinstance(end, Finished) and end.note == "Stopped."
 
 
 def test_a_tool_call_is_complete_without_an_answer() -> None:

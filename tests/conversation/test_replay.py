@@ -22,6 +22,10 @@ MADE = Provenance(
     instructions="Be brief.",
     max_tokens=50,
     stop=("END",),
+    end_tokens=("<|end|>",),
+    channels=("analysis", "final"),
+    analysis_budget=0,
+    loop_detection="off",
     tools=(Tool(kind="python"), Tool(kind="function", name="f", parameters={"type": "object"})),
 )
 TIMINGS = Timings(prompt_n=1, cached_n=0, prompt_ms=1.0, predicted_n=1, predicted_ms=1.0)
@@ -54,6 +58,10 @@ def test_the_options_hold_all_that_made_the_answer_and_its_seed() -> None:
         sampling=Sampling(temperature=0.5, top_k=40, logit_bias={7: -1.5}, seed=12345),
         max_tokens=50,
         stop=("END",),
+        end_tokens=("<|end|>",),
+        channels=("analysis", "final"),
+        analysis_budget=0,
+        loop_detection="off",
         effort="low",
         identity="You are Ada.",
         instructions="Be brief.",

@@ -70,6 +70,26 @@ async def test_the_model_hears_the_whole_chat(store: Store, turns_over: TurnsOve
     assert second.prompt.effort == "low" and second.prompt.start_date == first.prompt.start_date
 
 
+async def test_what_bounds_an_answer_reaches_the_model_and_is_kept(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
+    provider = ScriptedProvider()
+    chosen = TurnOptions(channels=("final",), end_tokens=("<|end|>",), analysis_budget=7, loop_detection="full")
+    await gather(turns_over(provider).send(chat_id, "Hi", chosen))
+    request = provider.engine.requests[0]
+    assert isinstance(request.prompt, ChatPrompt)
+    assert request.prompt.channels == ("final",)
+    assert (request.end_tokens, request.analysis_budget, request.loop_detection) == (("<|end|>",), 7, "full")
+    chat = await store.read_chat(chat_id)
+    made = chat.messages[-1].provenance
+    assert made is not None
+    assert (made.channels, made.end_tokens, made.analysis_budget, made.loop_detection) == (("final",), ("<|end|>",), 7, "full")
+    assert chat.options == chosen
+
+
+async def test_final_cannot_be_left_out_of_the_channels(turns_over: TurnsOver, chat_id: str) -> None:
+    with pytest.raises(InvalidRequest, match="final"):
+        await gather(turns_over(ScriptedProvider()).send(chat_id, "Hi", TurnOptions(channels=("analysis",))))
+
+
 async def test_a_chat_is_named_after_its_first_message_only(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
     turns = turns_over(ScriptedProvider())
     await gather(turns.send(chat_id, "First\nquestion", TurnOptions()))

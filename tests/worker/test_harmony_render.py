@@ -247,6 +247,7 @@ def test_raw_text_is_rendered_as_it_is() -> None:
         ChatPrompt(messages=(user("Hi"), calls(("python", "1"))), continue_last=True),
         ChatPrompt(messages=(user("Hi"),), effort="extreme"),  # type: ignore[arg-type]
         ChatPrompt(messages=(user("Hi"),), channels=("secret",)),  # type: ignore[arg-type]
+        ChatPrompt(messages=(user("Hi"),), channels=("analysis", "commentary")),
         ChatPrompt(messages=(Message(role="narrator", content="x"),)),  # type: ignore[arg-type]
         ChatPrompt(messages=(user("Hi"),), tools=(Tool(kind="function"),)),
         ChatPrompt(messages=(user("Hi"),), tools=(Tool(kind="function", name="f", description="\ud800"),)),

@@ -6,15 +6,31 @@ Knows nothing of HTTP and nothing of models; ranges come from `mlx_harmony.range
 import re
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from pydantic import ValidationError
 
 from mlx_harmony import ranges
 from mlx_harmony.api.schemas import ChatBody, MessageField, PartField, ToolField
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import EFFORTS, ChatPrompt, Effort, GenerationRequest, Message, Role, Sampling, Tool, ToolCall
+from mlx_harmony.records import (
+    CHANNELS,
+    EFFORTS,
+    LOOP_DETECTIONS,
+    Channel,
+    ChatPrompt,
+    GenerationRequest,
+    Message,
+    Role,
+    Sampling,
+    Tool,
+    ToolCall,
+)
 
+Word = TypeVar("Word", bound=str)
+
+_REASONING_BUDGET = msgspec.structs.replace(ranges.ANALYSIS_BUDGET, name="reasoning_budget")
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -49,7 +65,8 @@ def generation_request(body: ChatBody) -> GenerationRequest:
     prompt = ChatPrompt(
         messages=_messages(body.messages),
         tools=tools,
-        effort=_effort(body.reasoning_effort),
+        effort=_one_of("reasoning_effort", body.reasoning_effort, EFFORTS, "medium"),
+        channels=_channels(body.channels),
         identity=body.system_model_identity,
         start_date=body.conversation_start_date,
     )
@@ -59,8 +76,12 @@ def generation_request(body: ChatBody) -> GenerationRequest:
         sampling=_sampling(body),
         max_tokens=body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens,
         stop=tuple(body.stop),
+        end_tokens=tuple(body.end_tokens or ()),
+        analysis_budget=body.reasoning_budget,
+        loop_detection=_one_of("loop_detection", body.loop_detection, LOOP_DETECTIONS, "cheap"),
         top_logprobs=_top_logprobs(body),
     )
+    ranges.check_field(_REASONING_BUDGET, body.reasoning_budget)
     ranges.check_request(request)
     return request
 
@@ -83,11 +104,19 @@ def _refuse_unsupported(body: ChatBody) -> None:
         raise InvalidRequest("tool_choice that forces a call is not supported yet.", hint=hint, param="tool_choice")
 
 
-def _effort(effort: str | None) -> Effort:
-    chosen = "medium" if effort is None else effort.lower()
-    if chosen not in EFFORTS:
-        raise InvalidRequest(f"reasoning_effort must be one of {', '.join(EFFORTS)}.", param="reasoning_effort")
+def _one_of(param: str, given: str | None, choices: tuple[Word, ...], default: Word) -> Word:
+    """The choice that was named, in any case."""
+    chosen = default if given is None else next((choice for choice in choices if choice == given.lower()), None)
+    if chosen is None:
+        raise InvalidRequest(f"{param} must be one of {', '.join(choices)}.", param=param)
     return chosen
+
+
+def _channels(given: list[str] | None) -> tuple[Channel, ...]:
+    if given is None:
+        return CHANNELS
+    ranges.check_channels(tuple(given))
+    return tuple(channel for channel in CHANNELS if channel in given)
 
 
 def _sampling(body: ChatBody) -> Sampling:

@@ -158,9 +158,9 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 
 def figures_beside(end: Finished) -> dict[str, Any]:
-    """What we tell beside OpenAI's fields; `repaired` only where something malformed was mended."""
-    told: dict[str, Any] = {"timings": timings_object(end.timings)}
-    return {**told, "repaired": end.repaired} if end.repaired else told
+    """What we tell beside OpenAI's fields; `repaired` only where something malformed was mended, `note` where there is one."""
+    said = {"repaired": end.repaired, "note": end.note}
+    return {"timings": timings_object(end.timings), **{name: text for name, text in said.items() if text}}
 
 
 def timings_object(timings: Timings) -> dict[str, Any]:

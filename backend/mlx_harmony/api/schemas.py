@@ -130,6 +130,10 @@ class ChatBody(Shape):
     seed: int | None = None
 
     stop: Annotated[list[str], BeforeValidator(_strings)] = []
+    end_tokens: list[str] | None = None
+    reasoning_budget: int | None = None
+    loop_detection: str | None = None
+    channels: list[str] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     logprobs: bool | None = None

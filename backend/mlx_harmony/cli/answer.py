@@ -58,10 +58,13 @@ class Answer:
         match event:
             case Failed():
                 self.code = report(event.error(), self._terminal)
-            case Finished(reason="length"):
-                self._terminal.warn("The answer reached its longest length; --max-tokens allows more.")
-            case Finished(repaired=repaired) if repaired:
-                self._terminal.warn(f"The model's output was malformed and has been mended: {repaired}")
+            case Finished(reason=reason, repaired=repaired, note=note):
+                if note:
+                    self._terminal.warn(note)
+                if reason == "length":
+                    self._terminal.warn("The answer reached its longest length; --max-tokens allows more.")
+                elif repaired:
+                    self._terminal.warn(f"The model's output was malformed and has been mended: {repaired}")
 
     def _tell(self, progress: str) -> None:
         """Progress rewrites one line of stderr, where a person watches it; "" takes the line away."""

@@ -123,7 +123,7 @@ class Document:
         document: dict[str, Any] = {"model": self._model, "text": self._text, "reasoning": self._reasoning}
         if self._calls:
             document["tool_calls"] = list(self._calls.values())
-        document |= {"finish_reason": finished.reason, "seed": finished.seed, "repaired": finished.repaired}
+        document |= {"finish_reason": finished.reason, "seed": finished.seed, "repaired": finished.repaired, "note": finished.note}
         return document | {"usage": msgspec.to_builtins(finished.usage), "timings": msgspec.to_builtins(finished.timings)}
 
 

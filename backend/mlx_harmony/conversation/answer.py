@@ -136,6 +136,7 @@ class Answer:
             usage=both_usages(before.usage, event.usage) if before and before.usage else event.usage,
             timings=both_timings(before.timings, event.timings) if before and before.timings else event.timings,
             repaired=repaired,
+            note=event.note,
             provenance=provenance,
         )
         return msgspec.structs.replace(event, repaired=repaired)

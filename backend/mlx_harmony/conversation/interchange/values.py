@@ -8,7 +8,16 @@ import msgspec
 
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS, Field, check_field, check_sampling, check_stops
+from mlx_harmony.ranges import (
+    ANALYSIS_BUDGET,
+    MAX_TOKENS,
+    SAMPLING_FIELDS,
+    Field,
+    check_channels,
+    check_field,
+    check_sampling,
+    check_stops,
+)
 from mlx_harmony.records import EFFORTS, Effort, Sampling, Tool, ToolKind
 
 DAY_S = 86400.0
@@ -84,6 +93,9 @@ def own_options(value: Any) -> TurnOptions | None:
         check_sampling(options.sampling)
         check_field(MAX_TOKENS, options.max_tokens)
         check_stops(options.stop)
+        check_stops(options.end_tokens, "end_tokens")
+        check_field(ANALYSIS_BUDGET, options.analysis_budget)
+        check_channels(options.channels)
         return msgspec.json.decode(msgspec.json.encode(options), type=TurnOptions)
     except (msgspec.MsgspecError, InvalidRequest, UnicodeEncodeError):
         return None
