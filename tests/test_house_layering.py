@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "conversation": {"engine.protocols", "models", "prompting"},
     "service": {"conversation", "engine", "models", "prompting"},
     "api": {"service", "conversation.records", "engine.protocols"},
-    "cli": {"service", "api", "models", "conversation.records", "conversation.commands", "worker.inprocess", "worker.raw_prompt"},
+    "cli": {"service", "api", "models", "conversation", "prompting", "worker.inprocess", "worker.raw_prompt"},
     "__main__": {"cli"},
     "ui": {"service", "conversation.records", "conversation.commands", "engine.protocols"},
 }

@@ -31,7 +31,7 @@ async def service(tmp_path: Path, provider: ScriptedProvider) -> AsyncIterator[S
 
 
 async def test_a_message_is_answered_and_kept(service: Service, pipe: Recorded) -> None:
-    talk = Talk(service, pipe, TurnOptions())
+    talk = Talk(service, pipe, {})
     assert await talk.take("good morning") == 0
     assert await talk.take("and again") == 0
     assert pipe.out.getvalue() == "You said: good morning\nYou said: and again\n"
@@ -40,14 +40,14 @@ async def test_a_message_is_answered_and_kept(service: Service, pipe: Recorded) 
 
 
 async def test_a_person_sees_the_thinking_apart_from_the_answer(service: Service, screen: Recorded) -> None:
-    await Talk(service, screen, TurnOptions()).take("hello")
+    await Talk(service, screen, {}).take("hello")
     shown = screen.out.getvalue()
     assert "\x1b[2mThey" in shown
     assert shown.endswith("\nYou said: hello\n")
 
 
 async def test_set_changes_the_next_answer(service: Service, provider: ScriptedProvider, pipe: Recorded) -> None:
-    talk = Talk(service, pipe, TurnOptions())
+    talk = Talk(service, pipe, {})
     assert await talk.take(r"\set temperature=0.25") == 0
     assert "temperature  0.25" in pipe.out.getvalue()
     await talk.take("hello")
@@ -56,19 +56,19 @@ async def test_set_changes_the_next_answer(service: Service, provider: ScriptedP
 
 @pytest.mark.parametrize(("text", "expected"), [(r"\help", "name=value"), ("/list", "top_p"), ("/show", "effort"), ("/models", "starter")])
 async def test_commands_answer_on_stdout(service: Service, pipe: Recorded, text: str, expected: str) -> None:
-    assert await Talk(service, pipe, TurnOptions()).take(text) == 0
+    assert await Talk(service, pipe, {}).take(text) == 0
     assert expected in pipe.out.getvalue()
     assert await service.list_chats() == ()
 
 
 async def test_an_unknown_command_lists_the_known_ones(service: Service, pipe: Recorded) -> None:
-    assert await Talk(service, pipe, TurnOptions()).take("/bogus") == 2
+    assert await Talk(service, pipe, {}).take("/bogus") == 2
     assert "bogus" in pipe.err.getvalue()
     assert r"\help" in pipe.out.getvalue()
 
 
 async def test_a_bad_value_changes_nothing(service: Service, provider: ScriptedProvider, pipe: Recorded) -> None:
-    talk = Talk(service, pipe, TurnOptions())
+    talk = Talk(service, pipe, {})
     with pytest.raises(InvalidRequest):
         await talk.take("/set temperature=99")
     await talk.take("hello")
@@ -82,7 +82,7 @@ async def test_a_failure_is_told_and_the_next_message_works(service: Service, pr
         return answers.pop(0)
 
     provider.engine.script = script
-    talk = Talk(service, pipe, TurnOptions())
+    talk = Talk(service, pipe, {})
     assert await talk.take("hello") == 1
     assert "It died.\nSend it again." in pipe.err.getvalue()
     assert await talk.take("hello") == 0
@@ -91,26 +91,26 @@ async def test_a_failure_is_told_and_the_next_message_works(service: Service, pr
 
 async def test_a_tool_call_is_shown_beside_the_data(service: Service, provider: ScriptedProvider, pipe: Recorded) -> None:
     provider.engine.script = lambda _request: call("python", "python", '{"code": "1+1"}')
-    await Talk(service, pipe, TurnOptions()).take("What is 1+1?")
+    await Talk(service, pipe, {}).take("What is 1+1?")
     assert pipe.out.getvalue() == ""
     assert '[python] {"code": "1+1"}' in pipe.err.getvalue()
 
 
 async def test_a_kept_chat_goes_on(service: Service, provider: ScriptedProvider, pipe: Recorded) -> None:
-    await Talk(service, pipe, TurnOptions()).take("my name is Ada")
+    await Talk(service, pipe, {}).take("my name is Ada")
     (chat,) = await service.list_chats()
-    again = Talk(service, pipe, TurnOptions())
+    again = Talk(service, pipe, {})
     await again.resume(chat.id)
     assert "user: my name is Ada" in pipe.out.getvalue()
     await again.take("what is it?")
     assert provider.engine.requests[-1].prompt.messages[0].content == "my name is Ada"  # type: ignore[union-attr]
     with pytest.raises(ChatNotFound):
-        await Talk(service, pipe, TurnOptions()).resume("nothing")
+        await Talk(service, pipe, {}).resume("nothing")
 
 
 async def test_leaving_in_the_middle_stops_the_answer(service: Service, provider: ScriptedProvider, pipe: Recorded) -> None:
     provider.engine.pause_s = 0.05
-    taking = asyncio.create_task(Talk(service, pipe, TurnOptions()).take("hello"))
+    taking = asyncio.create_task(Talk(service, pipe, {}).take("hello"))
     while not provider.engine.requests:
         await asyncio.sleep(0.01)
     taking.cancel()

@@ -4,6 +4,8 @@ from mlx_harmony.cli.errors import DONE, report
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.records import TurnEvent
 from mlx_harmony.events import Failed, Finished, Loading, MessageStarted, Prefill, Queued, TextDelta, ToolCallDelta
+from mlx_harmony.prompting.records import ChatSetup
+from mlx_harmony.records import Timings
 
 PREFILL_WORTH_SHOWING = 512
 
@@ -11,8 +13,10 @@ PREFILL_WORTH_SHOWING = 512
 class Answer:
     """One answer on its way to the terminal. `code` is the exit code so far."""
 
-    def __init__(self, terminal: Terminal) -> None:
+    def __init__(self, terminal: Terminal, setup: ChatSetup | None = None) -> None:
         self._terminal = terminal
+        self._setup = setup
+        self._room = {"thinking": setup.truncate_thinking, "answer": setup.truncate_response} if setup and terminal.interactive else {}
         self._progress = ""
         self._wrote = ""
         self.code = DONE
@@ -31,11 +35,11 @@ class Answer:
             case TextDelta(channel="analysis", text=text):
                 if self._terminal.interactive:
                     self._tell("")
-                    self._terminal.thinking(text)
+                    self._terminal.thinking(self._cut("thinking", text))
                     self._wrote = text
             case TextDelta(text=text):
                 self._tell("")
-                self._terminal.write(text)
+                self._terminal.write(self._cut("answer", text))
                 self._wrote = text
             case ToolCallDelta(name=name, arguments=arguments):
                 self._tell("")
@@ -53,12 +57,27 @@ class Answer:
             self._terminal.line()
         self._wrote = ""
 
+    def _cut(self, part: str, text: str) -> str:
+        """What of a piece still has room on the screen; of the first that has not, with an ellipsis."""
+        room = self._room.get(part)
+        if room is None:
+            return text
+        self._room[part] = room - len(text)
+        if room < 0 or len(text) <= room:
+            return text if room >= 0 else ""
+        return text[:room] + "…"
+
     def _end(self, event: Finished | Failed) -> None:
         self.leave()
         match event:
             case Failed():
                 self.code = report(event.error(), self._terminal)
-            case Finished(reason=reason, repaired=repaired, note=note):
+            case Finished(timings=timings, reason=reason, repaired=repaired, note=note):
+                hidden = -min(0, self._room.get("answer", 0))
+                if hidden:
+                    self._terminal.aside(f"{hidden} more characters are hidden here; truncate_response says how many are shown.", end="\n")
+                if self._setup and self._setup.show_timings:
+                    self._terminal.aside(timing_line(timings), end="\n")
                 if note:
                     self._terminal.warn(note)
                 if reason == "length":
@@ -71,3 +90,10 @@ class Answer:
         if self._terminal.watched and progress != self._progress:
             self._terminal.progress(progress)
         self._progress = progress
+
+
+def timing_line(timings: Timings) -> str:
+    """What an answer took, in one line."""
+    read = f"{timings.prompt_n} tokens read, {timings.cached_n} known"
+    written = f"{timings.predicted_n} written, {timings.predicted_per_second:.1f} a second"
+    return f"First token after {timings.first_token_ms:.0f} ms; {read}; {written}."

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mlx_harmony.cli.errors import DONE, report
-from mlx_harmony.cli.flags import add_model_flags, chosen_settings
+from mlx_harmony.cli.flags import add_model_flags, add_prompting_flags, chosen_settings
 from mlx_harmony.cli.lines import typed_messages
-from mlx_harmony.cli.sampling import add_sampling_flags, sampling_from
+from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
-from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import HarmonyError
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_flags(parser)
+    add_prompting_flags(parser)
     parser.add_argument("--chat", metavar="ID", help="go on with this chat instead of beginning a new one")
     parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the whole chat")
     add_sampling_flags(parser)
@@ -31,20 +31,16 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from mlx_harmony.service import Service
 
     settings = chosen_settings(args)
-    options = TurnOptions(
-        sampling=sampling_from(args),
-        max_tokens=args.max_tokens,
-        effort=args.effort or settings.effort,
-        instructions=settings.instructions if args.system is None else args.system,
-    )
+    choices = choices_from(args)
     with asyncio.Runner() as runner:
         service = runner.run(Service.open(settings))
         for notice in service.notices():
             terminal.warn(notice)
         try:
-            talk = Talk(service, terminal, options)
-            if args.chat:
-                runner.run(talk.resume(args.chat))
+            if args.model:
+                choices["model"] = service.find_model(None).id
+            talk = Talk(service, terminal, choices)
+            runner.run(talk.resume(args.chat) if args.chat else talk.begin())
             terminal.hint(r"q or Ctrl-D ends, Ctrl-C stops an answer, \help lists the commands.")
             return _talk_until_end(runner, talk, terminal)
         finally:

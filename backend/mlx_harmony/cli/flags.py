@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mlx_harmony.settings import Settings, load_settings
+import msgspec
+
+from mlx_harmony.settings import Settings, absolute, load_settings
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -20,13 +22,28 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_prompting_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", metavar="NAME", help="a profile: its model, prompt config and context, where no flag says otherwise")
+    parser.add_argument(
+        "--prompt-config", metavar="FILE", help="a prompt config, in place of the profile's; also one in the configs folder"
+    )
+    parser.add_argument("--profiles-file", metavar="FILE", help="where profiles are kept (default: profiles.json in the app's home)")
+
+
 def chosen_settings(args: argparse.Namespace) -> Settings:
     """The settings of this run: what the flags say, else what the app was told before."""
     given: dict[str, Any] = {name: getattr(args, name, None) for name in ("host", "port", "model")}
     folders = getattr(args, "models_dir", None)
     if folders:
         given["models_dirs"] = tuple(folders)
-    return load_settings(given)
+    # The server works in a folder of its own: a file that is here is named in full.
+    config, profiles = getattr(args, "prompt_config", None) or "", getattr(args, "profiles_file", None) or ""
+    return msgspec.structs.replace(
+        load_settings(given),
+        profile=getattr(args, "profile", None) or "",
+        prompt_config=str(absolute(config)) if config and absolute(config).is_file() else config,
+        profiles_file=str(absolute(profiles)) if profiles else "",
+    )
 
 
 def existing_folder(text: str) -> str:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 import uuid
 from contextlib import aclosing
 from pathlib import Path
@@ -13,18 +14,19 @@ import msgspec
 
 from mlx_harmony.cli.answer import Answer
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE, report
-from mlx_harmony.cli.flags import add_model_flags, chosen_settings
-from mlx_harmony.cli.sampling import add_sampling_flags, sampling_from
+from mlx_harmony.cli.flags import add_model_flags, add_prompting_flags, chosen_settings
+from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
+from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Event, Failed, Finished, Loading, TextDelta, ToolCallDelta
-from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, ModelEntry
-from mlx_harmony.settings import Settings
+from mlx_harmony.records import GenerationRequest, Message, ModelEntry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="?", help="what to answer; without it, or as `-`, it is read from stdin")
     add_model_flags(parser)
+    add_prompting_flags(parser)
     parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the prompt")
     parser.add_argument("--request", metavar="FILE", help="a chat completion request as JSON instead of a prompt; `-` reads it from stdin")
     parser.add_argument("--json", action="store_true", help="print one JSON document: text, reasoning, usage, timings")
@@ -38,11 +40,18 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if text is None:
         terminal.warn("There is no prompt. Give one as an argument or on stdin: mlx-harmony generate 'Good morning'")
         return WRONG_USAGE
+    from mlx_harmony.conversation.beginning import options_of
     from mlx_harmony.models.catalog import Catalog, Places
+    from mlx_harmony.prompting.choosing import given_by, settled
     from mlx_harmony.ranges import check_request
 
     settings = chosen_settings(args)
-    model, request = (settings.model, request_from(args, text, settings)) if args.request is None else written_request(args.request)
+    given = given_by(settings)
+    settings = settled(settings, given)
+    for notice in settings.notices:
+        terminal.warn(notice)
+    options = options_of(given.chosen(settings, choices_from(args)))
+    model, request = (settings.model, request_from(text, options)) if args.request is None else written_request(args.request)
     entry = Catalog(Places.of(settings)).find_chosen(args.model or model or settings.model)
     check_request(request)
     if args.raw_prompt:
@@ -50,7 +59,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
         terminal.line(raw_prompt(entry.path, request.prompt))
         return DONE
-    return asyncio.run(_answer(entry, request, Document(entry.id, terminal) if args.json else Answer(terminal)))
+    return asyncio.run(_answer(entry, request, Document(entry.id, terminal) if args.json else Answer(terminal, options.setup)))
 
 
 def prompt_text(given: str | None) -> str | None:
@@ -76,14 +85,17 @@ def written_request(file: str) -> tuple[str | None, GenerationRequest]:
     return checked.model, generation_request(checked)
 
 
-def request_from(args: argparse.Namespace, text: str, settings: Settings) -> GenerationRequest:
-    instructions = settings.instructions if args.system is None else args.system
-    head = (Message(role="developer", content=instructions),) if instructions else ()
+def request_from(text: str, options: TurnOptions) -> GenerationRequest:
+    """The request for one answer, with all that a chat would begin with but its greeting."""
+    from mlx_harmony.conversation.history import framed
+
     return GenerationRequest(
         id=uuid.uuid4().hex,
-        prompt=ChatPrompt(messages=(*head, Message(role="user", content=text)), effort=args.effort or settings.effort),
-        sampling=sampling_from(args),
-        max_tokens=args.max_tokens,
+        prompt=framed((Message(role="user", content=text),), options, time.time()),
+        sampling=options.sampling,
+        max_tokens=options.max_tokens,
+        stop=options.stop,
+        loop_detection=options.setup.loop_detection if options.setup else "cheap",
     )
 
 

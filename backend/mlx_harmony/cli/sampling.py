@@ -2,11 +2,12 @@
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 from mlx_harmony.conversation.commands import parse_number
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS, Field
-from mlx_harmony.records import EFFORTS, Sampling
+from mlx_harmony.records import EFFORTS
 
 
 def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +24,10 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--effort", choices=EFFORTS, help="how long the model may think (default: the one in the settings, else medium)")
 
 
-def sampling_from(args: argparse.Namespace) -> Sampling:
-    """The sampling that the flags ask for; what was not given stays at its default."""
-    given = {field.name: getattr(args, field.name) for field in SAMPLING_FIELDS}
-    return Sampling(**{name: value for name, value in given.items() if value is not None})
+def choices_from(args: argparse.Namespace) -> dict[str, Any]:
+    """What the flags ask for, by name; None where one was not given."""
+    numbers = {field.name: getattr(args, field.name) for field in (*SAMPLING_FIELDS, MAX_TOKENS)}
+    return numbers | {"effort": args.effort, "instructions": args.system}
 
 
 def _number_of(field: Field) -> Callable[[str], float | int]:

@@ -1,11 +1,14 @@
 """One chat in the terminal: takes what was typed, a command or a message, and shows what comes of it. It reads no keyboard."""
 
+from collections.abc import Mapping
 from contextlib import aclosing
+from typing import Any
 
 from mlx_harmony.cli.answer import Answer
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE
 from mlx_harmony.cli.models import model_lines
 from mlx_harmony.cli.terminal import Terminal
+from mlx_harmony.conversation.beginning import overlaid
 from mlx_harmony.conversation.commands import (
     HELP,
     Command,
@@ -18,25 +21,39 @@ from mlx_harmony.conversation.commands import (
     describe,
     parse_command,
 )
-from mlx_harmony.conversation.records import TurnOptions
+from mlx_harmony.conversation.records import Chat
 from mlx_harmony.service import Service
 
 
 class Talk:
     """A chat's id, once there is one, and what the next answer is made with. A chat is begun by its first message."""
 
-    def __init__(self, service: Service, terminal: Terminal, options: TurnOptions) -> None:
+    def __init__(self, service: Service, terminal: Terminal, choices: Mapping[str, Any]) -> None:
+        """`choices` are what flags say, by name; they win over what a new chat begins with and over what a kept one recorded."""
         self._service = service
         self._terminal = terminal
-        self._options = options
+        self._choices = choices
+        self._options = overlaid(service.default_options(), choices)
         self._chat_id = ""
 
+    async def begin(self) -> None:
+        """Shows the greeting of a new chat, if it has one; such a chat is kept from here on."""
+        if self._options.setup is not None and self._options.setup.greeting.strip():
+            self._show(await self._service.create_chat(self._options))
+
     async def resume(self, chat_id: str) -> None:
-        """Goes on with a kept chat, showing its messages. Raises ChatNotFound."""
+        """Goes on with a kept chat as it was left, showing its messages. Raises ChatNotFound."""
         chat = await self._service.read_chat(chat_id)
+        self._options = overlaid(chat.options, self._choices)
+        if self._service.settings.profile or self._service.settings.prompt_config:
+            self._terminal.warn("This chat goes on as it was set up; a profile or prompt config is for new chats.")
+        self._show(chat)
+
+    def _show(self, chat: Chat) -> None:
         self._chat_id = chat.summary.id
+        names = chat.options.setup.placeholders if chat.options.setup else {}
         for message in chat.messages:
-            self._terminal.line(self._terminal.strong(f"{message.role}: ") + message.content)
+            self._terminal.line(self._terminal.strong(f"{names.get(message.role, message.role)}: ") + message.content)
 
     async def take(self, text: str) -> int:
         """Obeys a command or answers a message; returns its exit code. Raises InvalidRequest for a command that cannot be obeyed."""
@@ -46,7 +63,7 @@ class Talk:
     async def _say(self, text: str) -> int:
         if not self._chat_id:
             self._chat_id = (await self._service.create_chat(self._options)).summary.id
-        answer = Answer(self._terminal)
+        answer = Answer(self._terminal, self._options.setup)
         try:
             async with aclosing(self._service.send(self._chat_id, text, self._options)) as events:
                 async for event in events:

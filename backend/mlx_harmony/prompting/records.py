@@ -10,7 +10,7 @@ class ChatSetup(Record):
     """How a chat was set up, beyond what a person changes from turn to turn; kept with the chat, texts with their placeholders.
 
     `clock` is ISO 8601, None the moment the chat began; `start_date` None is that clock's day. Context and budget in tokens,
-    `truncate_*` in characters shown on a screen.
+    `truncate_*` in characters, which a terminal shows at most.
     """
 
     profile: str = ""
@@ -28,6 +28,7 @@ class ChatSetup(Record):
     prompt_token_budget: int | None = None
     truncate_thinking: int = DEFAULT_TRUNCATION
     truncate_response: int = DEFAULT_TRUNCATION
+    show_timings: bool = False
 
 
 class Chosen(Record):

@@ -18,6 +18,7 @@ _NAMES = {
     "developer_instructions": "instructions",
     "assistant_greeting": "greeting",
     "conversation_start_date": "start_date",
+    "log_timing_stats": "show_timings",
 }
 """What a field of a prompt config is called everywhere else; the others keep their names."""
 

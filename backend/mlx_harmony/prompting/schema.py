@@ -14,6 +14,10 @@ def json_schema() -> dict[str, Any]:
     schema = PromptConfig.model_json_schema()
     for name, why in NO_EFFECT.items():
         schema["properties"][name]["description"] += f" Without effect in this release: {why}."
+    for kind in schema["properties"]["placeholders"]["anyOf"]:
+        if kind["type"] == "object":
+            # pydantic describes the names that match; JSON Schema lets every other one pass unless told.
+            kind["additionalProperties"] = False
     schema["properties"] = {SCHEMA_KEY: {"type": "string"}} | schema["properties"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
