@@ -16,6 +16,7 @@ from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 from mlx_harmony_ui.running import Desk
 from mlx_harmony_ui.tabs.chats import Chats
+from mlx_harmony_ui.tabs.messages import Messages
 from mlx_harmony_ui.tabs.models import Models
 from mlx_harmony_ui.tabs.settings import SettingsTab
 from mlx_harmony_ui.tabs.talk import Talk
@@ -118,7 +119,7 @@ async def test_unknown_ids_open_a_new_chat_and_draw_no_details(service: Service)
     assert "gone" in [command["do"] for command in commands(drawn[-1])]
     assert "Choose" in await chats.details(sent(chat="0" * 32, message="x"))
     assert commands(await chats.copy(sent(chat="", message="x"))) == []
-    version = await chats.version(sent(chat="0" * 32, message="x"))
+    version = await Messages(service).version(sent(chat="0" * 32, message="x"))
     assert commands(version[-1])[-1]["do"] == "say"
 
 

@@ -10,11 +10,12 @@ from mlx_harmony.events import (
     Queued,
     TextDelta,
     ToolCallDelta,
+    Trimmed,
 )
 from mlx_harmony.records import ToolCall
 from mlx_harmony_ui import present
 from mlx_harmony_ui.live import LiveTurn, fold
-from mlx_harmony_ui.voices import of_message
+from mlx_harmony_ui.voices import Voice, of_message
 from tests.fixtures.scripted import call, finished, say
 
 STARTED = TurnStarted(chat_id="c", user_message_id="u", assistant_message_id="a", model="starter")
@@ -124,3 +125,17 @@ def test_an_answer_without_lanes_is_read_from_its_fields() -> None:
 def test_the_end_closes_what_was_left_open() -> None:
     turn = folded(STARTED, MessageStarted(index=0, channel="final"), TextDelta(index=0, channel="final", text="x"), finished("stop"))
     assert turn.voices[0].ended_s is not None
+
+
+def test_an_answer_that_goes_on_grows_in_its_last_voice() -> None:
+    kept = (Voice(index=0, channel="analysis", text="Hm.", ended_s=0.0), Voice(index=1, channel="final", text="One ", ended_s=0.0))
+    turn = LiveTurn(chat_id="c", user_text="x", again=True, base=2, voices=kept)
+    for event in (MessageStarted(index=0, channel="final"), TextDelta(index=0, channel="final", text="two")):
+        turn = fold(turn, event, 5.0)
+    assert [voice.text for voice in turn.voices] == ["Hm.", "One two"]
+    turn = fold(turn, MessageStarted(index=1, channel="analysis"), 6.0)
+    assert [voice.index for voice in turn.voices] == [0, 1, 2]
+
+
+def test_messages_that_do_not_fit_are_counted() -> None:
+    assert fold(LiveTurn(chat_id="c", user_text="x"), Trimmed(messages=(1, 2)), 0.0).unseen == 2

@@ -25,11 +25,18 @@ Stage = Literal["sending", "queued", "loading", "reading", "writing", "done", "f
 
 
 class LiveTurn(Record):
-    """One answer so far. `fraction` belongs to loading and reading; `done`, `total` and `cached` are prompt tokens."""
+    """One answer so far. `fraction` belongs to loading and reading; `done`, `total` and `cached` are prompt tokens.
+
+    `again`: it takes the place of what the history shows; `edited`: with a question typed anew. `base` counts the voices that an
+    answer which goes on had before: the events' indexes begin after them. `unseen` counts messages that no longer fit the context.
+    """
 
     chat_id: str
     user_text: str
     again: bool = False
+    edited: bool = False
+    base: int = 0
+    unseen: int = 0
     answer_id: str = ""
     user_id: str = ""
     model: str = ""
@@ -62,14 +69,16 @@ def fold(turn: LiveTurn, event: TurnEvent, now_s: float) -> LiveTurn:
         case Prefill():
             share = event.done / event.total if event.total else 1.0
             return _with(turn, stage="reading", fraction=share, done=event.done, total=event.total, cached=event.cached)
-        case Trimmed() | Counted():
+        case Trimmed():
+            return _with(turn, unseen=len(event.messages))
+        case Counted():
             return turn
         case MessageStarted():
             return _opened(turn, event, now_s)
         case TextDelta():
-            return _extended(turn, event.index, event.text)
+            return _extended(turn, turn.base + event.index, event.text)
         case ToolCallDelta():
-            return _extended(turn, event.index, event.arguments, event.name)
+            return _extended(turn, turn.base + event.index, event.arguments, event.name)
         case MessageEnded():
             return _closed(turn, event, now_s)
         case Finished():
@@ -79,14 +88,24 @@ def fold(turn: LiveTurn, event: TurnEvent, now_s: float) -> LiveTurn:
 
 
 def _opened(turn: LiveTurn, event: MessageStarted, now_s: float) -> LiveTurn:
+    if _goes_on(turn, event):
+        last = msgspec.structs.replace(turn.voices[-1], started_s=now_s, ended_s=None)
+        return _with(turn, stage="writing", base=turn.base - 1, voices=(*turn.voices[:-1], last))
     voice = Voice(
-        index=event.index,
+        index=turn.base + event.index,
         channel=event.channel,
         recipient=event.recipient,
         content_type=event.content_type,
         started_s=now_s,
     )
     return _with(turn, stage="writing", voices=(*turn.voices, voice))
+
+
+def _goes_on(turn: LiveTurn, event: MessageStarted) -> bool:
+    """The model takes up the very message at which its answer was cut."""
+    if not turn.base or event.index or event.recipient or len(turn.voices) != turn.base:
+        return False
+    return turn.voices[-1].channel == event.channel and turn.voices[-1].part != "call"
 
 
 def _extended(turn: LiveTurn, index: int, text: str, name: str = "") -> LiveTurn:
@@ -100,7 +119,7 @@ def _extended(turn: LiveTurn, index: int, text: str, name: str = "") -> LiveTurn
 def _closed(turn: LiveTurn, event: MessageEnded, now_s: float) -> LiveTurn:
     voices = tuple(
         msgspec.structs.replace(voice, ended_s=now_s, stop_token=event.stop_token, raw=event.raw, tokens=event.tokens)
-        if voice.index == event.index
+        if voice.index == turn.base + event.index
         else voice
         for voice in turn.voices
     )

@@ -59,14 +59,20 @@ class AnswerView(Record):
     running: bool = False
     progress: str = ""
     fraction: float | None = None
+    can_go_on: bool = False
+    unseen: bool = False
 
 
 class AskView(Record):
-    """The person's own message; `text` is shown as typed."""
+    """The person's own message; `text` is shown as typed; `before` and `after` are versions; `kept`: it can be acted on."""
 
     key: str
     message_id: str
     text: str
+    version: str = ""
+    before: str = ""
+    after: str = ""
+    kept: bool = False
 
 
 class TurnView(Record):
@@ -103,7 +109,8 @@ def history(chat: Chat, shown: int = WINDOW, without: str = "") -> HistoryView:
 
 
 def ask(message: ChatMessage) -> AskView:
-    return AskView(key=f"u-{message.id}", message_id=message.id, text=message.content)
+    place, before, after = version(message)
+    return AskView(key=f"u-{message.id}", message_id=message.id, text=message.content, version=place, before=before, after=after, kept=True)
 
 
 def answer(message: ChatMessage) -> AnswerView:
@@ -123,6 +130,8 @@ def answer(message: ChatMessage) -> AnswerView:
         after=after,
         running=running,
         progress="Being written in another window" if running else "",
+        can_go_on=message.state in ("cancelled", "length", "interrupted", "failed") and bool(message.content or message.reasoning),
+        unseen=message.seen_from is not None,
     )
 
 
@@ -148,7 +157,7 @@ def growing(turn: LiveTurn, drawn: dict[int, tuple[str, ...]]) -> TurnView:
     """The live turn; `drawn` holds the HTML of each voice that is text."""
     key = turn.answer_id or "next"
     over = turn.stage in ("done", "failed")
-    waiting = not over and not turn.voices
+    waiting = not over and len(turn.voices) <= turn.base and turn.stage != "writing"
     view = AnswerView(
         key=f"a-{key}",
         message_id=turn.answer_id,
@@ -158,6 +167,7 @@ def growing(turn: LiveTurn, drawn: dict[int, tuple[str, ...]]) -> TurnView:
         running=not over,
         progress=_progress(turn) if waiting else "",
         fraction=turn.fraction if waiting and turn.stage in ("loading", "reading") else None,
+        unseen=turn.unseen > 0,
     )
     asked = AskView(key=f"u-{turn.user_id or 'next'}", message_id=turn.user_id, text=turn.user_text)
     return TurnView(chat_id=turn.chat_id, ask=asked, answer=view)

@@ -24,6 +24,10 @@ const acts = {
   copy: (button) => emit("copy", { chat: state.chat, message: messageOf(button) }),
   "copy-code": (button) => copyText(one("code", button.closest("figure")).textContent, button),
   regenerate: (button) => regenerate(messageOf(button)),
+  edit: (button) => beginEdit(button.closest(".ask")),
+  "go-on": (button) => goOn(messageOf(button)),
+  fork: (button) => emit("fork", { chat: state.chat, message: messageOf(button) }),
+  drop: (button) => emit("drop", { chat: state.chat, message: messageOf(button) }),
   version: (button) => emit("version", { chat: state.chat, message: button.dataset.version }),
   details: (button) => { setPanel("details"); emit("details", { chat: state.chat, message: messageOf(button) }); },
   reset: (button) => {
@@ -45,7 +49,12 @@ const acts = {
     emit("remove", { chat: id, query: one("#search").value });
     if (id === state.chat) openChat("");
   },
-  undo: (button) => { emit("undo", { chat: button.dataset.chatId, query: one("#search").value }); say(""); },
+  undo: (button) => {
+    const { chatId: chat, token } = button.dataset;
+    if (token) emit("undrop", { chat, token });
+    else emit("undo", { chat, query: one("#search").value });
+    say("");
+  },
 };
 
 const messageOf = (button) => button.closest("[data-message]").dataset.message;

@@ -36,6 +36,45 @@ function regenerate(message) {
   emit("regenerate", { chat: state.chat, message, options: options() });
 }
 
+function goOn(message) {
+  if (isBusy()) return;
+  take("");
+  emit("go_on", { chat: state.chat, message, options: options() });
+}
+
+// A message of the person's own becomes a box in its place; Enter sends the new version, Esc leaves all as it was.
+function beginEdit(article) {
+  if (!article || isBusy() || one("form", article)) return;
+  const form = document.createElement("form");
+  form.className = "edit";
+  form.dataset.key = "edit";
+  form.dataset.keep = "yes";
+  form.innerHTML = '<textarea aria-label="Edit your message"></textarea><div><button type="button" class="plain">Cancel</button><button type="submit" class="plain main">Send</button></div>';
+  const box = one("textarea", form);
+  box.value = one(".typed", article).textContent;
+  const leave = () => { form.remove(); one("[data-do=edit]", article)?.focus(); };
+  const finish = () => {
+    if (!box.value.trim() || isBusy()) return;
+    const { message } = article.dataset;
+    const text = box.value;
+    form.remove();
+    take(text);
+    emit("edit", { chat: state.chat, message, text, options: options() });
+  };
+  one("button", form).addEventListener("click", leave);
+  form.addEventListener("submit", (event) => { event.preventDefault(); event.stopPropagation(); finish(); });
+  box.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "Escape") leave();
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); finish(); }
+  });
+  const grow = () => { box.style.height = "auto"; box.style.height = `${Math.min(box.scrollHeight + 2, 320)}px`; };
+  box.addEventListener("input", grow);
+  one(".typed", article).after(form);
+  grow();
+  box.focus();
+}
+
 function take(text) {
   state.pending = text;
   state.follow = true;

@@ -24,7 +24,8 @@ function mergeChildren(old, fresh) {
     else old.insertBefore(same, place);
     mergeElement(same, child);
   }
-  for (const gone of known.values()) gone.remove();
+  // What the person is typing in stays, whatever the server draws around it.
+  for (const gone of known.values()) if (!gone.dataset.keep) gone.remove();
 }
 
 function mergeElement(old, fresh) {

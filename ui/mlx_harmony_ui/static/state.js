@@ -93,9 +93,10 @@ function markTheme() {
   for (const button of all("[data-theme][role=radio]")) button.setAttribute("aria-checked", String(button.dataset.theme === choice));
 }
 
-// A line above the composer, or over another view; `undo` is the id of a deleted chat that can come back.
+// A line above the composer, or over another view; `undo` is the id of a deleted chat that can come back, or the chat of a deleted
+// message, which `token` brings back.
 let sayTimer = 0;
-function say(text, undo = "") {
+function say(text, undo = "", token = "") {
   const line = one("#say");
   if (!line) return;
   line.textContent = text;
@@ -103,6 +104,7 @@ function say(text, undo = "") {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Undo", className: "plain" });
     button.dataset.do = "undo";
     button.dataset.chatId = undo;
+    if (token) button.dataset.token = token;
     line.append(" ", button);
   }
   window.clearTimeout(sayTimer);

@@ -96,8 +96,11 @@ const commands = {
     giveBack(text);
     say(why);
   },
-  say({ text, undo }) {
-    say(text, undo);
+  say({ text, undo, token }) {
+    say(text, undo, token);
+  },
+  go({ id }) {
+    openChat(id);
   },
   notice({ text }) {
     if (sessionStorage.getItem("told") === text) return;

@@ -11,6 +11,7 @@ from mlx_harmony_ui.controls import TOOLS
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk
 from mlx_harmony_ui.tabs.chats import Chats
+from mlx_harmony_ui.tabs.messages import Messages
 from mlx_harmony_ui.tabs.talk import Talk
 
 EXAMPLES = (
@@ -54,6 +55,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
     """Bind every event of the tab; the desk knows the answers being written."""
     desk = Desk()
     chats = Chats(service, desk)
+    messages = Messages(service)
     talk = Talk(service, desk)
     view = (at.history, at.tuning, at.details, at.starter, at.chats, pill, bridge)
     turn = (at.live, at.history, at.chats, at.details, bridge)
@@ -65,11 +67,16 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("remove", Handler(chats.remove, (at.chats, bridge))),
         ("undo", Handler(chats.undo, (at.chats, bridge))),
         ("copy", Handler(chats.copy, (bridge,))),
-        ("version", Handler(chats.version, (at.history, at.details, bridge))),
+        ("version", Handler(messages.version, (at.history, at.details, bridge))),
         ("details", Handler(chats.details, (at.details,))),
         ("options", Handler(chats.save, (bridge,))),
         ("send", Handler(talk.send, turn)),
         ("regenerate", Handler(talk.regenerate, turn)),
+        ("edit", Handler(talk.edit, turn)),
+        ("go_on", Handler(talk.go_on, turn)),
+        ("fork", Handler(messages.fork, (at.chats, bridge))),
+        ("drop", Handler(messages.drop, (at.history, at.details, at.chats, bridge))),
+        ("undrop", Handler(messages.undrop, (at.history, at.details, at.chats, bridge))),
         ("stop", Handler(talk.stop, (), queue=False)),
     ):
         wire(bridge, event, handler)

@@ -94,16 +94,6 @@ class Chats:
         message = find_message(await self._find(text_of(event, "chat")), text_of(event, "message"))
         return str(Commands().add("clipboard", text=message.content)) if message else str(Commands())
 
-    async def version(self, event: gr.EventData) -> tuple[str, str, str]:
-        """Another version of an answer takes its place in the chat."""
-        chat_id, message_id = text_of(event, "chat"), text_of(event, "message")
-        commands = Commands()
-        try:
-            chat = await self._service.show_version(chat_id, message_id)
-        except HarmonyError as error:
-            return gr.skip(), gr.skip(), str(commands.add("say", text=error.message))
-        return history_html(chat), details_html(chat, message_id), str(commands)
-
     async def details(self, event: gr.EventData) -> str:
         return details_html(await self._find(text_of(event, "chat")), text_of(event, "message"))
 

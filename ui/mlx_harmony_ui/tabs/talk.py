@@ -14,7 +14,8 @@ from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.markup import Growing
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk, RunningTurn, unkept
-from mlx_harmony_ui.tabs.chats import chats_html, details_html, history_html
+from mlx_harmony_ui.tabs.chats import chats_html, details_html, find_message, history_html
+from mlx_harmony_ui.voices import of_message
 
 Frame = tuple[object, object, object, object, object]
 """What one step draws: live, history, chats, details, bridge."""
@@ -60,6 +61,39 @@ class Talk:
             return
         turn = LiveTurn(chat_id=chat_id, user_text=asked, again=True)
         events = self._service.regenerate(chat_id, message_id, options)
+        async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def edit(self, event: gr.EventData, request: gr.Request) -> AsyncGenerator[Frame, None]:
+        """Another version of a message of the person's, and its answer; the earlier version stays beside it."""
+        chat_id, message_id, text = text_of(event, "chat"), text_of(event, "message"), text_of(event, "text")
+        commands = Commands()
+        try:
+            options = controls.options_from(record_of(event, "options"))
+        except HarmonyError as error:
+            yield refused(commands, text, failures.told(error))
+            return
+        turn = LiveTurn(chat_id=chat_id, user_text=text, again=True, edited=True)
+        events = self._service.edit(chat_id, message_id, text, options)
+        async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def go_on(self, event: gr.EventData, request: gr.Request) -> AsyncGenerator[Frame, None]:
+        """More of an answer that was cut or stopped; what it said already stands above what comes."""
+        chat_id, message_id = text_of(event, "chat"), text_of(event, "message")
+        commands = Commands()
+        try:
+            options = controls.options_from(record_of(event, "options"))
+            chat = await self._service.read_chat(chat_id)
+        except HarmonyError as error:
+            yield refused(commands, "", failures.told(error))
+            return
+        answer = find_message(chat, message_id)
+        voices = of_message(answer) if answer else ()
+        turn = LiveTurn(chat_id=chat_id, user_text=question_of(chat, message_id), again=True, base=len(voices), voices=voices)
+        events = self._service.continue_answer(chat_id, message_id, options)
         async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
             async for frame in frames:
                 yield frame
@@ -122,7 +156,7 @@ def question_of(chat: Chat, message_id: str) -> str:
 
 def given_back(turn: LiveTurn) -> str:
     """What was typed for this turn; an answer made again was not typed."""
-    return "" if turn.again else turn.user_text
+    return "" if turn.again and not turn.edited else turn.user_text
 
 
 class Pen:

@@ -1,0 +1,78 @@
+"""Acts on messages: edited, gone on with, forked, deleted and brought back, their versions by key."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visit import Visit
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_message_is_edited_in_place_and_both_versions_stay(visit: Visit) -> None:
+    page = visit.page
+    visit.ask("hello")
+    page.get_by_role("button", name="Edit this message").click()
+    box = page.get_by_role("textbox", name="Edit your message")
+    expect(box).to_have_value("hello")
+    box.fill("goodbye")
+    box.press("Enter")
+    expect(page.locator("#history .answer-text")).to_have_text("You said: goodbye", timeout=20_000)
+    expect(page.locator(".ask .typed")).to_have_text("goodbye")
+    expect(page.locator(".ask .versions span")).to_have_text("2 of 2")
+    page.locator(".ask").get_by_role("button", name="Earlier version").click()
+    expect(page.locator("#history .answer-text")).to_have_text("You said: hello")
+
+
+def test_leaving_an_edit_changes_nothing(visit: Visit) -> None:
+    page = visit.page
+    visit.ask("hello")
+    page.get_by_role("button", name="Edit this message").click()
+    page.get_by_role("textbox", name="Edit your message").fill("something else")
+    page.keyboard.press("Escape")
+    expect(page.locator(".ask .typed")).to_be_visible()
+    expect(page.locator(".ask .edit")).to_have_count(0)
+    expect(page.locator(".ask .typed")).to_have_text("hello")
+
+
+def test_only_a_cut_answer_goes_on(visit: Visit) -> None:
+    page = visit.page
+    visit.ask("hello")
+    expect(page.get_by_role("button", name="Continue")).to_have_count(0)
+    visit.send("long one")
+    expect(visit.live.locator(".answer-text")).to_contain_text("word20 ")
+    page.keyboard.press("Escape")
+    answer = visit.finished(2)
+    page.get_by_role("button", name="Continue").click()
+    expect(answer.locator(".answer-text").last).to_contain_text("You said: word0", timeout=20_000)
+    expect(answer.locator(".answer-text").first).to_contain_text("word0 word1 ")
+    expect(answer.locator(".notice")).to_have_count(0)
+    expect(page.locator(".ask")).to_have_count(2)
+
+
+def test_a_deleted_message_comes_back_on_undo(visit: Visit) -> None:
+    page = visit.page
+    visit.ask("hello")
+    visit.ask("and more")
+    page.locator(".ask").last.hover()
+    page.get_by_role("button", name="Delete this message and what follows").last.click()
+    expect(page.locator(".ask")).to_have_count(1)
+    expect(page.locator("#say")).to_contain_text("Deleted 2 messages: this one and what followed it.")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".ask")).to_have_count(2)
+    expect(visit.answers.last.locator(".answer-text")).to_have_text("You said: and more")
+
+
+def test_a_fork_is_a_chat_of_its_own(visit: Visit) -> None:
+    page = visit.page
+    visit.ask("hello")
+    visit.ask("and more")
+    first = visit.chat_id
+    visit.answers.first.hover()
+    page.get_by_role("button", name="Go on from here in a new chat").first.click()
+    expect(page).not_to_have_url(re.compile(first))
+    expect(page.locator(".ask")).to_have_count(1)
+    expect(page.locator("#say")).to_contain_text("new chat with the messages up to there")
+    page.locator(f"[data-chat-row='{first}'] a").first.click()
+    expect(page.locator(".ask")).to_have_count(2)
