@@ -70,7 +70,7 @@ def test_a_fork_is_a_chat_of_its_own(visit: Visit) -> None:
     visit.ask("and more")
     first = visit.chat_id
     visit.answers.first.hover()
-    page.get_by_role("button", name="Go on from here in a new chat").first.click()
+    page.get_by_role("button", name="Fork from here").first.click()
     expect(page).not_to_have_url(re.compile(first))
     expect(page.locator(".ask")).to_have_count(1)
     expect(page.locator("#say")).to_contain_text("new chat with the messages up to there")

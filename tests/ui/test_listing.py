@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from mlx_harmony.conversation.records import ChatSummary
+from mlx_harmony.conversation.records import ChatSummary, SearchHit
 from mlx_harmony.engine.protocols import ModelState
 from mlx_harmony.records import ModelEntry
 from mlx_harmony_ui import listing
+from mlx_harmony_ui.render import render
 
 STARTER = ModelEntry(
     id="starter",
@@ -54,3 +55,15 @@ def test_the_pill_shows_a_model_that_went_missing() -> None:
     pill = listing.pill((STARTER,), (), "gone")
     assert (pill.name, pill.phase_text) == ("gone", "missing")
     assert listing.pill((STARTER,), (), "starter").name == "Starter"
+
+
+def test_matches_are_marked_and_text_stays_text() -> None:
+    hits = (
+        SearchHit(chat_id="c", title="<b>Zebra", snippet="<b>Zebra", matches=((3, 8),), updated_at=1.0),
+        SearchHit(chat_id="c", title="<b>Zebra", snippet="a zebra", matches=((2, 7),), updated_at=1.0, message_id="m", role="user"),
+    )
+    row = listing.found_rows(hits)[0]
+    assert [(piece.text, piece.marked) for piece in row.title] == [("<b>", False), ("Zebra", True)]
+    html = render("found", rows=(row,), query="zebra")
+    assert "&lt;b&gt;<mark>Zebra</mark>" in html
+    assert "a <mark>zebra</mark>" in html

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from mlx_harmony.conversation.records import ChatSummary
+from mlx_harmony.conversation.records import ChatSummary, SearchHit
 from mlx_harmony.engine.protocols import ModelPhase, ModelState
 from mlx_harmony.records import ModelEntry, Record
 from mlx_harmony_ui import words
@@ -10,6 +10,8 @@ from mlx_harmony_ui import words
 PHASES: dict[ModelPhase, str] = {"asleep": "asleep", "loading": "loading", "awake": "awake", "busy": "busy", "crashed": "stopped"}
 SOURCES = {"bundled": "this app", "folder": "models folder", "hub_cache": "Hugging Face cache"}
 FORMATS = {"harmony": "Harmony", "template": "chat template", "raw": "plain text", "unsupported": "not supported"}
+
+PLACES = 3
 
 
 class ChatRow(Record):
@@ -21,6 +23,23 @@ class ChatRow(Record):
 class ChatGroup(Record):
     name: str
     chats: tuple[ChatRow, ...]
+
+
+class Piece(Record):
+    """A stretch of plain text; `marked` where it is what was searched for."""
+
+    text: str
+    marked: bool = False
+
+
+class FoundRow(Record):
+    """One chat that was found: its title and the first places in it."""
+
+    id: str
+    title: tuple[Piece, ...]
+    name: str
+    exact: str
+    places: tuple[tuple[Piece, ...], ...]
 
 
 class ModelRow(Record):
@@ -64,6 +83,29 @@ def chat_groups(chats: tuple[ChatSummary, ...], now_s: float) -> tuple[ChatGroup
         row = ChatRow(id=chat.id, title=chat.title or "New chat", exact=words.exact(chat.updated_at))
         groups.setdefault(words.day(chat.updated_at, today), []).append(row)
     return tuple(ChatGroup(name=name, chats=tuple(rows)) for name, rows in groups.items())
+
+
+def found_rows(hits: tuple[SearchHit, ...]) -> tuple[FoundRow, ...]:
+    """The chats of the hits, the best first, each with at most `PLACES` of its messages."""
+    chats: dict[str, list[SearchHit]] = {}
+    for hit in hits:
+        chats.setdefault(hit.chat_id, []).append(hit)
+    rows = []
+    for chat_id, found in chats.items():
+        title = next((pieces(hit.snippet, hit.matches) for hit in found if hit.message_id is None), (Piece(text=found[0].title),))
+        places = tuple(pieces(hit.snippet, hit.matches) for hit in found if hit.message_id is not None)[:PLACES]
+        rows.append(FoundRow(id=chat_id, title=title, name=found[0].title, exact=words.exact(found[0].updated_at), places=places))
+    return tuple(rows)
+
+
+def pieces(text: str, matches: tuple[tuple[int, int], ...]) -> tuple[Piece, ...]:
+    """The text cut at its matches."""
+    cut: list[Piece] = []
+    at = 0
+    for start, end in matches:
+        cut += [Piece(text=text[at:start]), Piece(text=text[start:end], marked=True)]
+        at = end
+    return tuple(piece for piece in (*cut, Piece(text=text[at:])) if piece.text)
 
 
 def model_rows(entries: tuple[ModelEntry, ...], states: tuple[ModelState, ...], chosen: str) -> tuple[ModelRow, ...]:

@@ -147,7 +147,9 @@ def find_message(chat: Chat | None, message_id: str) -> ChatMessage | None:
 
 
 async def chats_html(service: Service, query: str = "") -> str:
-    return render("chats", groups=listing.chat_groups(await service.list_chats(query), time.time()), query=query)
+    if query.strip():
+        return render("found", rows=listing.found_rows(await service.search(query)), query=query)
+    return render("chats", groups=listing.chat_groups(await service.list_chats(), time.time()))
 
 
 def chosen_model(service: Service, model: str | None) -> str:
