@@ -52,7 +52,31 @@ def test_the_fingerprint_knows_every_file_that_matters(folder: Path) -> None:
     seen.add(check_folder(str(folder)).fingerprint)
     write_safetensors(folder / "model-extra.safetensors", {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"\0" * 4)
     seen.add(check_folder(str(folder)).fingerprint)
-    assert len(seen) == 4
+    (folder / "generation_config.json").write_text('{"repetition_penalty": 1.1}')
+    seen.add(check_folder(str(folder)).fingerprint)
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ('{"repetition_penalty": 1.1}', 1.1),
+        ('{"repetition_penalty": 1}', 1.0),
+        ('{"temperature": 0.6}', None),
+        ('{"repetition_penalty": "1.1"}', None),
+        ('{"repetition_penalty": true}', None),
+        ('{"repetition_penalty": -1}', None),
+        ('{"repetition_penalty": NaN}', None),
+        ('{"repetition_penalty": 1e999}', None),
+        ("[1.1]", None),
+        ("{", None),
+    ],
+)
+def test_a_recommended_penalty_is_taken_where_it_is_a_number_and_ignored_elsewhere(
+    folder: Path, written: str, expected: float | None
+) -> None:
+    (folder / "generation_config.json").write_text(written)
+    assert check_folder(str(folder)).repetition_penalty == expected
 
 
 def test_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:

@@ -220,6 +220,18 @@ def test_a_repetition_penalty_counts_the_prompt_that_was_cached(llama: LoadedMod
     assert text(warm) != text(run(at, ask(words=20, sampling=GREEDY)))
 
 
+def test_a_model_s_own_penalty_stands_between_the_request_s_and_the_format_s(gpt_oss: LoadedModel) -> None:
+    def said(model: LoadedModel, penalty: float | None = None) -> str:
+        sampling = Sampling(temperature=0.0, repetition_penalty=penalty)
+        return text(run(desk(model), ask(words=10, max_tokens=40, sampling=sampling)))
+
+    assert gpt_oss.repetition_penalty is None
+    recommended = gpt_oss._replace(repetition_penalty=1.8)
+    assert said(recommended) == said(gpt_oss, 1.8) != said(gpt_oss)
+    assert said(gpt_oss) == said(gpt_oss, gpt_oss.format.defaults.repetition_penalty)
+    assert said(recommended, 1.0) == said(gpt_oss, 1.0) != said(recommended)
+
+
 def test_an_answer_stops_where_the_context_ends(fx1_small: LoadedModel) -> None:
     prompt = TokenPrompt(tokens=tuple(range(20, 50)))
     finished = end(run(desk(fx1_small), GenerationRequest(id="r", prompt=prompt, max_tokens=500, sampling=Sampling(seed=4))))

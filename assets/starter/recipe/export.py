@@ -115,7 +115,13 @@ def build(shards: Path, out: Path, bits: int, group: int) -> None:
     _json(out / "config.json", config)
     _json(
         out / "generation_config.json",
-        {"eos_token_id": config["eos_token_id"], "pad_token_id": config["pad_token_id"], "do_sample": True, "temperature": 1.0},
+        {
+            "eos_token_id": config["eos_token_id"],
+            "pad_token_id": config["pad_token_id"],
+            "do_sample": True,
+            "temperature": 1.0,
+            "repetition_penalty": 1.0,
+        },
     )
     shutil.copyfile(Path(__file__).with_name("chat_template.jinja"), out / "chat_template.jinja")
 

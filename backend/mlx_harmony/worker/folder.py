@@ -21,6 +21,8 @@ MAX_CONFIG_BYTES = 4 * 1024 * 1024
 MAX_INDEX_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 100_000_000
 MAX_FIELD = 2**24
+MAX_PENALTY = 10.0
+GENERATION = "generation_config.json"
 INDEX = "model.safetensors.index.json"
 FOREIGN_CODE = ("model_file", "auto_map")
 
@@ -50,12 +52,16 @@ _CONTEXT_FIELDS = (
 
 
 class CheckedFolder(Record):
-    """A folder that passed. `fingerprint` changes with the config, the tokenizer and any tensor's name, shape, type or place."""
+    """A folder that passed. `fingerprint` changes with the config, the tokenizer and any tensor's name, shape, type or place.
+
+    `repetition_penalty` is what the model's makers recommend in generation_config.json, None where they do not.
+    """
 
     path: str
     config: dict[str, Any]
     weight_files: tuple[str, ...]
     fingerprint: str
+    repetition_penalty: float | None = None
 
     @property
     def context_length(self) -> int:
@@ -76,12 +82,29 @@ def check_folder(path: str) -> CheckedFolder:
     config = read_config(folder)
     files = _weight_files(folder)
     digest = hashlib.sha256()
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", GENERATION):
         if (folder / name).is_file():
             digest.update(name.encode() + (folder / name).read_bytes())
     for name in files:
         digest.update(name.encode() + check_weights(folder / name))
-    return CheckedFolder(path=str(folder), config=config, weight_files=files, fingerprint=digest.hexdigest()[:16])
+    return CheckedFolder(
+        path=str(folder),
+        config=config,
+        weight_files=files,
+        fingerprint=digest.hexdigest()[:16],
+        repetition_penalty=recommended_penalty(folder),
+    )
+
+
+def recommended_penalty(folder: Path) -> float | None:
+    """The repetition penalty of generation_config.json. It is advice: where it cannot be used, the model is used without."""
+    try:
+        value = read_object(folder / GENERATION, MAX_CONFIG_BYTES).get("repetition_penalty")
+    except LoadFailed:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 < value <= MAX_PENALTY else None
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -92,8 +92,9 @@ class Generation:
     def _sampler(self) -> Sampler:
         sampling, defaults = self._request.sampling, self._desk.loaded.format.defaults
         window = sampling.repetition_context_size
+        chosen = (sampling.repetition_penalty, self._desk.loaded.repetition_penalty, defaults.repetition_penalty)
         penalties = Penalties(
-            repetition=defaults.repetition_penalty if sampling.repetition_penalty is None else sampling.repetition_penalty,
+            repetition=next(value for value in chosen if value is not None),
             presence=sampling.presence_penalty,
             frequency=sampling.frequency_penalty,
             window=defaults.repetition_context_size if window is None else window,

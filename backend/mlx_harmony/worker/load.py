@@ -31,12 +31,16 @@ _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeE
 
 
 class LoadedModel(NamedTuple):
-    """A model ready to generate. Everything in it belongs to the thread that loaded it."""
+    """A model ready to generate. Everything in it belongs to the thread that loaded it.
+
+    `repetition_penalty` is what its own files recommend, None where they are silent.
+    """
 
     model: nn.Module
     tokenizer: Any
     format: PromptFormat
     card: ModelCard
+    repetition_penalty: float | None = None
 
 
 def load(options: LoadOptions, device: Device, progress: Progress) -> LoadedModel:
@@ -61,7 +65,7 @@ def load(options: LoadOptions, device: Device, progress: Progress) -> LoadedMode
         notes=notes,
     )
     progress("Ready", 1.0)
-    return LoadedModel(model=model, tokenizer=tokenizer, format=prompt_format, card=card)
+    return LoadedModel(model, tokenizer, prompt_format, card, folder.repetition_penalty)
 
 
 def check_architecture(config: dict[str, Any]) -> None:
