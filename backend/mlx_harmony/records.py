@@ -112,6 +112,7 @@ class GenerationRequest(Record):
     `stop` is matched on visible text. `id` is unique per process. `trim`: a chat longer than the context loses its oldest whole turns
     instead of being refused. A `stop` that is one control token of the model ends the answer by its id as well; `end_tokens` are such
     control tokens and nothing else. After `analysis_budget` tokens thinking is closed and the model made to answer; 0 allows none.
+    `max_context_tokens` caps the model's context, `context_margin` of which stays unused; `prompt_budget` caps the prompt alone.
     """
 
     id: str
@@ -124,6 +125,9 @@ class GenerationRequest(Record):
     analysis_budget: int | None = None
     loop_detection: LoopDetection = "cheap"
     trim: bool = False
+    max_context_tokens: int | None = None
+    context_margin: int = 0
+    prompt_budget: int | None = None
 
 
 class PromptCount(Record):

@@ -15,7 +15,7 @@ from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.memo import TokenMemo
 from mlx_harmony.worker.templates.pieces import Pieces
 from mlx_harmony.worker.tokens import Tokens
-from mlx_harmony.worker.trim import STEPS, fit_prompt, prompt_limit, turns_of, without
+from mlx_harmony.worker.trim import STEPS, capped, fit_prompt, prompt_limit, turns_of, without
 from tests.fixtures.formats import encoding, harmony_format, harmony_tokens
 from tests.worker.test_generation import desk, run
 
@@ -246,3 +246,35 @@ def test_a_count_says_what_each_message_takes_and_what_would_go(gpt_oss: LoadedM
     assert count.total == len(gpt_oss.format.render(prompt).tokens) and len(count.messages) == len(prompt.messages)
     assert count.sent <= count.limit < count.total and count.dropped and count.context_length == 400
     assert count_prompt(narrow(llama, 8000), request(ChatPrompt(messages=(Message(role="user", content="Hi"),)))).messages == ()
+
+
+def test_a_request_may_cap_the_context_below_the_models_own(gpt_oss: LoadedModel) -> None:
+    shop = desk(gpt_oss)
+    card, prompt = shop.loaded.card, conversation(12)
+    plain = GenerationRequest(id="1", prompt=prompt, max_tokens=8, trim=True)
+    assert capped(card, plain) is card
+    cases: list[tuple[dict[str, int], int]] = [
+        ({"max_context_tokens": 300}, 300),
+        ({"max_context_tokens": 300, "context_margin": 40}, 260),
+        ({"context_margin": 40}, card.context_length - 40),
+        ({"max_context_tokens": 300, "context_margin": 300}, 300),
+        ({"max_context_tokens": card.context_length * 2}, card.context_length),
+    ]
+    for fields, context in cases:
+        asked = msgspec.structs.replace(plain, **fields)
+        assert capped(card, asked).context_length == context
+        count = count_prompt(shop, asked)
+        assert (count.context_length, count.limit) == (context, context - 8) and count.sent <= count.limit
+    budget = msgspec.structs.replace(plain, max_context_tokens=300, prompt_budget=220)
+    assert count_prompt(shop, budget).limit == 220 and count_prompt(shop, budget).sent <= 220
+
+
+def test_an_answer_ends_where_the_capped_context_does(gpt_oss: LoadedModel) -> None:
+    shop = desk(gpt_oss)
+    prompt = ChatPrompt(messages=(Message(role="user", content="Hello"),), start_date="2026-01-01")
+    sent = count_prompt(shop, GenerationRequest(id="1", prompt=prompt)).sent
+    asked = GenerationRequest(id="2", prompt=prompt, max_tokens=100, max_context_tokens=sent + 5, sampling=Sampling(seed=1))
+    finished = run(shop, asked)[-1]
+    assert isinstance(finished, Finished) and finished.usage.completion_tokens <= 5
+    with pytest.raises(ContextTooLong):
+        run(shop, msgspec.structs.replace(asked, max_context_tokens=sent))

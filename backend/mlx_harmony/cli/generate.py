@@ -20,6 +20,7 @@ from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Event, Failed, Finished, Loading, TextDelta, ToolCallDelta
+from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.records import GenerationRequest, Message, ModelEntry
 
 
@@ -89,13 +90,17 @@ def request_from(text: str, options: TurnOptions) -> GenerationRequest:
     """The request for one answer, with all that a chat would begin with but its greeting."""
     from mlx_harmony.conversation.history import framed
 
+    setup = options.setup or ChatSetup()
     return GenerationRequest(
         id=uuid.uuid4().hex,
         prompt=framed((Message(role="user", content=text),), options, time.time()),
         sampling=options.sampling,
         max_tokens=options.max_tokens,
         stop=options.stop,
-        loop_detection=options.setup.loop_detection if options.setup else "cheap",
+        loop_detection=setup.loop_detection,
+        max_context_tokens=setup.max_context_tokens,
+        context_margin=setup.max_context_tokens_margin,
+        prompt_budget=setup.prompt_token_budget,
     )
 
 

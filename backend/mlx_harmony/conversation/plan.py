@@ -12,6 +12,7 @@ from mlx_harmony.conversation.history import can_continue, continued_prompt, pro
 from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnOptions, TurnStarted
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Trimmed
+from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import LARGEST_SEED, check_request
 from mlx_harmony.records import ChatPrompt, GenerationRequest, LoopDetection, ModelEntry, Sampling
 
@@ -103,6 +104,7 @@ def new_id() -> str:
 
 
 def _request(request_id: str, prompt: ChatPrompt, options: TurnOptions, path: Path) -> GenerationRequest:
+    setup = options.setup or ChatSetup()
     request = GenerationRequest(
         id=request_id,
         prompt=prompt,
@@ -113,6 +115,9 @@ def _request(request_id: str, prompt: ChatPrompt, options: TurnOptions, path: Pa
         analysis_budget=options.analysis_budget,
         loop_detection=_loop_detection(options),
         trim=True,
+        max_context_tokens=setup.max_context_tokens,
+        context_margin=setup.max_context_tokens_margin,
+        prompt_budget=setup.prompt_token_budget,
     )
     check_request(request)
     return request

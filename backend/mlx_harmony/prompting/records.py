@@ -1,5 +1,6 @@
 """What prompt configs and profiles come to: frozen records without behaviour. They know neither files nor JSON."""
 
+from mlx_harmony.prompting.placeholders import moment
 from mlx_harmony.records import Effort, LoopDetection, Message, Record, Sampling
 
 DEFAULT_CUTOFF = "2024-06"
@@ -29,6 +30,14 @@ class ChatSetup(Record):
     truncate_thinking: int = DEFAULT_TRUNCATION
     truncate_response: int = DEFAULT_TRUNCATION
     show_timings: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no prompt could be made with, whatever file it came from. Raises ValueError."""
+        if self.clock is not None:
+            moment(self.clock)
+        caps = [cap for cap in (self.max_context_tokens, self.prompt_token_budget) if cap is not None]
+        if min(caps, default=1) < 1 or self.max_context_tokens_margin < 0:
+            raise ValueError("a context and a budget hold at least one token, a margin at least none")
 
 
 class Chosen(Record):

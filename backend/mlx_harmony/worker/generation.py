@@ -20,7 +20,7 @@ from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache, divisible
 from mlx_harmony.worker.reply import Reply
 from mlx_harmony.worker.sampling import Penalties, Sampler
-from mlx_harmony.worker.trim import fit_prompt, prompt_limit
+from mlx_harmony.worker.trim import capped, fit_prompt, prompt_limit
 from mlx_harmony.worker.validate import check_against_model, check_prompt, check_request, end_token_ids
 
 LATE_MARKS = 2
@@ -65,7 +65,7 @@ class Generation:
         end_token_ids(request, loaded.format)
         rendered = yield from self._fit() if request.trim else self._whole()
         self._prompt = rendered.tokens
-        check_prompt(self._prompt, loaded.card)
+        check_prompt(self._prompt, capped(loaded.card, request))
         sampler = self._sampler()
         layers = self._restore()
         yield from self._read(layers, _marks(rendered.boundaries, layers))
@@ -174,7 +174,7 @@ def count_prompt(desk: Desk, request: GenerationRequest) -> PromptCount:
     return PromptCount(
         total=len(fitted.whole.tokens),
         limit=limit,
-        context_length=loaded.card.context_length,
+        context_length=capped(loaded.card, request).context_length,
         sent=len(fitted.rendered.tokens),
         messages=fitted.whole.parts,
         dropped=fitted.dropped,

@@ -12,6 +12,7 @@ from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.repetition import RepetitionWatch
 from mlx_harmony.worker.sampling import Sampler
 from mlx_harmony.worker.stops import StopFilter
+from mlx_harmony.worker.trim import capped
 from mlx_harmony.worker.validate import end_token_ids, tokens_left
 
 LOOPED = "Stopped: the model was repeating itself."
@@ -34,7 +35,8 @@ class Reply:
         self._stops = StopFilter((*request.stop, *loaded.format.defaults.stop))
         self._watch = RepetitionWatch(request.loop_detection)
         self._notes: dict[str, None] = {}
-        self._decoder.start(prompt[-1], tokens_left(len(prompt), request.max_tokens, loaded.format.defaults, loaded.card))
+        room = capped(loaded.card, request)
+        self._decoder.start(prompt[-1], tokens_left(len(prompt), request.max_tokens, loaded.format.defaults, room))
         self.written: list[int] = []
         self.reason: FinishReason = "length"
         self.stop: str | None = None

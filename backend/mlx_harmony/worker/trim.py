@@ -28,10 +28,20 @@ class Fitted(NamedTuple):
     whole: Rendered
 
 
+def capped(card: ModelCard, request: GenerationRequest) -> ModelCard:
+    """The model with the context that this request may use. A margin that leaves nothing of it is ignored."""
+    context = min(card.context_length, request.max_context_tokens or card.context_length)
+    if request.context_margin < context:
+        context -= request.context_margin
+    return card if context == card.context_length else msgspec.structs.replace(card, context_length=context)
+
+
 def prompt_limit(request: GenerationRequest, defaults: FormatDefaults, card: ModelCard) -> int:
-    """The most tokens a prompt may have before turns go: the context less room for the answer."""
+    """The most tokens a prompt may have before turns go: the context less room for the answer, and no more than its budget."""
+    context = capped(card, request).context_length
     asked = defaults.max_tokens if request.max_tokens is None else request.max_tokens
-    return card.context_length - min(asked, card.context_length // ANSWER_SHARE)
+    limit = context - min(asked, context // ANSWER_SHARE)
+    return min(limit, request.prompt_budget or limit)
 
 
 def fit_prompt(render: Render, prompt: Prompt, limit: int) -> Fitted:
