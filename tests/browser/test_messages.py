@@ -76,3 +76,24 @@ def test_a_fork_is_a_chat_of_its_own(visit: Visit) -> None:
     expect(page.locator("#say")).to_contain_text("new chat with the messages up to there")
     page.locator(f"[data-chat-row='{first}'] a").first.click()
     expect(page.locator(".ask")).to_have_count(2)
+
+
+def test_the_meter_counts_what_the_next_message_sends(visit: Visit) -> None:
+    page = visit.page
+    visit.ask("one two three")
+    expect(page.locator("#meter .meter")).to_contain_text("of 3,072 tokens")
+    before = page.locator("#meter .meter").inner_text()
+    page.fill("#message", "four five six seven")
+    expect(page.locator("#meter .meter")).not_to_have_text(before)
+    page.get_by_role("button", name="New chat").click()
+    expect(page.locator("#meter .meter")).to_have_count(0)
+
+
+def test_an_answer_is_copied_as_a_request(visit: Visit) -> None:
+    page = visit.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=visit.address)
+    visit.ask("hello")
+    page.get_by_role("button", name="Details of this answer").click()
+    for name, part in (("curl", f"curl {visit.address}"), ("Python", "import"), ("Command line", "mlx-harmony generate --request")):
+        page.get_by_role("button", name=name, exact=True).click()
+        page.wait_for_function("part => navigator.clipboard.readText().then((text) => text.includes(part))", arg=part.split()[0])

@@ -54,6 +54,7 @@ class DetailsView(Record):
     staff_label: str
     lanes: tuple[LaneView, ...]
     tables: tuple[FactTable, ...]
+    can_copy: bool = False
 
 
 def details(message: ChatMessage) -> DetailsView:
@@ -66,6 +67,7 @@ def details(message: ChatMessage) -> DetailsView:
         staff_label="The order of the voices: " + ", ".join(_name(voice) for voice in voices),
         lanes=tuple(_lane(voice) for voice in voices),
         tables=tuple(table for table in tables if table.rows),
+        can_copy=message.provenance is not None,
     )
 
 

@@ -25,6 +25,8 @@ EVENTS = (
     "version",
     "copy",
     "details",
+    "context",
+    "copy_as",
     "options",
     "pulse",
     "show",

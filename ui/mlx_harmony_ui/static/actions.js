@@ -49,6 +49,10 @@ const acts = {
     emit("remove", { chat: id, query: one("#search").value });
     if (id === state.chat) openChat("");
   },
+  "copy-as": (button) => {
+    const { kind, message } = button.dataset;
+    emit("copy_as", { chat: state.chat, message, kind, address: location.origin });
+  },
   undo: (button) => {
     const { chatId: chat, token } = button.dataset;
     if (token) emit("undrop", { chat, token });

@@ -29,8 +29,18 @@ function options() {
   };
 }
 
+// The meter above the composer: asked for a moment after what it counts has changed, never while an answer is written.
+let meterTimer = 0;
+function measureSoon() {
+  window.clearTimeout(meterTimer);
+  meterTimer = window.setTimeout(() => {
+    if (!state.opening && document.body.dataset.busy !== "yes") emit("context", { chat: state.chat, text: one("#message").value, options: options() });
+  }, 400);
+}
+
 let saveTimer = 0;
 function saveSoon() {
+  measureSoon();
   window.clearTimeout(saveTimer);
   const chat = state.chat;
   if (!chat) return;

@@ -37,7 +37,7 @@ function arrowKeys(event) {
 
 let searchTimer = 0;
 document.addEventListener("input", (event) => {
-  if (event.target.id === "message") growBox();
+  if (event.target.id === "message") { growBox(); measureSoon(); }
   if (event.target.id === "search") {
     window.clearTimeout(searchTimer);
     searchTimer = window.setTimeout(() => emit("search", { query: event.target.value }), 180);

@@ -47,6 +47,7 @@ const drawn = {
     const turns = one(".turns", element);
     document.title = turns?.dataset.title ? `${turns.dataset.title} · MLX Harmony` : "MLX Harmony";
     showEmpty();
+    measureSoon();
   },
   live() {
     const busy = one("#live .answer[aria-busy=true]") ? "yes" : "no";
@@ -58,6 +59,7 @@ const drawn = {
     const options = one(".options", element);
     if (!options) return;
     adopt(options.dataset);
+    measureSoon();
     opened({ ask: Number(options.dataset.ask) });
   },
   chats: () => markChat(),

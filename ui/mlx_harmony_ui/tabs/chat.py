@@ -11,6 +11,7 @@ from mlx_harmony_ui.controls import TOOLS
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk
 from mlx_harmony_ui.tabs.chats import Chats
+from mlx_harmony_ui.tabs.figures import Figures
 from mlx_harmony_ui.tabs.messages import Messages
 from mlx_harmony_ui.tabs.talk import Talk
 
@@ -30,6 +31,7 @@ class ChatSurfaces(NamedTuple):
     chats: gr.HTML
     tuning: gr.HTML
     details: gr.HTML
+    meter: gr.HTML
 
 
 def layout() -> ChatSurfaces:
@@ -43,12 +45,13 @@ def layout() -> ChatSurfaces:
             surface("welcome", "welcome", render("welcome", examples=EXAMPLES))
             history = surface("history", "history")
             live = surface("live", "live")
+        meter = surface("meter", "meter")
         surface("composer", "composer", render("composer", efforts=EFFORTS, tools=TOOLS))
     with gr.Column(elem_id="panel"):
         surface("panel", "panel-head", render("panel"))
         tuning = surface("tuning", "tuning")
         details = surface("details", "details", render("details", view=None))
-    return ChatSurfaces(starter, history, live, chats, tuning, details)
+    return ChatSurfaces(starter, history, live, chats, tuning, details, meter)
 
 
 def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) -> Desk:
@@ -56,6 +59,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
     desk = Desk()
     chats = Chats(service, desk)
     messages = Messages(service)
+    figures = Figures(service)
     talk = Talk(service, desk)
     view = (at.history, at.tuning, at.details, at.starter, at.chats, pill, bridge)
     turn = (at.live, at.history, at.chats, at.details, bridge)
@@ -69,6 +73,8 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("copy", Handler(chats.copy, (bridge,))),
         ("version", Handler(messages.version, (at.history, at.details, bridge))),
         ("details", Handler(chats.details, (at.details,))),
+        ("context", Handler(figures.context, (at.meter,))),
+        ("copy_as", Handler(figures.copy_as, (bridge,))),
         ("options", Handler(chats.save, (bridge,))),
         ("send", Handler(talk.send, turn)),
         ("regenerate", Handler(talk.regenerate, turn)),
