@@ -91,6 +91,11 @@ class Service:
         # The model is already this run's default one.
         return msgspec.structs.replace(options_of(self._given.chosen(self.settings)), model=None)
 
+    @property
+    def prompt_config_path(self) -> str | None:
+        """The prompt config this run's new chats begin with."""
+        return self._given.chosen(self.settings).setup.prompt_config or None
+
     def profiles(self) -> tuple[ProfileRow, ...]:
         """The profiles on file, each with what is wrong with it. Raises SettingsError for a file that cannot be read."""
         return tuple(self._with_model_problem(row) for row in profiles_of(self.settings).rows())

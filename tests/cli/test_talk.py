@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from mlx_harmony.cli.talk import Talk
-from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import ChatNotFound, InvalidRequest
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.records import GenerationRequest

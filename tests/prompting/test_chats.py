@@ -116,6 +116,10 @@ async def test_a_seed_moves_on_by_turns_unless_each_answer_begins_anew(opened: O
 async def test_a_run_given_a_prompt_config_begins_every_chat_with_it(opened: Open) -> None:
     service, _ = await opened(profile="ada")
     assert service.default_options().max_tokens == 50
+    assert service.prompt_config_path is not None and service.prompt_config_path.endswith("ada.json")
+    assert json.loads(await service.export_json((await service.create_chat()).summary.id))["chats"].popitem()[1]["metadata"][
+        "prompt_config_path"
+    ] == str(service.prompt_config_path)
     chat = await service.create_chat(TurnOptions(max_tokens=3))
     assert chat.messages[0].content.startswith("Hello Sam") and chat.options.max_tokens == 3
 

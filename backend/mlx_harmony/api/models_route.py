@@ -44,7 +44,7 @@ async def read_health(request: Request) -> Response:
     told = {
         "model_loaded": first is not None,
         "model_path": paths.get(first.id) if first else None,
-        "prompt_config_path": None,
+        "prompt_config_path": service.prompt_config_path,
         "loaded_at_unix": first.loaded_at if first else None,
     }
     return JSONResponse(told)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from mlx_harmony.conversation.records import Chat, ChatMessage, TurnOptions, WholeChat
+from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import SAMPLING_FIELDS
 from mlx_harmony.records import Sampling
 
@@ -46,6 +47,7 @@ def _chat(whole: WholeChat) -> dict[str, Any]:
 
 def _metadata(chat: Chat) -> dict[str, Any]:
     options, summary = chat.options, chat.summary
+    setup = options.setup or ChatSetup()
     models = [message.provenance.model for message in chat.messages if message.provenance]
     numbers = hyperparameters(options.sampling, options.max_tokens)
     config = _prompt_config(options)
@@ -53,14 +55,14 @@ def _metadata(chat: Chat) -> dict[str, Any]:
         "chat_id": summary.id,
         "model_path": models[0] if models else options.model,
         "last_model_path": options.model or (models[-1] if models else None),
-        "prompt_config_path": None,
-        "last_prompt_config_path": None,
+        "prompt_config_path": setup.prompt_config or None,
+        "last_prompt_config_path": setup.prompt_config or None,
         "prompt_config": config,
         "last_prompt_config": config,
         "tools": [tool.name or tool.kind for tool in options.tools],
         "hyperparameters": numbers,
         "last_hyperparameters": numbers,
-        "max_context_tokens": None,
+        "max_context_tokens": setup.max_context_tokens,
         "created_at": _iso(summary.created_at),
         "updated_at": _iso(summary.updated_at),
         OWN: {
