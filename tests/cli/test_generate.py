@@ -16,6 +16,7 @@ from mlx_harmony.cli.main import main
 from mlx_harmony.events import Event, Failed
 from tests.cli.conftest import Recorded
 from tests.fixtures.scripted import call, say
+from tests.fixtures.server import INTERRUPTIBLE
 
 pytestmark = pytest.mark.integration
 
@@ -149,7 +150,7 @@ def test_ctrl_c_ends_it_without_a_traceback(fx1: Path, tmp_path: Path) -> None:
         "go on",
     ]
     env = {**os.environ, "MLX_HARMONY_HOME": str(tmp_path)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    process = subprocess.Popen([sys.executable, "-c", INTERRUPTIBLE, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
     assert process.stdout is not None
     process.stdout.read(1)
     time.sleep(0.1)
