@@ -27,6 +27,8 @@ EVENTS = (
     "details",
     "context",
     "copy_as",
+    "export",
+    "import_chats",
     "options",
     "pulse",
     "show",

@@ -49,6 +49,13 @@ const acts = {
     emit("remove", { chat: id, query: one("#search").value });
     if (id === state.chat) openChat("");
   },
+  export: (button) => {
+    closeMore();
+    const { kind } = button.dataset;
+    if (kind !== "all" && !state.chat) say("There is no chat open to export.");
+    else emit("export", { chat: kind === "all" ? "" : state.chat, kind });
+  },
+  import: () => { closeMore(); one("#import").click(); },
   "copy-as": (button) => {
     const { kind, message } = button.dataset;
     emit("copy_as", { chat: state.chat, message, kind, address: location.origin });
@@ -68,9 +75,20 @@ function closeMenu() {
   one(".pill-face")?.setAttribute("aria-expanded", "false");
 }
 
+const closeMore = () => one(".more")?.removeAttribute("open");
+
+document.addEventListener("change", async (event) => {
+  const file = event.target.id === "import" && event.target.files[0];
+  if (!file) return;
+  if (file.size > 6_000_000) say("That file is larger than 6 MB: the page cannot take it in.");
+  else emit("import_chats", { text: await file.text() });
+  event.target.value = "";
+});
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-do]");
   if (!event.target.closest?.("#pill")) closeMenu();
+  if (!event.target.closest?.(".more")) closeMore();
   if (button) acts[button.dataset.do]?.(button, event);
   else if (event.target.id === "veil") { setSide("shut", false); setPanel("", false); }
 });

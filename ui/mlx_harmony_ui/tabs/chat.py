@@ -12,6 +12,7 @@ from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk
 from mlx_harmony_ui.tabs.chats import Chats
 from mlx_harmony_ui.tabs.figures import Figures
+from mlx_harmony_ui.tabs.files import Files
 from mlx_harmony_ui.tabs.messages import Messages
 from mlx_harmony_ui.tabs.talk import Talk
 
@@ -60,6 +61,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
     chats = Chats(service, desk)
     messages = Messages(service)
     figures = Figures(service)
+    files = Files(service)
     talk = Talk(service, desk)
     view = (at.history, at.tuning, at.details, at.starter, at.chats, pill, bridge)
     turn = (at.live, at.history, at.chats, at.details, bridge)
@@ -73,6 +75,8 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("copy", Handler(chats.copy, (bridge,))),
         ("version", Handler(messages.version, (at.history, at.details, bridge))),
         ("details", Handler(chats.details, (at.details,))),
+        ("export", Handler(files.export, (bridge,))),
+        ("import_chats", Handler(files.import_chats, (at.chats, bridge))),
         ("context", Handler(figures.context, (at.meter,))),
         ("copy_as", Handler(figures.copy_as, (bridge,))),
         ("options", Handler(chats.save, (bridge,))),

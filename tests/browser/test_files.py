@@ -1,0 +1,41 @@
+"""Chats as files: exported by the browser, taken in again, and a file that cannot be used."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visit import Visit
+
+pytestmark = pytest.mark.browser
+
+
+def choose(visit: Visit, name: str) -> None:
+    visit.page.locator(".more summary").click()
+    visit.page.get_by_role("button", name=name).click()
+
+
+def test_a_chat_goes_out_as_a_file_and_comes_back_as_a_new_chat(visit: Visit, tmp_path: Path) -> None:
+    visit.ask("hello file")
+    first = visit.chat_id
+    with visit.page.expect_download() as waiting:
+        choose(visit, "Export this chat as Markdown")
+    assert waiting.value.suggested_filename == "hello-file.md"
+    assert "You said: hello file" in Path(waiting.value.path()).read_text(encoding="utf-8")
+    with visit.page.expect_download() as waiting:
+        choose(visit, "Export this chat as JSON")
+    kept = tmp_path / "chat.json"
+    waiting.value.save_as(kept)
+    visit.page.locator("#import").set_input_files(kept)
+    expect(visit.page.locator("#say")).to_contain_text("Imported one chat.")
+    expect(visit.answers.locator(".answer-text")).to_have_text("You said: hello file")
+    assert visit.chat_id != first
+
+
+def test_a_file_that_holds_no_chat_is_named_and_changes_nothing(visit: Visit, tmp_path: Path) -> None:
+    visit.ask("hello")
+    broken = tmp_path / "broken.json"
+    broken.write_text("{ this is no chat", encoding="utf-8")
+    visit.page.locator("#import").set_input_files(broken)
+    expect(visit.page.locator("#say")).to_contain_text("That could not be sent")
+    expect(visit.page.locator(".ask")).to_have_count(1)
