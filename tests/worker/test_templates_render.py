@@ -296,3 +296,21 @@ def test_without_a_template_each_message_is_a_line(tmp_path: Path) -> None:
     assert tokens.text_of(continued.tokens).endswith("assistant: One.")
     with pytest.raises(InvalidRequest):
         raw.render(ChatPrompt(messages=messages, tools=(WEATHER,)))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        ChatPrompt(messages=(user("Hi"),), continue_last=True),
+        ChatPrompt(messages=(user("Hi"), Message(role="tool", tool_call_id="nobody", content="1"))),
+        ChatPrompt(messages=(user("Hi"),), tools=(Tool(kind="function"),)),
+        ChatPrompt(messages=()),
+    ],
+)
+@pytest.mark.parametrize("kind", [RawFormat, TemplateFormat])
+def test_no_format_renders_a_conversation_that_makes_no_sense(
+    tmp_path: Path, prompt: ChatPrompt, kind: type[RawFormat | TemplateFormat]
+) -> None:
+    with pytest.raises(InvalidRequest) as failure:
+        kind(tokens_for(tmp_path, None if kind is RawFormat else CHATML)).render(prompt)
+    assert failure.value.hint

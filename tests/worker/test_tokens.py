@@ -9,7 +9,8 @@ from transformers import PreTrainedTokenizerFast
 
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.worker.bytelevel import bytes_of
-from mlx_harmony.worker.tokens import MAX_TEXT_CHARACTERS, Tokens, check_text
+from mlx_harmony.worker.chat import MAX_TEXT_CHARACTERS, check_text
+from mlx_harmony.worker.tokens import Tokens
 from mlx_harmony.worker.utf8 import Utf8
 from tests.fixtures.formats import harmony_tokens, write_tokenizer
 

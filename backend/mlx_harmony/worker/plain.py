@@ -3,8 +3,9 @@
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Event, MessageEnded, TokenLogprob
 from mlx_harmony.records import TextPrompt, TokenPrompt
+from mlx_harmony.worker.chat import check_text
 from mlx_harmony.worker.stops import StopFilter
-from mlx_harmony.worker.tokens import Tokens, check_text
+from mlx_harmony.worker.tokens import Tokens
 from mlx_harmony.worker.writing import TextWriter
 
 

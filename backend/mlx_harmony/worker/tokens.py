@@ -9,11 +9,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import ChatPrompt
 from mlx_harmony.worker.bytelevel import bytes_of
 
-MAX_TEXT_CHARACTERS = 16_000_000
 _MARKUP = re.compile(r"[<\[|{].+[>\]|}]", re.DOTALL)
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -91,36 +88,3 @@ class Tokens:
         if "▁" in self._decoder_kinds or '"Metaspace"' in self._decoder_kinds:
             return letters.replace("▁", " ").encode("utf-8", "replace")
         return str(self.tokenizer.decode([token])).encode("utf-8", "replace")
-
-
-def check_text(text: str, param: str) -> str:
-    """The text, if a tokenizer can take it. Raises InvalidRequest for lone surrogates and for more than a context could ever hold."""
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise InvalidRequest(
-            f"The text holds {len(text):,} characters; no more than {MAX_TEXT_CHARACTERS:,} can be read.",
-            hint="Send less text.",
-            param=param,
-        )
-    if not text.isascii():
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InvalidRequest(
-                f"The text holds half of a surrogate pair at character {error.start + 1}, which is no valid Unicode.",
-                hint="Remove that character and send it again.",
-                param=param,
-            ) from error
-    return text
-
-
-def check_chat(prompt: ChatPrompt) -> None:
-    """Raises InvalidRequest for a conversation without messages, or with text that no tokenizer can take."""
-    if not prompt.messages:
-        raise InvalidRequest("There are no messages to answer.", hint="Send at least one message.", param="messages")
-    check_text(prompt.identity or "", "identity")
-    check_text(prompt.knowledge_cutoff + (prompt.start_date or ""), "knowledge_cutoff")
-    for message in prompt.messages:
-        for text in (message.content, message.reasoning, message.name or ""):
-            check_text(text, "messages")
-        for call in message.tool_calls:
-            check_text(call.name + call.arguments, "messages")

@@ -7,6 +7,7 @@ import openai_harmony as harmony
 
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import Channel, ChatPrompt, Format, Message, Prompt, TextPrompt, TokenPrompt
+from mlx_harmony.worker.chat import check_chat
 from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
 from mlx_harmony.worker.harmony.codec import Codec
 from mlx_harmony.worker.harmony.history import developer_message, has_functions, system_message, turns
@@ -14,7 +15,7 @@ from mlx_harmony.worker.harmony.parser import HarmonyParser
 from mlx_harmony.worker.harmony.routing import function_names
 from mlx_harmony.worker.memo import TokenMemo
 from mlx_harmony.worker.plain import PlainParser, encode_plain_prompt
-from mlx_harmony.worker.tokens import Tokens, check_chat
+from mlx_harmony.worker.tokens import Tokens
 
 DEFAULTS = FormatDefaults(max_tokens=1024, repetition_penalty=1.05, repetition_context_size=256, stop=("<|endoftext|>",))
 _ASSISTANT = "<|start|>assistant"
@@ -120,10 +121,8 @@ def _opened(prompt: ChatPrompt) -> tuple[ChatPrompt, tuple[Channel, str] | None]
     """A prompt to be continued: what stands before, and the channel and text that stay open. None where nothing is open."""
     if not prompt.continue_last:
         return prompt, None
-    last = prompt.messages[-1] if prompt.messages else None
-    if last is None or last.role != "assistant" or last.tool_calls:
-        raise InvalidRequest("Only an assistant's answer can be continued.", hint="Put the answer to continue last.", param="messages")
-    before = prompt.messages[:-1]
+    *others, last = prompt.messages
+    before = tuple(others)
     if last.content:
         thinking = (Message(role="assistant", reasoning=last.reasoning),) if last.reasoning else ()
         return msgspec.structs.replace(prompt, messages=before + thinking, continue_last=False), ("final", last.content)

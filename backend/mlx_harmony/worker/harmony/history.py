@@ -90,8 +90,6 @@ def _is_final(message: Message) -> bool:
 def _description(tool: Tool) -> harmony.ToolDescription:
     if tool.kind == "apply_patch":
         return _PATCH_TOOL
-    if not tool.name:
-        raise InvalidRequest("A function tool needs a name.", hint='Give it `"name"`.', param="tools")
     try:
         size = len(tool.name) + len(tool.description) + len(json.dumps(tool.parameters))
     except (ValueError, TypeError, RecursionError) as error:
@@ -143,12 +141,6 @@ def _spoken(text: str, channel: str) -> harmony.Message:
 
 def _result(message: Message, addresses: dict[str, Address]) -> harmony.Message:
     to = addresses.get(message.tool_call_id or "")
-    if to is None and not message.name:
-        raise InvalidRequest(
-            f"A tool message answers the call {json.dumps(message.tool_call_id)}, which no earlier message made.",
-            hint="Send the assistant message with that tool call before it.",
-            param="messages",
-        )
     recipient, channel = (to.recipient, to.channel) if to is not None else (f"functions.{message.name}", "commentary")
     author = harmony.Author.new(harmony.Role.TOOL, recipient)
     return harmony.Message.from_author_and_content(author, message.content).with_channel(channel).with_recipient("assistant")

@@ -2,12 +2,13 @@
 
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import ChatPrompt, Format, Prompt
+from mlx_harmony.worker.chat import check_chat
 from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
 from mlx_harmony.worker.plain import PlainParser, encode_plain_prompt
 from mlx_harmony.worker.templates.messages import tool_schemas
 from mlx_harmony.worker.templates.parser import TemplateParser
 from mlx_harmony.worker.templates.render import TemplateRenderer
-from mlx_harmony.worker.tokens import Tokens, check_chat
+from mlx_harmony.worker.tokens import Tokens
 
 DEFAULTS = FormatDefaults(max_tokens=512, repetition_penalty=0.0, repetition_context_size=20)
 _REMEMBERED_PROMPTS = 16
@@ -91,7 +92,7 @@ class RawFormat:
                 "This model has no chat template and takes no tools.", hint="Send the request without tools.", param="tools"
             )
         last = prompt.messages[-1]
-        opened = last if prompt.continue_last and last.role == "assistant" else None
+        opened = last if prompt.continue_last else None
         tokens = self.tokens.encode_markup("", special=True)
         boundaries = []
         if prompt.identity:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import ChatPrompt, Message, Tool, ToolCall
 
 _TEXT = {"type": "string"}
@@ -37,8 +36,6 @@ def tool_schemas(tools: tuple[Tool, ...]) -> list[dict[str, Any]]:
         if tool.kind in _BUILT_IN:
             schemas += _BUILT_IN[tool.kind]
             continue
-        if not tool.name:
-            raise InvalidRequest("A function tool needs a name.", hint='Give it `"name"`.', param="tools")
         parameters = tool.parameters or {"type": "object", "properties": {}}
         function = {"name": tool.name, "description": tool.description, "parameters": parameters}
         schemas.append({"type": "function", "function": function})
@@ -75,14 +72,8 @@ def _message(message: Message, names: dict[str, str], *, thinking: bool) -> dict
         if message.tool_calls:
             shaped["tool_calls"] = [_call(call) for call in message.tool_calls]
     if message.role == "tool":
-        name = names.get(message.tool_call_id or "") or message.name
-        if not name:
-            raise InvalidRequest(
-                f"A tool message answers the call {json.dumps(message.tool_call_id)}, which no earlier message made.",
-                hint="Send the assistant message with that tool call before it.",
-                param="messages",
-            )
-        shaped |= {"tool_call_id": message.tool_call_id or "", "name": name}
+        call_id = message.tool_call_id or ""
+        shaped |= {"tool_call_id": call_id, "name": names.get(call_id) or message.name or ""}
     return shaped
 
 

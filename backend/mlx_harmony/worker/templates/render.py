@@ -12,10 +12,11 @@ import jinja2
 
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import ChatPrompt
+from mlx_harmony.worker.chat import MAX_TEXT_CHARACTERS
 from mlx_harmony.worker.templates.deadline import DeadlineExceeded, within
 from mlx_harmony.worker.templates.messages import template_messages, tool_schemas, variants
 from mlx_harmony.worker.templates.pieces import Pieces
-from mlx_harmony.worker.tokens import MAX_TEXT_CHARACTERS, Tokens
+from mlx_harmony.worker.tokens import Tokens
 
 RENDER_LIMIT_S = 5.0
 _FAILURES = (
@@ -73,9 +74,10 @@ class TemplateRenderer:
     def _continued(self, prompt: ChatPrompt) -> bool:
         if not prompt.continue_last:
             return False
-        last = prompt.messages[-1]
-        if last.role != "assistant" or last.tool_calls or not last.content:
-            raise InvalidRequest("Only an assistant's answer can be continued.", hint="Put the answer to continue last.", param="messages")
+        if not prompt.messages[-1].content:
+            raise InvalidRequest(
+                "Thinking without an answer cannot be continued with this model.", hint="Regenerate it instead.", param="messages"
+            )
         return True
 
     def _options(self, prompt: ChatPrompt) -> dict[str, Any]:
