@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from mlx_harmony.records import ChatPrompt
+from tests.browser.conftest import ScriptedApp
 from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.browser
@@ -97,3 +99,35 @@ def test_an_answer_is_copied_as_a_request(visit: Visit) -> None:
     for name, part in (("curl", f"curl {visit.address}"), ("Python", "import"), ("Command line", "mlx-harmony generate --request")):
         page.get_by_role("button", name=name, exact=True).click()
         page.wait_for_function("part => navigator.clipboard.readText().then((text) => text.includes(part))", arg=part.split()[0])
+
+
+def test_the_arrows_lead_through_versions_while_the_box_is_empty(visit: Visit) -> None:
+    page = visit.page
+    visit.ask("hello")
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.locator(".versions span")).to_have_text("2 of 2", timeout=20_000)
+    page.locator("#message").press("ArrowLeft")
+    expect(page.locator(".versions span")).to_have_text("1 of 2")
+    page.fill("#message", "typing")
+    page.locator("#message").press("ArrowRight")
+    expect(page.locator("#message")).to_have_value("typing")
+    expect(page.locator(".versions span")).to_have_text("1 of 2")
+    page.fill("#message", "")
+    page.locator("#message").press("ArrowRight")
+    expect(page.locator(".versions span")).to_have_text("2 of 2")
+
+
+def test_what_is_chosen_before_the_first_message_survives_it(visit: Visit, scripted_app: ScriptedApp) -> None:
+    page = visit.page
+    page.locator(".panel-open").click()
+    page.get_by_role("button", name="Offer the Python tool").click()
+    page.get_by_role("slider", name="Temperature").fill("0.4")
+    for text in ("hello", "and again"):
+        visit.ask(text)
+        page.wait_for_timeout(600)
+        expect(page.get_by_role("button", name="Offer the Python tool")).to_have_attribute("aria-pressed", "true")
+        expect(page.get_by_role("spinbutton", name="Temperature, exact")).to_have_value("0.4")
+        request = scripted_app.provider.engine.requests[-1]
+        assert isinstance(request.prompt, ChatPrompt)
+        assert [tool.kind for tool in request.prompt.tools] == ["python"]
+        assert request.sampling.temperature == 0.4

@@ -23,8 +23,19 @@ document.addEventListener("keydown", (event) => {
   } else if (meta && !event.shiftKey && key === "b") {
     event.preventDefault();
     setSide(document.body.dataset.side === "open" ? "shut" : "open");
+  } else if (event.target.id === "message" && !event.target.value && !meta && !event.shiftKey && !event.altKey && otherVersion(event.key)) {
+    event.preventDefault();
   } else if (event.target.role === "tab" || event.target.role === "radio") arrowKeys(event);
 });
+
+// The arrows in the empty message box lead through the versions of the last message that has any.
+function otherVersion(key) {
+  const versions = all("#history .versions").at(-1);
+  const button = versions && { ArrowLeft: one("button:first-of-type", versions), ArrowRight: one("button:last-of-type", versions) }[key];
+  if (!button || button.disabled || isBusy()) return false;
+  button.click();
+  return true;
+}
 
 function arrowKeys(event) {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
