@@ -18,8 +18,18 @@ from mlx_harmony.conversation.interchange.importing import import_chats
 from mlx_harmony.conversation.interchange.markdown import as_markdown
 from mlx_harmony.conversation.meter import measure
 from mlx_harmony.conversation.plan import Asked, new_id
-from mlx_harmony.conversation.records import Chat, ChatSummary, ContextUse, ImportReport, SearchHit, TrashItem, TurnEvent, TurnOptions
-from mlx_harmony.conversation.replay import CopyKind, Server, copied, options_again
+from mlx_harmony.conversation.records import (
+    Chat,
+    ChatSummary,
+    ContextUse,
+    CopyKind,
+    ImportReport,
+    SearchHit,
+    TrashItem,
+    TurnEvent,
+    TurnOptions,
+)
+from mlx_harmony.conversation.replay import Server, copied, options_again
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import ModelState, Provider

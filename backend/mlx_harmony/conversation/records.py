@@ -9,6 +9,7 @@ from mlx_harmony.records import CHANNELS, Channel, Effort, LoopDetection, Record
 UNTITLED = "New chat"
 
 MessageState = Literal["complete", "streaming", "cancelled", "length", "failed", "interrupted"]
+CopyKind = Literal["curl", "python", "cli"]
 
 
 class Lane(Record):

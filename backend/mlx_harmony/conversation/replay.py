@@ -4,18 +4,17 @@ import json
 import shlex
 from collections.abc import Iterator
 from pprint import pformat
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from mlx_harmony.conversation.history import prompt_of
-from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnOptions
+from mlx_harmony.conversation.records import ChatMessage, CopyKind, Provenance, TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS
 from mlx_harmony.records import CHANNELS, ChatPrompt, Message, Tool
 
-CopyKind = Literal["curl", "python", "cli"]
 KEY_VARIABLE = "MLX_HARMONY_API_KEY"
 
 _OPENAI_NAMES = (

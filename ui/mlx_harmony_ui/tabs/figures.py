@@ -5,7 +5,7 @@ from typing import get_args
 
 import gradio as gr
 
-from mlx_harmony.conversation.replay import CopyKind
+from mlx_harmony.conversation.records import CopyKind
 from mlx_harmony.errors import HarmonyError
 from mlx_harmony.service import Service
 from mlx_harmony_ui import controls, failures
