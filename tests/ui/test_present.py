@@ -98,3 +98,8 @@ def test_notes_stay_on_the_staff_however_many_there_are() -> None:
 def test_what_a_person_typed_is_shown_as_typed() -> None:
     html = render("history", view=present.history(chat(message(0, content="<b>**x**</b> {{ 7 }}"))), stamp=1)
     assert "&lt;b&gt;**x**&lt;/b&gt; {{ 7 }}" in html
+
+
+def test_what_was_mended_and_why_it_ended_stand_under_the_answer() -> None:
+    shown = present.answer(message(1, repaired="A header was mended.", note="Thinking was cut at 8 tokens."))
+    assert shown.repaired == "A header was mended. Thinking was cut at 8 tokens."

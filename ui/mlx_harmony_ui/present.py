@@ -122,7 +122,7 @@ def answer(message: ChatMessage) -> AnswerView:
         message_id=message.id,
         parts=tuple(part(voice, message.id) for voice in of_message(message) if voice.text or voice.name),
         notice=ending(message.state, message.error),
-        repaired=message.repaired,
+        repaired=" ".join(filter(None, (message.repaired, message.note))),
         figures=figures(message.usage, message.timings),
         model=message.provenance.model if message.provenance else "",
         version=place,
