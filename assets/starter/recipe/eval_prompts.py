@@ -13,6 +13,7 @@ from pathlib import Path
 
 import app_facts
 import dialogue as mixture
+import skills_calls
 import skills_chat
 import skills_memory as memory
 import skills_text
@@ -168,6 +169,18 @@ def small_work(r: random.Random, n: int) -> dict[str, list[Item]]:
             items.append(Item(Dialogue(ctx.settings, [turn[:1]]), lambda text, want=turn[-1].text: final_of(text) == want, 700))  # type: ignore[misc]
         out[name] = items
     return out
+
+
+def calls(r: random.Random, n: int, patch: bool) -> list[Item]:
+    """Functions nobody has seen, or patches: the call must be exact, argument names and all."""
+    items = []
+    for _ in range(n):
+        tool = skills_calls.PATCH if patch else r.choice([skills_calls.natural_tool, skills_calls.random_tool])(r)
+        ctx = Context(r, _settings(r, functions=(tool,)))
+        turn = (skills_calls.patch if patch else skills_calls.function)(ctx)
+        want = next(m.text for m in turn if m.recipient) + "<|call|>"
+        items.append(Item(Dialogue(ctx.settings, [turn[:1]]), lambda text, want=want: text.endswith(want), 260))  # type: ignore[misc]
+    return items
 
 
 def refusals(r: random.Random, n: int) -> list[Item]:

@@ -171,6 +171,8 @@ def evaluate(runner: Runner, share: float, show: int) -> list[Row]:
         ("python call for + - ×, up to four digits", prompts.python_calls(r, n(150)), 97),
         ("the same, wordings written after the training", prompts.python_calls(r, n(100), fresh=True), None),
         ("tool result copied", prompts.copied(r, n(150)), 98),
+        ("function call exact, unseen functions and values", prompts.calls(r, n(60), patch=False), None),
+        ("apply_patch call exact, unseen values", prompts.calls(r, n(60), patch=True), None),
         ("recall of a fact told two to six turns earlier", prompts.recall(r, n(150)), 90),
         ("the same, wordings written after the training", prompts.recall(r, n(100), fresh=True), None),
         ("the app: new combinations of known phrases", prompts.app_new(r, n(150)), 90),

@@ -182,11 +182,24 @@ class Experts(nn.Module):
         weight = torch.zeros_like(logits).scatter(1, index, best.softmax(-1))
         load = (weight > 0).float().mean(0)
         balance = c.experts * (load * logits.softmax(-1).mean(0)).sum() / c.top
+        if not x.is_cuda:
+            return self._sparse(x, weight), balance
         g = F.linear(x, self.gate.view(-1, c.hidden), self.gate_bias.view(-1)).clamp(max=7.0)
         u = F.linear(x, self.up.view(-1, c.hidden), self.up_bias.view(-1)).clamp(-7.0, 7.0)
         h = (g * torch.sigmoid(1.702 * g) * (u + 1)).view(n, c.experts, c.inner) * weight[..., None].to(g.dtype)
         y = F.linear(h.view(n, -1), self.down.transpose(0, 1).reshape(c.hidden, -1))
         return y + weight.to(y.dtype) @ self.down_bias.to(y.dtype), balance
+
+    def _sparse(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Each expert on its own tokens only: what a CPU wants."""
+        out = torch.zeros_like(x)
+        for e in range(self.c.experts):
+            rows = weight[:, e].nonzero()[:, 0]
+            g = F.linear(x[rows], self.gate[e], self.gate_bias[e]).clamp(max=7.0)
+            u = F.linear(x[rows], self.up[e], self.up_bias[e]).clamp(-7.0, 7.0)
+            y = F.linear(g * torch.sigmoid(1.702 * g) * (u + 1), self.down[e], self.down_bias[e])
+            out = out.index_add(0, rows, y * weight[rows, e, None])
+        return out
 
 
 class Norm(nn.Module):
@@ -257,6 +270,8 @@ class Starter(nn.Module):
     def loss(self, tokens: Tensor, targets: Tensor, docs: Tensor, pos: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy of `targets` (already shifted, -1 for none), and the balance loss."""
         x, balance = self(tokens, docs, pos)
+        if not x.is_cuda:
+            x, targets = x[targets >= 0], targets[targets >= 0]
         return F.cross_entropy(self.lm_head(x).float(), targets, ignore_index=-1), balance
 
     def sizes(self) -> dict[str, object]:
