@@ -121,7 +121,6 @@ def build(shards: Path, out: Path, bits: int, group: int) -> None:
             "do_sample": True,
             "temperature": 1.0,
             "repetition_penalty": 1.0,
-            "repetition_penalty": 1.0,
         },
     )
     shutil.copyfile(Path(__file__).with_name("chat_template.jinja"), out / "chat_template.jinja")
