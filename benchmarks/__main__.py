@@ -6,6 +6,7 @@ Each part runs in a process of its own. `--quick` asks a part of the questions a
 import argparse
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import date
@@ -42,7 +43,7 @@ def main() -> int:
         print(done.stdout, flush=True)
         if done.returncode != 0:
             return done.returncode
-        measured.append(f"## {heading}\n\n{done.stdout.strip()}")
+        measured.append(f"## {heading}\n\n`{shlex.join(('python', *command[1:]))}`\n\n{done.stdout.strip()}")
     if args.write:
         head, mark, _ = PAGE.read_text("utf-8").partition(MARK)
         PAGE.write_text(f"{head}{mark}\n\n" + "\n\n".join(measured) + "\n", "utf-8")
