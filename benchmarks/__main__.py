@@ -20,7 +20,7 @@ MARK = "<!-- measured -->"
 def parts(quick: bool) -> list[tuple[str, list[str]]]:
     """Heading and command line of each part."""
     engine = [sys.executable, "-m", "benchmarks.engine", *(["--tokens", "60"] if quick else [])]
-    starter = [sys.executable, str(ROOT / "assets/starter/recipe/evaluate.py"), *(["--quick"] if quick else [])]
+    starter = [sys.executable, "assets/starter/recipe/evaluate.py", *(["--quick"] if quick else [])]
     return [("The engine", engine), ("At rest", [sys.executable, "-m", "benchmarks.idle"]), ("The Starter", starter)]
 
 
