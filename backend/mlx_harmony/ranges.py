@@ -213,6 +213,22 @@ ANALYSIS_BUDGET = Field(
     help="After this many tokens of thinking the model is made to answer; 0 allows none, unset is no budget.",
 )
 
+CONTEXT_LIMIT = Field(
+    name="max_context_tokens",
+    label="Context limit",
+    group="length",
+    low=1,
+    high=LARGEST,
+    slider_high=131072,
+    default=None,
+    step=1,
+    integer=True,
+    help="The chat and its answer keep within this many tokens, the oldest turns going first; unset is all the model can hold.",
+)
+
+TURN_FIELDS: tuple[Field, ...] = (MAX_TOKENS, ANALYSIS_BUDGET, CONTEXT_LIMIT)
+"""Every plain number of a turn beside its sampling; None is unset."""
+
 
 def check_field(field: Field, value: object) -> None:
     """Refuse a value that is no number, not finite, not whole where it must be, or out of range; None passes where it is the default."""
@@ -243,6 +259,7 @@ def check_request(request: GenerationRequest) -> None:
     check_sampling(request.sampling)
     check_field(MAX_TOKENS, request.max_tokens)
     check_field(ANALYSIS_BUDGET, request.analysis_budget)
+    check_field(CONTEXT_LIMIT, request.max_context_tokens)
     check_stops(request.stop)
     check_stops(request.end_tokens, "end_tokens")
     if request.loop_detection not in LOOP_DETECTIONS:

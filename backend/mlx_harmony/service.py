@@ -272,6 +272,10 @@ class Service:
         server = Server(address.rstrip("/") or f"http://{host}:{self.settings.port}", bool(self.settings.api_key_hashes))
         return copied(kind, path, chat.summary.created_at, server, chat.options.setup)
 
+    async def read_options(self, chat_id: str) -> TurnOptions:
+        """What was chosen for the next turn of a chat. Raises ChatNotFound."""
+        return await self._store.read_options(_writable("chat_id", chat_id))
+
     async def save_options(self, chat_id: str, options: TurnOptions) -> None:
         """Keep what the person chose for the next turn."""
         await self._store.save_options(_writable("chat_id", chat_id), options)

@@ -6,14 +6,15 @@ import pytest
 
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS
+from mlx_harmony.prompting.records import ChatSetup
+from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
 from mlx_harmony.records import Sampling, Tool
 from mlx_harmony_ui import controls
 
 
-def test_every_sampling_field_has_a_slider_in_a_group() -> None:
+def test_every_plain_number_of_a_turn_has_a_slider_in_a_group() -> None:
     names = {row.name for group in controls.slides(TurnOptions()) for row in group.rows}
-    assert names == {field.name for field in SAMPLING_FIELDS} | {MAX_TOKENS.name}
+    assert names == {field.name for field in (*SAMPLING_FIELDS, *TURN_FIELDS)}
 
 
 def test_an_unset_number_is_auto_and_a_set_one_is_marked() -> None:
@@ -25,19 +26,35 @@ def test_an_unset_number_is_auto_and_a_set_one_is_marked() -> None:
 
 def test_options_come_back_as_they_were_set() -> None:
     sent = {
-        "numbers": {"temperature": 0, "top_k": 40.0, "max_tokens": 200, "repetition_penalty": 1.2, "seed": 7},
+        "numbers": {
+            "temperature": 0,
+            "top_k": 40.0,
+            "max_tokens": 200,
+            "repetition_penalty": 1.2,
+            "seed": 7,
+            "analysis_budget": 0,
+            "max_context_tokens": 900,
+        },
         "effort": "high",
         "tools": ["python", "browser", "python"],
         "model": "starter",
         "identity": " You are Pip. ",
         "instructions": "Be brief.",
         "stop": "END\n\nSTOP",
+        "end_tokens": "<|end|>\n",
+        "channels": ["final", "analysis"],
+        "loop_detection": "full",
     }
-    assert controls.options_from(sent) == TurnOptions(
+    assert controls.options_from(sent, TurnOptions()) == TurnOptions(
         model="starter",
         sampling=Sampling(temperature=0, top_k=40, repetition_penalty=1.2, seed=7),
         max_tokens=200,
+        max_context_tokens=900,
+        analysis_budget=0,
         stop=("END", "STOP"),
+        end_tokens=("<|end|>",),
+        channels=("analysis", "final"),
+        loop_detection="full",
         effort="high",
         identity="You are Pip.",
         instructions="Be brief.",
@@ -46,7 +63,24 @@ def test_options_come_back_as_they_were_set() -> None:
 
 
 def test_nothing_sent_is_the_defaults() -> None:
-    assert controls.options_from({}) == TurnOptions()
+    assert controls.options_from({}, TurnOptions()) == TurnOptions()
+
+
+def test_what_the_page_has_no_control_for_is_kept() -> None:
+    function = Tool(kind="function", name="weather")
+    kept = TurnOptions(
+        sampling=Sampling(temperature=0.2, logit_bias={7: 1.0}, xtc_special_tokens=(3,)),
+        tools=(function, Tool(kind="browser")),
+        setup=ChatSetup(profile="work", max_context_tokens=500),
+        exact_seed=True,
+    )
+    options = controls.options_from({"numbers": {"temperature": 0.9}, "tools": ["python"]}, kept)
+    assert options == TurnOptions(
+        sampling=Sampling(temperature=0.9, logit_bias={7: 1.0}, xtc_special_tokens=(3,)),
+        tools=(function, Tool(kind="python")),
+        setup=ChatSetup(profile="work", max_context_tokens=500),
+        exact_seed=True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,6 +91,14 @@ def test_nothing_sent_is_the_defaults() -> None:
         ({"numbers": {"temperature": float("nan")}}, "temperature"),
         ({"numbers": {"top_k": 1.5}}, "top_k"),
         ({"numbers": []}, "numbers"),
+        ({"numbers": {"analysis_budget": -1}}, "analysis_budget"),
+        ({"numbers": {"max_context_tokens": 0}}, "max_context_tokens"),
+        ({"channels": ["analysis"]}, "channels"),
+        ({"channels": ["final", "rumour"]}, "channels"),
+        ({"channels": ["final", {}]}, "channels"),
+        ({"channels": "final"}, "channels"),
+        ({"loop_detection": "sometimes"}, "loop_detection"),
+        ({"end_tokens": "\n".join(map(str, range(17)))}, "end_tokens"),
         ({"effort": "huge"}, "effort"),
         ({"effort": ["low"]}, "effort"),
         ({"tools": ["function"]}, "tools"),
@@ -69,5 +111,5 @@ def test_nothing_sent_is_the_defaults() -> None:
 )
 def test_what_cannot_be_used_is_refused_by_name(sent: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        controls.options_from(sent)
+        controls.options_from(sent, TurnOptions())
     assert refused.value.param == param

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, get_args
 
+import msgspec
+
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import LARGEST, MAX_TOKENS, SAMPLING_FIELDS, Field, check_field, check_stops
-from mlx_harmony.records import EFFORTS, Effort, Record, Sampling, Tool, ToolKind
+from mlx_harmony.ranges import LARGEST, SAMPLING_FIELDS, TURN_FIELDS, Field, check_channels, check_field, check_stops
+from mlx_harmony.records import CHANNELS, EFFORTS, LOOP_DETECTIONS, Channel, Effort, LoopDetection, Record, Tool, ToolKind
 
 DEFAULT_IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."
 GROUPS = (("sampling", "Sampling"), ("length", "Length"), ("repetition", "Repetition"), ("advanced", "Advanced"))
@@ -14,6 +16,14 @@ TOOLS: tuple[tuple[ToolKind, str, str], ...] = (
     ("python", "Python", "Arithmetic and small programs."),
     ("browser", "Browser", "Looking at a web page."),
     ("apply_patch", "Patch", "Small edits to files."),
+)
+CHANNEL_SWITCHES: tuple[tuple[Channel, str], ...] = (("analysis", "Thinking"), ("commentary", "Commentary"))
+"""The channels a person may switch off; the answer's own stays."""
+LOOP_CHOICES: tuple[tuple[LoopDetection | str, str], ...] = (
+    ("", "Usual"),
+    ("off", "Off"),
+    ("cheap", "Stuck tokens"),
+    ("full", "Stuck tokens and phrases"),
 )
 LONGEST_TEXT = 100_000
 
@@ -44,7 +54,7 @@ class SlideGroup(Record):
 
 def slides(options: TurnOptions) -> tuple[SlideGroup, ...]:
     """Every plain number of a turn, in its group."""
-    fields = (*SAMPLING_FIELDS, MAX_TOKENS)
+    fields = (*SAMPLING_FIELDS, *TURN_FIELDS)
     return tuple(
         SlideGroup(name=name, rows=tuple(_slide(field, _value(options, field)) for field in fields if field.group == group))
         for group, name in GROUPS
@@ -52,7 +62,7 @@ def slides(options: TurnOptions) -> tuple[SlideGroup, ...]:
 
 
 def _value(options: TurnOptions, field: Field) -> float | None:
-    value: float | None = options.max_tokens if field is MAX_TOKENS else getattr(options.sampling, field.name)
+    value: float | None = getattr(options if field in TURN_FIELDS else options.sampling, field.name)
     return value
 
 
@@ -78,26 +88,35 @@ def _slide(field: Field, value: float | None) -> SlideView:
 
 def _usual(field: Field) -> float:
     """Where the knob of an unset value rests: only a place to start from."""
-    return {"max_tokens": 1024.0, "repetition_penalty": 1.05, "repetition_context_size": 256.0}.get(field.name, field.low)
+    return {"max_tokens": 1024.0, "repetition_penalty": 1.0, "repetition_context_size": 256.0}.get(
+        field.name, field.reach if field in TURN_FIELDS else field.low
+    )
 
 
-def options_from(data: Mapping[str, Any]) -> TurnOptions:
-    """The options a page sent, each checked; raises InvalidRequest naming the field."""
+def options_from(data: Mapping[str, Any], kept: TurnOptions) -> TurnOptions:
+    """The options a page sent, each checked, over those `kept`: what the page has no control for stays.
+
+    Raises InvalidRequest naming the field.
+    """
     numbers = _mapping(data, "numbers")
-    values = {field.name: _number(field, numbers.get(field.name)) for field in (*SAMPLING_FIELDS, MAX_TOKENS)}
-    limit = values.pop("max_tokens")
-    stop = tuple(line for line in _text(data, "stop").splitlines() if line)
-    check_stops(stop)
-    return TurnOptions(
+    return msgspec.structs.replace(
+        kept,
         model=_text(data, "model") or None,
-        sampling=Sampling(**values),
-        max_tokens=None if limit is None else int(limit),
-        stop=stop,
+        sampling=msgspec.structs.replace(kept.sampling, **_numbers(SAMPLING_FIELDS, numbers)),
+        **_numbers(TURN_FIELDS, numbers),
+        stop=_lines(data, "stop"),
+        end_tokens=_lines(data, "end_tokens"),
+        channels=_channels(data.get("channels", list(CHANNELS))),
+        loop_detection=_loop_detection(data.get("loop_detection", "")),
         effort=_effort(data.get("effort", "medium")),
         identity=_text(data, "identity").strip() or None,
         instructions=_text(data, "instructions"),
-        tools=_tools(data.get("tools", [])),
+        tools=(*(tool for tool in kept.tools if tool.kind == "function"), *_tools(data.get("tools", []))),
     )
+
+
+def _numbers(fields: tuple[Field, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: _number(field, given.get(field.name)) for field in fields}
 
 
 def _number(field: Field, value: object) -> Any:
@@ -121,6 +140,28 @@ def _text(data: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_TEXT:
         raise InvalidRequest(f"{name} must be text of at most {LONGEST_TEXT:,} characters.", param=name)
     return value
+
+
+def _lines(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    lines = tuple(line for line in _text(data, name).splitlines() if line)
+    check_stops(lines, name)
+    return lines
+
+
+def _channels(value: object) -> tuple[Channel, ...]:
+    if not isinstance(value, list) or not all(isinstance(channel, str) for channel in value):
+        raise InvalidRequest("channels must be a list of names.", param="channels")
+    check_channels(tuple(value))
+    return tuple(channel for channel in CHANNELS if channel in value)
+
+
+def _loop_detection(value: object) -> LoopDetection | None:
+    for choice in LOOP_DETECTIONS:
+        if value == choice:
+            return choice
+    if value:
+        raise InvalidRequest(f"The loop detection must be one of {', '.join(LOOP_DETECTIONS)}.", param="loop_detection")
+    return None
 
 
 def _effort(value: object) -> Effort:

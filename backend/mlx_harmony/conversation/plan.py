@@ -115,7 +115,7 @@ def _request(request_id: str, prompt: ChatPrompt, options: TurnOptions, path: Pa
         analysis_budget=options.analysis_budget,
         loop_detection=_loop_detection(options),
         trim=True,
-        max_context_tokens=setup.max_context_tokens,
+        max_context_tokens=options.max_context_tokens or setup.max_context_tokens,
         context_margin=setup.max_context_tokens_margin,
         prompt_budget=setup.prompt_token_budget,
     )

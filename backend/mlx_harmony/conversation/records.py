@@ -80,12 +80,13 @@ class TurnOptions(Record):
     """What the person chose for the next turn; kept with the chat so that it opens as it was left. `model` None: the default.
 
     `setup` None: as the chat has it, and in a new chat the program's own, if it was started with one. `exact_seed`: the seed is not
-    moved on by the turns before, whatever the setup says; so an answer is made again.
+    moved on by the turns before, whatever the setup says; so an answer is made again. `max_context_tokens` None: the setup's.
     """
 
     model: str | None = None
     sampling: Sampling = Sampling()
     max_tokens: int | None = None
+    max_context_tokens: int | None = None
     stop: tuple[str, ...] = ()
     end_tokens: tuple[str, ...] = ()
     channels: tuple[Channel, ...] = CHANNELS

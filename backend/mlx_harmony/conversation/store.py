@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from mlx_harmony.conversation import search, trash, tree
+from mlx_harmony.conversation.answering import Answering
 from mlx_harmony.conversation.beginning import with_setup
 from mlx_harmony.conversation.database import Database, Job
 from mlx_harmony.conversation.opening import open_database
@@ -34,6 +35,7 @@ class Store:
     def __init__(self, database: Database, notices: tuple[str, ...] = ()) -> None:
         self.database = database
         self.notices = notices
+        self.answering = Answering(database.path)
         self._unsaved: dict[str, ChatMessage] = {}
 
     @classmethod
@@ -73,7 +75,7 @@ class Store:
 
         def job(db: sqlite3.Connection) -> Chat:
             row = _chat_row(db, chat_id)
-            messages = self._latest(tree.messages_of(db, tree.shown_path(db, chat_id)))
+            messages = self._latest(chat_id, tree.messages_of(db, tree.shown_path(db, chat_id)))
             return Chat(summary=summary_of(row), messages=messages, options=options_of(row["options"]))
 
         return await self.database.read(job)
@@ -83,12 +85,16 @@ class Store:
 
         def job(db: sqlite3.Connection) -> tuple[ChatMessage, ...]:
             _chat_row(db, chat_id)
-            return self._latest(tree.messages_of(db, tree.path_to(db, chat_id, message_id)))
+            return self._latest(chat_id, tree.messages_of(db, tree.path_to(db, chat_id, message_id)))
 
         return await self.database.read(job)
 
     async def rename_chat(self, chat_id: str, title: str) -> None:
         await self._change_chat(chat_id, "title = ?", title)
+
+    async def read_options(self, chat_id: str) -> TurnOptions:
+        """A chat's options alone, however long it is."""
+        return await self.database.read(lambda db: options_of(_chat_row(db, chat_id)["options"]))
 
     async def save_options(self, chat_id: str, options: TurnOptions) -> None:
         """Replace a chat's options; a `setup` of None leaves the chat's own."""
@@ -165,10 +171,13 @@ class Store:
 
     async def begin_turn(self, messages: tuple[ChatMessage, ...], options: TurnOptions, title: str | None = None) -> None:
         """Store the turn's messages, each the child of its `parent_id` and the version shown there, in one transaction."""
-        chat_id = messages[0].chat_id
+        chat_id, parent_id = messages[0].chat_id, messages[0].parent_id
 
         def job(db: sqlite3.Connection) -> None:
             _chat_row(db, chat_id)
+            if parent_id is not None:
+                # Another program may have deleted it since it was read.
+                tree.path_to(db, chat_id, parent_id)
             for message in messages:
                 tree.insert(db, message)
             tree.show(db, chat_id, messages[-1].id)
@@ -218,11 +227,14 @@ class Store:
             if self._unsaved.get(message_id) is message:
                 del self._unsaved[message_id]
 
-    def _latest(self, messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
-        """The messages with what is newer in memory than on disk."""
-        return tuple(
+    def _latest(self, chat_id: str, messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
+        """The messages with what is newer in memory than on disk; what nobody writes any more, its program gone, was interrupted."""
+        newest = tuple(
             msgspec.structs.replace(newer, versions=kept.versions) if (newer := self._unsaved.get(kept.id)) else kept for kept in messages
         )
+        if not any(message.state == "streaming" for message in newest) or self.answering.held(chat_id):
+            return newest
+        return tuple(msgspec.structs.replace(each, state="interrupted") if each.state == "streaming" else each for each in newest)
 
     async def _change_chat(self, chat_id: str, assignment: str, value: str | bytes | float) -> None:
         def job(db: sqlite3.Connection) -> None:

@@ -30,6 +30,7 @@ EVENTS = (
     "export",
     "import_chats",
     "options",
+    "profile",
     "pulse",
     "show",
     "load",

@@ -1,14 +1,21 @@
 // The chat's options: sliders with their numbers, effort, tools, model and texts; read as one record, saved a moment after a change.
-function adopt({ effort, tools, model }) {
+function adopt({ effort, tools, model, profile }) {
   state.effort = effort;
   state.tools = new Set(tools ? tools.split(" ") : []);
   state.model = model;
+  state.profile = profile;
   markOptions();
 }
 
 function markOptions() {
   for (const button of all("[data-effort][role=radio]")) button.setAttribute("aria-checked", String(button.dataset.effort === state.effort));
   for (const button of all("[data-tool]")) button.setAttribute("aria-pressed", String(state.tools.has(button.dataset.tool)));
+}
+
+// A chat keeps the profile it began with.
+function fixProfile() {
+  const picker = one("#profile");
+  if (picker) Object.assign(picker, { disabled: true }).dataset.fixed = "";
 }
 
 function options() {
@@ -26,6 +33,10 @@ function options() {
     identity: text("identity"),
     instructions: text("instructions"),
     stop: text("stop"),
+    end_tokens: text("end_tokens"),
+    channels: [...all("#tuning [data-channel]:checked").map((box) => box.dataset.channel), "final"],
+    loop_detection: one("#tuning [data-choice=loop_detection]")?.value ?? "",
+    profile: state.profile,
   };
 }
 
@@ -67,6 +78,8 @@ document.addEventListener("input", (event) => {
 });
 
 document.addEventListener("change", (event) => {
-  const { setting } = event.target.dataset ?? {};
+  const { setting, channel, choice } = event.target.dataset ?? {};
   if (setting) emit("setting", { name: setting, value: event.target.value });
+  if (channel || choice) saveSoon();
+  if (event.target.id === "profile") emit("profile", { profile: event.target.value, ask: state.asked, options: options() });
 });

@@ -1,5 +1,5 @@
 // What this browser tab shows and has chosen. Only ids and choices of the view are kept between visits, never text of a chat.
-const state = { chat: "", pending: null, follow: true, keepBelow: false, opening: false, asked: 0, model: "", effort: "medium", tools: new Set() };
+const state = { chat: "", pending: null, follow: true, keepBelow: false, opening: false, asked: 0, model: "", profile: "", effort: "medium", tools: new Set() };
 
 function rememberChat(id) {
   state.chat = id;
@@ -44,7 +44,7 @@ function opened({ ask }) {
 
 function markOpening(opening) {
   state.opening = opening;
-  const controls = "#tuning :is(input, textarea, button), .composer-row :is(.effort, .tools) button";
+  const controls = "#tuning :is(input, textarea, button, select:not([data-fixed])), .composer-row :is(.effort, .tools) button";
   for (const control of all(controls)) control.disabled = opening;
 }
 

@@ -89,6 +89,7 @@ const commands = {
   opened: (command) => opened(command),
   chat({ id }) {
     rememberChat(id);
+    fixProfile();
     for (const name of ["history", "live"]) surfaces.get(name).draw(true);
   },
   accepted() {

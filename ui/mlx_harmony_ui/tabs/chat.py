@@ -14,6 +14,7 @@ from mlx_harmony_ui.tabs.chats import Chats
 from mlx_harmony_ui.tabs.figures import Figures
 from mlx_harmony_ui.tabs.files import Files
 from mlx_harmony_ui.tabs.messages import Messages
+from mlx_harmony_ui.tabs.options import Options
 from mlx_harmony_ui.tabs.talk import Talk
 
 EXAMPLES = (
@@ -62,6 +63,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
     messages = Messages(service)
     figures = Figures(service)
     files = Files(service)
+    options = Options(service)
     talk = Talk(service, desk)
     view = (at.history, at.tuning, at.details, at.starter, at.chats, pill, bridge)
     turn = (at.live, at.history, at.chats, at.details, bridge)
@@ -79,7 +81,8 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("import_chats", Handler(files.import_chats, (at.chats, bridge))),
         ("context", Handler(figures.context, (at.meter,))),
         ("copy_as", Handler(figures.copy_as, (bridge,))),
-        ("options", Handler(chats.save, (bridge,))),
+        ("options", Handler(options.save, (bridge,))),
+        ("profile", Handler(options.profile, (at.tuning, at.starter, pill, bridge))),
         ("send", Handler(talk.send, turn)),
         ("regenerate", Handler(talk.regenerate, turn)),
         ("edit", Handler(talk.edit, turn)),

@@ -5,14 +5,16 @@ from itertools import count
 
 import gradio as gr
 
-from mlx_harmony.conversation.records import Chat, ChatMessage, TurnOptions
+from mlx_harmony.conversation.records import Chat, ChatMessage
 from mlx_harmony.errors import ChatNotFound, HarmonyError
 from mlx_harmony.service import Service
-from mlx_harmony_ui import controls, failures, listing, present, words
-from mlx_harmony_ui.components.surface import Commands, number_of, record_of, text_of
+from mlx_harmony_ui import failures, listing, present, words
+from mlx_harmony_ui.components.surface import Commands, number_of, text_of
 from mlx_harmony_ui.details import details
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk
+from mlx_harmony_ui.tabs.chosen import pill_html, starter_html
+from mlx_harmony_ui.tabs.options import tuning_html
 
 _stamps = count(1)
 
@@ -44,7 +46,7 @@ class Chats:
         running = self._desk.of(request.session_hash)
         return (
             history_html(chat, without=running.turn.answer_id if running else ""),
-            tuning_html(options, ask),
+            tuning_html(self._service, options, ask, begun=chat is not None),
             details_html(chat, ""),
             starter_html(self._service, options.model),
             chats,
@@ -97,15 +99,6 @@ class Chats:
     async def details(self, event: gr.EventData) -> str:
         return details_html(await self._find(text_of(event, "chat")), text_of(event, "message"))
 
-    async def save(self, event: gr.EventData) -> str:
-        """Keep the chat's options; a value out of range is named and not kept."""
-        commands = Commands()
-        try:
-            await self._service.save_options(text_of(event, "chat"), controls.options_from(record_of(event, "options")))
-        except HarmonyError as error:
-            commands.add("say", text=failures.told(error))
-        return str(commands)
-
     async def _find(self, chat_id: str) -> Chat | None:
         if not chat_id:
             return None
@@ -118,19 +111,6 @@ class Chats:
 def history_html(chat: Chat | None, shown: int = present.WINDOW, without: str = "") -> str:
     view = present.history(chat, shown, without) if chat else present.HistoryView(chat_id="", title="", items=())
     return render("history", view=view, stamp=next(_stamps))
-
-
-def tuning_html(options: TurnOptions, ask: int) -> str:
-    """The options as controls; `ask` is the page's number for having asked, so that it can tell an answer that came late."""
-    return render(
-        "tuning",
-        options=options,
-        groups=controls.slides(options),
-        tools=" ".join(tool.kind for tool in options.tools),
-        identity=controls.DEFAULT_IDENTITY,
-        stamp=next(_stamps),
-        ask=ask,
-    )
 
 
 def details_html(chat: Chat | None, message_id: str) -> str:
@@ -150,22 +130,3 @@ async def chats_html(service: Service, query: str = "") -> str:
     if query.strip():
         return render("found", rows=listing.found_rows(await service.search(query)), query=query)
     return render("chats", groups=listing.chat_groups(await service.list_chats(), time.time()))
-
-
-def chosen_model(service: Service, model: str | None) -> str:
-    """The id of the model that would answer, also where it is not on this machine."""
-    try:
-        return service.find_model(model or None).id
-    except HarmonyError:
-        return model or service.settings.model
-
-
-def pill_html(service: Service, model: str) -> str:
-    return render("pill", pill=listing.pill(service.models(), service.model_states(), chosen_model(service, model)))
-
-
-def starter_html(service: Service, model: str | None) -> str:
-    """The line that says plainly that this is the Starter; nothing for any other model."""
-    chosen = chosen_model(service, model)
-    entry = next((entry for entry in service.models() if entry.id == chosen and entry.source == "bundled"), None)
-    return render("starter", size=words.size(entry.bytes) if entry else "")

@@ -8,10 +8,11 @@ import gradio as gr
 from mlx_harmony.conversation.records import CopyKind
 from mlx_harmony.errors import HarmonyError
 from mlx_harmony.service import Service
-from mlx_harmony_ui import controls, failures
-from mlx_harmony_ui.components.surface import Commands, record_of, text_of
+from mlx_harmony_ui import failures
+from mlx_harmony_ui.components.surface import Commands, text_of
 from mlx_harmony_ui.meter import meter
 from mlx_harmony_ui.render import render
+from mlx_harmony_ui.tabs.options import Options
 
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]{1,200}")
 
@@ -21,12 +22,13 @@ class Figures:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._options = Options(service)
 
     async def context(self, event: gr.EventData) -> str:
         """The meter; nothing where there is nothing to count: no chat, a sleeping model, options that cannot be sent."""
         chat_id = text_of(event, "chat")
         try:
-            options = controls.options_from(record_of(event, "options"))
+            options = await self._options.of(event)
             use = await self._service.context(chat_id, text_of(event, "text"), options) if chat_id else None
         except HarmonyError:
             use = None

@@ -11,7 +11,7 @@ from mlx_harmony.service import Service
 from mlx_harmony_ui import failures, listing, present
 from mlx_harmony_ui.components.surface import Handler, surface, text_of, wire
 from mlx_harmony_ui.render import render
-from mlx_harmony_ui.tabs.chats import chosen_model, pill_html, starter_html
+from mlx_harmony_ui.tabs.chosen import chosen_model, pill_html, starter_html
 
 FRAME_S = 0.25
 Drawn = tuple[str, str]

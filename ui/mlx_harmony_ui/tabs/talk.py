@@ -8,13 +8,14 @@ import gradio as gr
 from mlx_harmony.conversation.records import Chat, TurnEvent
 from mlx_harmony.errors import HarmonyError
 from mlx_harmony.service import Service
-from mlx_harmony_ui import controls, failures, present
-from mlx_harmony_ui.components.surface import Commands, record_of, text_of
+from mlx_harmony_ui import failures, present
+from mlx_harmony_ui.components.surface import Commands, text_of
 from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.markup import Growing
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk, RunningTurn, unkept
 from mlx_harmony_ui.tabs.chats import chats_html, details_html, find_message, history_html
+from mlx_harmony_ui.tabs.options import Options
 from mlx_harmony_ui.voices import of_message
 
 Frame = tuple[object, object, object, object, object]
@@ -26,6 +27,7 @@ class Talk:
 
     def __init__(self, service: Service, desk: Desk) -> None:
         self._service = service
+        self._options = Options(service)
         self._desk = desk
 
     async def send(self, event: gr.EventData, request: gr.Request) -> AsyncGenerator[Frame, None]:
@@ -33,7 +35,7 @@ class Talk:
         text, chat_id = text_of(event, "text"), text_of(event, "chat")
         commands = Commands()
         try:
-            options = controls.options_from(record_of(event, "options"))
+            options = await self._options.of(event)
             if not text.strip():
                 yield refused(commands, text, "Type a message first.")
                 return
@@ -54,7 +56,7 @@ class Talk:
         chat_id, message_id = text_of(event, "chat"), text_of(event, "message")
         commands = Commands()
         try:
-            options = controls.options_from(record_of(event, "options"))
+            options = await self._options.of(event)
             asked = question_of(await self._service.read_chat(chat_id), message_id)
         except HarmonyError as error:
             yield refused(commands, "", failures.told(error))
@@ -70,7 +72,7 @@ class Talk:
         chat_id, message_id, text = text_of(event, "chat"), text_of(event, "message"), text_of(event, "text")
         commands = Commands()
         try:
-            options = controls.options_from(record_of(event, "options"))
+            options = await self._options.of(event)
         except HarmonyError as error:
             yield refused(commands, text, failures.told(error))
             return
@@ -85,7 +87,7 @@ class Talk:
         chat_id, message_id = text_of(event, "chat"), text_of(event, "message")
         commands = Commands()
         try:
-            options = controls.options_from(record_of(event, "options"))
+            options = await self._options.of(event)
             chat = await self._service.read_chat(chat_id)
         except HarmonyError as error:
             yield refused(commands, "", failures.told(error))

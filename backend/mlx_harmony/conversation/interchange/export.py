@@ -62,7 +62,7 @@ def _metadata(chat: Chat) -> dict[str, Any]:
         "tools": [tool.name or tool.kind for tool in options.tools],
         "hyperparameters": numbers,
         "last_hyperparameters": numbers,
-        "max_context_tokens": setup.max_context_tokens,
+        "max_context_tokens": options.max_context_tokens or setup.max_context_tokens,
         "created_at": _iso(summary.created_at),
         "updated_at": _iso(summary.updated_at),
         OWN: {

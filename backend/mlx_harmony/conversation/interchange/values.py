@@ -10,6 +10,7 @@ from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.ranges import (
     ANALYSIS_BUDGET,
+    CONTEXT_LIMIT,
     MAX_TOKENS,
     SAMPLING_FIELDS,
     Field,
@@ -95,6 +96,7 @@ def own_options(value: Any) -> TurnOptions | None:
         check_stops(options.stop)
         check_stops(options.end_tokens, "end_tokens")
         check_field(ANALYSIS_BUDGET, options.analysis_budget)
+        check_field(CONTEXT_LIMIT, options.max_context_tokens)
         check_channels(options.channels)
         return msgspec.json.decode(msgspec.json.encode(options), type=TurnOptions)
     except (msgspec.MsgspecError, InvalidRequest, UnicodeEncodeError):

@@ -1,0 +1,25 @@
+"""The model that would answer, as the page's head shows it: its pill, and the line that says that it is the Starter."""
+
+from mlx_harmony.errors import HarmonyError
+from mlx_harmony.service import Service
+from mlx_harmony_ui import listing, words
+from mlx_harmony_ui.render import render
+
+
+def chosen_model(service: Service, model: str | None) -> str:
+    """The id of the model that would answer, also where it is not on this machine."""
+    try:
+        return service.find_model(model or None).id
+    except HarmonyError:
+        return model or service.settings.model
+
+
+def pill_html(service: Service, model: str) -> str:
+    return render("pill", pill=listing.pill(service.models(), service.model_states(), chosen_model(service, model)))
+
+
+def starter_html(service: Service, model: str | None) -> str:
+    """The line that says plainly that this is the Starter; nothing for any other model."""
+    chosen = chosen_model(service, model)
+    entry = next((entry for entry in service.models() if entry.id == chosen and entry.source == "bundled"), None)
+    return render("starter", size=words.size(entry.bytes) if entry else "")
