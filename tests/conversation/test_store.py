@@ -109,7 +109,7 @@ async def test_the_file_is_for_this_user_only_and_safe_against_power_loss(tmp_pa
     store = await Store.open(path)
     await store.create_chat("c", TurnOptions())
     modes = {child.name: stat.S_IMODE(child.stat().st_mode) for child in path.parent.iterdir()}
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700 and set(modes.values()) == {0o600} and len(modes) == 3
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700 and set(modes.values()) == {0o600} and len(modes) == 4
     await store.close()
     writer = connect_writer(path)
     pragmas = [writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "foreign_keys")]

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from mlx_harmony.conversation.answering import Answering, one_at_a_time
 from mlx_harmony.conversation.database import Database, connect_reader, connect_writer, is_spoilt, storage_error
 from mlx_harmony.errors import StorageError
 
@@ -21,24 +22,33 @@ def _open(path: Path) -> tuple[Database, tuple[str, ...]]:
     notices: tuple[str, ...] = ()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            writer = connect_writer(path)
-        except sqlite3.DatabaseError as error:
-            if not is_spoilt(error):
+        with one_at_a_time(path):
+            try:
+                writer = connect_writer(path)
+            except sqlite3.DatabaseError as error:
+                if not is_spoilt(error):
+                    raise
+                notices = (_told(path, _set_aside(path)),)
+                writer = connect_writer(path)
+            try:
+                _mark_cut_short(writer, Answering(path))
+                return Database(path, writer, connect_reader(path)), notices
+            except sqlite3.Error:
+                writer.close()
                 raise
-            notices = (_told(path, _set_aside(path)),)
-            writer = connect_writer(path)
-        try:
-            writer.execute("UPDATE messages SET state = 'interrupted' WHERE state = 'streaming'")
-            return Database(path, writer, connect_reader(path)), notices
-        except sqlite3.Error:
-            writer.close()
-            raise
     except sqlite3.Error as error:
         raise storage_error(error, path) from error
     except OSError as error:
         hint = "Check that the folder exists, is writable and has space, or choose another one with MLX_HARMONY_HOME."
         raise StorageError(f"The chat file could not be opened: {error}.", hint=hint) from error
+
+
+def _mark_cut_short(writer: sqlite3.Connection, answering: Answering) -> None:
+    """Every answer that stands there as still coming, but for those that another program is writing right now."""
+    rows = writer.execute("SELECT DISTINCT chat_id FROM messages WHERE state = 'streaming'").fetchall()
+    for row in rows:
+        if not answering.held(row["chat_id"]):
+            writer.execute("UPDATE messages SET state = 'interrupted' WHERE state = 'streaming' AND chat_id = ?", (row["chat_id"],))
 
 
 def _set_aside(path: Path) -> Path:

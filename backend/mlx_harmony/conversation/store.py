@@ -11,12 +11,22 @@ from pathlib import Path
 
 import msgspec
 
-from mlx_harmony.conversation import search, trash, tree
+from mlx_harmony.conversation import search, trash, tree, waiting
 from mlx_harmony.conversation.answering import Answering
 from mlx_harmony.conversation.beginning import with_setup
 from mlx_harmony.conversation.database import Database, Job
 from mlx_harmony.conversation.opening import open_database
-from mlx_harmony.conversation.records import UNTITLED, Chat, ChatMessage, ChatSummary, SearchHit, TrashItem, TurnOptions, WholeChat
+from mlx_harmony.conversation.records import (
+    UNTITLED,
+    Attachment,
+    Chat,
+    ChatMessage,
+    ChatSummary,
+    SearchHit,
+    TrashItem,
+    TurnOptions,
+    WholeChat,
+)
 from mlx_harmony.conversation.rows import message_details, message_of, options_bytes, options_of, summary_of
 from mlx_harmony.errors import ChatNotFound, StorageError
 
@@ -25,7 +35,7 @@ _NEW_CHAT = "INSERT INTO chats (id, title, options, created_at, updated_at) VALU
 _UPDATE = "UPDATE messages SET state = ?, content = ?, details = ? WHERE id = ?"
 _SEARCH = """
  AND (c.title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m
-   WHERE m.chat_id = c.id AND m.trash_id IS NULL AND m.content LIKE ? ESCAPE '\\'))
+   WHERE m.chat_id = c.id AND m.trash_id IS NULL AND m.content || m.attached LIKE ? ESCAPE '\\'))
 """
 
 
@@ -169,8 +179,23 @@ class Store:
         """Whether the chat's id or one of its messages' is in use already."""
         return await self.database.read(lambda db: tree.any_taken(db, chat.summary.id, [message.id for message in chat.messages]))
 
+    async def add_waiting(self, attachment: Attachment) -> None:
+        """Keep an attachment until its message is sent."""
+        await self._write(lambda db: waiting.add(db, attachment))
+
+    async def read_waiting(self, ids: tuple[str, ...]) -> tuple[Attachment, ...]:
+        """Those of the ids that wait, in their order."""
+        return await self.database.read(lambda db: waiting.found(db, ids))
+
+    async def remove_waiting(self, ids: tuple[str, ...]) -> None:
+        """Let go of attachments that are not to be sent."""
+        await self._write(lambda db: waiting.remove(db, ids))
+
     async def begin_turn(self, messages: tuple[ChatMessage, ...], options: TurnOptions, title: str | None = None) -> None:
-        """Store the turn's messages, each the child of its `parent_id` and the version shown there, in one transaction."""
+        """Store the turn's messages, each the child of its `parent_id` and the version shown there, in one transaction.
+
+        Attachments that waited for them wait no longer.
+        """
         chat_id, parent_id = messages[0].chat_id, messages[0].parent_id
 
         def job(db: sqlite3.Connection) -> None:
@@ -180,6 +205,7 @@ class Store:
                 tree.path_to(db, chat_id, parent_id)
             for message in messages:
                 tree.insert(db, message)
+                waiting.remove(db, [each.id for each in message.attachments])
             tree.show(db, chat_id, messages[-1].id)
             db.execute("UPDATE chats SET updated_at = ?, options = ? WHERE id = ?", (time.time(), options_bytes(options), chat_id))
             if title is not None:

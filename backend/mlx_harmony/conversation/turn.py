@@ -5,19 +5,21 @@ iterator ends the turn as cancelled with the text so far. One chat answers one m
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 
 import msgspec
 
 from mlx_harmony.conversation.answer import Answer
+from mlx_harmony.conversation.attachments import names
 from mlx_harmony.conversation.beginning import with_setup
 from mlx_harmony.conversation.history import title_of
 from mlx_harmony.conversation.plan import Asked, Plan, continued_answer, named, new_answer, new_id, user_message
 from mlx_harmony.conversation.records import UNTITLED, Chat, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import Store
+from mlx_harmony.conversation.waiting import taken
 from mlx_harmony.engine.protocols import Provider
-from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError, Unavailable
+from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError
 from mlx_harmony.events import Event, Failed, Finished, MessageStarted, Trimmed
 from mlx_harmony.records import ModelEntry
 
@@ -31,7 +33,6 @@ class Turns:
         self._store = store
         self._provider = provider
         self._find_model = find_model
-        self._answering: set[str] = set()
         self._growing: set[Answer] = set()
 
     async def close(self) -> None:
@@ -41,32 +42,35 @@ class Turns:
             with suppress(StorageError):
                 await self._store.save_message(answer.message)
 
-    async def send(self, chat_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
-        """Append the user's message and stream its answer."""
-        with self._alone(chat_id):
+    async def send(self, chat_id: str, text: str, options: TurnOptions, attached: tuple[str, ...] = ()) -> AsyncGenerator[TurnEvent, None]:
+        """Append the user's message and stream its answer; `attached` are the ids of what waits to come with it."""
+        with self._store.answering.hold(chat_id):
             chat = await self._store.read_chat(chat_id)
-            user = user_message(chat_id, text, chat.messages[-1].id if chat.messages else None)
+            attachments = taken(await self._store.read_waiting(attached), attached)
+            user = user_message(chat_id, text, chat.messages[-1].id if chat.messages else None, attachments)
             first = chat.summary.title == UNTITLED and not any(message.role == "user" for message in chat.messages)
             plan = new_answer((*chat.messages, user), self._asked(chat, options), (user,))
-            async with aclosing(self._run(plan._replace(title=title_of(text) if first else None))) as events:
+            async with aclosing(
+                self._run(plan._replace(title=title_of(text if text.strip() else names(attachments)) if first else None))
+            ) as events:
                 async for event in events:
                     yield event
 
     async def edit(self, chat_id: str, message_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
-        """Stream the answer to another version of a user's message; the earlier versions stay beside it with what followed them."""
-        with self._alone(chat_id):
+        """Stream the answer to another version of a user's message, what came attached with it included; the earlier ones stay beside it."""
+        with self._store.answering.hold(chat_id):
             chat = await self._store.read_chat(chat_id)
             *before, old = await self._store.read_path(chat_id, message_id)
             if old.role != "user":
                 raise InvalidRequest("Only a message of yours can be edited.", hint="Regenerate the answer instead.", param="message_id")
-            user = user_message(chat_id, text, old.parent_id)
+            user = user_message(chat_id, text, old.parent_id, old.attachments)
             async with aclosing(self._run(new_answer((*before, user), self._asked(chat, options), (user,)))) as events:
                 async for event in events:
                     yield event
 
     async def regenerate(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream another version of an answer; the earlier ones stay beside it."""
-        with self._alone(chat_id):
+        with self._store.answering.hold(chat_id):
             chat = await self._store.read_chat(chat_id)
             *path, old = await self._store.read_path(chat_id, message_id)
             if old.role != "assistant" or not path:
@@ -77,7 +81,7 @@ class Turns:
 
     async def continue_answer(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream more of an answer that was cut or stopped; the text grows in the same message."""
-        with self._alone(chat_id):
+        with self._store.answering.hold(chat_id):
             chat = await self._store.read_chat(chat_id)
             path = await self._store.read_path(chat_id, message_id)
             async with aclosing(self._run(continued_answer(path, self._asked(chat, options)))) as events:
@@ -86,20 +90,10 @@ class Turns:
 
     async def delete(self, chat_id: str, message_id: str) -> str:
         """Delete a message with all that followed it; the token brings it back. Raises Unavailable while the chat is answering."""
-        with self._alone(chat_id):
+        with self._store.answering.hold(chat_id):
             token = new_id()
             await self._store.trash_message(chat_id, message_id, token)
             return token
-
-    @contextmanager
-    def _alone(self, chat_id: str) -> Iterator[None]:
-        if chat_id in self._answering:
-            raise Unavailable("This chat is answering.", hint="Stop it or wait until it is done, then send again.")
-        self._answering.add(chat_id)
-        try:
-            yield
-        finally:
-            self._answering.discard(chat_id)
 
     def _asked(self, chat: Chat, options: TurnOptions) -> Asked:
         return Asked(self._find_model(options.model), with_setup(options, chat.options), chat.summary.created_at)
