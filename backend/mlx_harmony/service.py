@@ -11,14 +11,16 @@ from typing import Any
 
 import msgspec
 
+from mlx_harmony.conversation.attachments import read_attachment
 from mlx_harmony.conversation.beginning import new_chat, options_of, with_setup
 from mlx_harmony.conversation.forking import LONGEST_TITLE, forked
 from mlx_harmony.conversation.interchange.export import as_json
 from mlx_harmony.conversation.interchange.importing import import_chats
 from mlx_harmony.conversation.interchange.markdown import as_markdown
-from mlx_harmony.conversation.meter import measure
+from mlx_harmony.conversation.meter import Draft, measure
 from mlx_harmony.conversation.plan import Asked, new_id
 from mlx_harmony.conversation.records import (
+    Attachment,
     Chat,
     ChatSummary,
     ContextUse,
@@ -34,7 +36,7 @@ from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import ModelState, Provider
 from mlx_harmony.engine.provider import worker_provider
-from mlx_harmony.errors import HarmonyError, InvalidRequest, LoadFailed, SettingsError
+from mlx_harmony.errors import ChatNotFound, HarmonyError, InvalidRequest, LoadFailed, SettingsError
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
 from mlx_harmony.prompting.choosing import Given, given_by, profiles_of, settled
@@ -242,14 +244,39 @@ class Service:
         folder = str(absolute(model))
         return next((entry.id for entry in self.models() if model == entry.id or folder == entry.path), None)
 
-    async def context(self, chat_id: str, draft: str, options: TurnOptions) -> ContextUse | None:
+    async def context(self, chat_id: str, draft: str, options: TurnOptions, attached: tuple[str, ...] = ()) -> ContextUse | None:
         """What the next prompt of this chat takes of the context, exactly; None while the model is asleep or answering.
+
+        `attached` are the ids of attachments that wait to come with the draft; one that waits no longer is not counted.
 
         Raises what sending would raise: InvalidRequest for a draft that cannot be sent, ModelNotFound, ChatNotFound.
         """
         chat = await self._store.read_chat(_writable("chat_id", chat_id))
         asked = Asked(self._usable(options.model), with_setup(options, chat.options), chat.summary.created_at)
-        return await measure(self._provider, chat.messages, _writable("draft", draft), asked)
+        waiting = await self._store.read_waiting(attached)
+        return await measure(self._provider, chat.messages, Draft(_writable("draft", draft), waiting), asked)
+
+    async def attach(self, name: str, data: bytes, *, pasted: bool = False) -> Attachment:
+        """Keep a text until the message it comes with is sent. Raises InvalidRequest where it is too large, empty or no text."""
+        attachment = await asyncio.to_thread(read_attachment, name, data, pasted=pasted)
+        await self._store.add_waiting(attachment)
+        return attachment
+
+    async def waiting(self, attached: tuple[str, ...]) -> tuple[Attachment, ...]:
+        """Those of these attachments that still wait for their message."""
+        return await self._store.read_waiting(attached)
+
+    async def detach(self, attachment_id: str) -> None:
+        """Let go of an attachment that waits."""
+        await self._store.remove_waiting((attachment_id,))
+
+    async def read_attachment(self, chat_id: str, message_id: str, attachment_id: str) -> Attachment:
+        """What came with a message. Raises ChatNotFound."""
+        message = (await self._store.read_path(_writable("chat_id", chat_id), _writable("message_id", message_id)))[-1]
+        found = next((each for each in message.attachments if each.id == attachment_id), None)
+        if found is None:
+            raise ChatNotFound("That file does not come with this message.", hint="Reload the chat.", param="attachment_id")
+        return found
 
     async def count_text(self, text: str, model_id: str | None = None) -> int | None:
         """How many tokens a text has for a model, with what its tokenizer begins a text with; None while it is asleep or answering."""
@@ -285,9 +312,12 @@ class Service:
         await self._store.show(_writable("chat_id", chat_id), _writable("message_id", message_id))
         return await self._store.read_chat(chat_id)
 
-    def send(self, chat_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
-        """Keep the user's message and stream the answer, kept as it grows. A Failed before TurnStarted means that nothing was kept."""
-        return _ending_in_failed(self._turns.send(chat_id, text, options))
+    def send(self, chat_id: str, text: str, options: TurnOptions, attached: tuple[str, ...] = ()) -> AsyncGenerator[TurnEvent, None]:
+        """Keep the user's message and stream the answer, kept as it grows. A Failed before TurnStarted means that nothing was kept.
+
+        `attached` are the ids of attachments that wait to come with it.
+        """
+        return _ending_in_failed(self._turns.send(chat_id, text, options, attached))
 
     def regenerate(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream a new version of that answer; the earlier ones stay beside it."""

@@ -1,6 +1,6 @@
 """The context meter: what the next prompt takes, by message, with the draft; nothing while nobody can count."""
 
-from mlx_harmony.conversation.meter import measure
+from mlx_harmony.conversation.meter import Draft, measure
 from mlx_harmony.conversation.plan import Asked
 from mlx_harmony.conversation.records import ChatMessage, ContextUse, TurnOptions
 from mlx_harmony.records import ChatPrompt, GenerationRequest, ModelEntry, PromptCount, Role
@@ -24,17 +24,17 @@ async def awake() -> ScriptedProvider:
 
 
 async def test_each_message_and_the_draft_are_counted() -> None:
-    use = await measure(await awake(), PATH, "and four more", ASKED)
+    use = await measure(await awake(), PATH, Draft("and four more"), ASKED)
     expected = ContextUse(total=9, sent=9, limit=3072, context_length=4096, draft=3, messages=(("u", 2), ("a", 1)))
     assert use == expected
-    use = await measure(await awake(), PATH, "  ", ASKED)
+    use = await measure(await awake(), PATH, Draft("  "), ASKED)
     assert use and use.total == 6 and use.draft == 0
 
 
 async def test_a_sleeping_model_counts_nothing_and_is_not_woken() -> None:
     provider = ScriptedProvider()
-    assert await measure(provider, PATH, "hello", ASKED) is None and provider.loaded == {}
-    assert await measure(await awake(), (), " ", ASKED) is None
+    assert await measure(provider, PATH, Draft("hello"), ASKED) is None and provider.loaded == {}
+    assert await measure(await awake(), (), Draft(" "), ASKED) is None
 
 
 async def test_where_messages_are_not_rendered_one_by_one_the_draft_is_the_difference() -> None:
@@ -44,5 +44,5 @@ async def test_where_messages_are_not_rendered_one_by_one_the_draft_is_the_diffe
             total = 100 * len(request.prompt.messages)
             return PromptCount(total=total, limit=250, context_length=300, sent=200, dropped=(1,))
 
-    use = await measure(Whole(), PATH, "hello", ASKED)
+    use = await measure(Whole(), PATH, Draft("hello"), ASKED)
     assert use == ContextUse(total=400, sent=200, limit=250, context_length=300, draft=100, trimmed=("u",))

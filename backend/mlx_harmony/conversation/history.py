@@ -4,6 +4,7 @@ import datetime
 
 import msgspec
 
+from mlx_harmony.conversation.attachments import told
 from mlx_harmony.conversation.records import ChatMessage, TurnOptions
 from mlx_harmony.errors import ContextTooLong, InvalidRequest
 from mlx_harmony.prompting.placeholders import Expand, expander, moment
@@ -16,20 +17,26 @@ _REFUSED = frozenset({ContextTooLong.code, InvalidRequest.code})
 
 def prompt_of(path: tuple[ChatMessage, ...], options: TurnOptions, created_at: float) -> ChatPrompt:
     """The prompt that asks for the next answer; `created_at` dates the whole chat, so that the prefix stays the same."""
-    return framed(tuple(plain for _, plain in _told(path)), options, created_at)
+    return _framed(tuple(plain for _, plain in _told(path, expander_of(options, created_at))), options, created_at)
 
 
 def framed(messages: tuple[Message, ...], options: TurnOptions, created_at: float) -> ChatPrompt:
     """The prompt of these messages: instructions and examples before them, placeholders expanded as of the chat's own moment."""
+    expand = expander_of(options, created_at)
+    spoken = (msgspec.structs.replace(each, content=expand(each.content)) if each.role == "user" else each for each in messages)
+    return _framed(tuple(spoken), options, created_at)
+
+
+def _framed(messages: tuple[Message, ...], options: TurnOptions, created_at: float) -> ChatPrompt:
+    """The same for messages whose placeholders are expanded already."""
     setup, expand = options.setup or ChatSetup(), expander_of(options, created_at)
 
     def expanded(message: Message) -> Message:
         return msgspec.structs.replace(message, content=expand(message.content))
 
     examples = (expanded(each) for dialogue in setup.examples for each in dialogue)
-    spoken = (expanded(each) if each.role == "user" else each for each in messages)
     return ChatPrompt(
-        messages=(*_instructions(options, expand), *examples, *spoken),
+        messages=(*_instructions(options, expand), *examples, *messages),
         tools=options.tools,
         effort=options.effort,
         channels=options.channels,
@@ -71,36 +78,37 @@ def told_ids(path: tuple[ChatMessage, ...], options: TurnOptions) -> tuple[str, 
     """For each message of `prompt_of` the id of the one it tells, "" for instructions and examples."""
     setup = options.setup or ChatSetup()
     before = len(_instructions(options, str)) + sum(len(dialogue) for dialogue in setup.examples)
-    return ("",) * before + tuple(message.id for message, _ in _told(path))
+    return ("",) * before + tuple(message.id for message, _ in _told(path, str))
 
 
 def _instructions(options: TurnOptions, expand: Expand) -> tuple[Message, ...]:
     return (Message(role="developer", content=expand(options.instructions)),) if options.instructions.strip() else ()
 
 
-def _told(path: tuple[ChatMessage, ...]) -> list[tuple[ChatMessage, Message]]:
+def _told(path: tuple[ChatMessage, ...], expand: Expand) -> list[tuple[ChatMessage, Message]]:
     """Every turn that said something. An answer cut short counts as what was said; a call that nothing answered is left out.
 
     So is a message that was refused as such, for being longer than the context: it would make every later one fail as well.
+    Placeholders are expanded in what a person typed, never in what came attached.
     """
     answered = {message.tool_call_id for message in path if message.role == "tool"}
     refused = {message.parent_id for message in path if message.error and message.error.code in _REFUSED and not message.content}
-    told = []
+    messages = []
     for message in path:
         if message.id in refused:
             continue
         calls = tuple(call for call in message.tool_calls if call.id in answered)
-        if message.content.strip() or calls:
+        if message.content.strip() or message.attachments or calls:
             plain = Message(
                 role=message.role,
-                content=message.content,
+                content=told(expand(message.content), message.attachments) if message.role == "user" else message.content,
                 reasoning=message.reasoning,
                 tool_calls=calls,
                 tool_call_id=message.tool_call_id,
                 name=message.name,
             )
-            told.append((message, plain))
-    return told
+            messages.append((message, plain))
+    return messages
 
 
 def title_of(text: str) -> str:

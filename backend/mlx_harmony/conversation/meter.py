@@ -1,15 +1,25 @@
 """How much of the context a chat takes, asked of the loaded model itself. Knows no tokenizer; the model's process counts."""
 
+from typing import NamedTuple
+
 from mlx_harmony.conversation.history import prompt_of, told_ids
 from mlx_harmony.conversation.plan import Asked, new_id
-from mlx_harmony.conversation.records import ChatMessage, ContextUse
+from mlx_harmony.conversation.records import Attachment, ChatMessage, ContextUse
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.records import GenerationRequest, PromptCount
 
 
-async def measure(provider: Provider, path: tuple[ChatMessage, ...], draft: str, asked: Asked) -> ContextUse | None:
+class Draft(NamedTuple):
+    """What is about to be sent."""
+
+    text: str = ""
+    attachments: tuple[Attachment, ...] = ()
+
+
+async def measure(provider: Provider, path: tuple[ChatMessage, ...], draft: Draft, asked: Asked) -> ContextUse | None:
     """What the next prompt takes with `draft` as its question; None while the model is asleep or at work, or there is nothing to count."""
-    typed = (ChatMessage(id="", chat_id="", role="user", content=draft, created_at=0.0),) if draft.strip() else ()
+    message = ChatMessage(id="", chat_id="", role="user", content=draft.text, created_at=0.0, attachments=draft.attachments)
+    typed = (message,) if draft.text.strip() or draft.attachments else ()
     if not path and not typed:
         return None
     told = told_ids((*path, *typed), asked.options)
@@ -35,5 +45,4 @@ async def measure(provider: Provider, path: tuple[ChatMessage, ...], draft: str,
 
 async def _count(provider: Provider, path: tuple[ChatMessage, ...], asked: Asked) -> PromptCount | None:
     prompt = prompt_of(path, asked.options, asked.created_at)
-    request = GenerationRequest(id=new_id(), prompt=prompt, max_tokens=asked.options.max_tokens, trim=True)
-    return await provider.count(asked.entry, request)
+    return await provider.count(asked.entry, fitting(GenerationRequest(id=new_id(), prompt=prompt), asked.options))

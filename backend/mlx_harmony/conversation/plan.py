@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from mlx_harmony.conversation.attachments import MOST
 from mlx_harmony.conversation.history import can_continue, continued_prompt, prompt_of, told_ids
-from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnOptions, TurnStarted
+from mlx_harmony.conversation.records import Attachment, ChatMessage, Provenance, TurnOptions, TurnStarted
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Trimmed
 from mlx_harmony.prompting.records import ChatSetup
@@ -91,11 +92,16 @@ def named(event: Trimmed, told: tuple[str, ...]) -> Trimmed:
     return msgspec.structs.replace(event, message_ids=tuple(told[at] for at in event.messages if told[at]))
 
 
-def user_message(chat_id: str, text: str, parent_id: str | None) -> ChatMessage:
-    """What a person typed. Raises InvalidRequest for nothing but blanks."""
-    if not text.strip():
+def user_message(chat_id: str, text: str, parent_id: str | None, attachments: tuple[Attachment, ...] = ()) -> ChatMessage:
+    """What a person typed and attached. Raises InvalidRequest for nothing but blanks, or too many attachments."""
+    if not text.strip() and not attachments:
         raise InvalidRequest("Type a message first.", param="text")
-    return ChatMessage(id=new_id(), chat_id=chat_id, role="user", content=text, created_at=time.time(), parent_id=parent_id)
+    if len(attachments) > MOST:
+        raise InvalidRequest(f"At most {MOST} files can come with one message.", hint="Take some off.", param="attachments")
+    now = time.time()
+    return ChatMessage(
+        id=new_id(), chat_id=chat_id, role="user", content=text, created_at=now, parent_id=parent_id, attachments=attachments
+    )
 
 
 def new_id() -> str:
@@ -104,23 +110,31 @@ def new_id() -> str:
 
 
 def _request(request_id: str, prompt: ChatPrompt, options: TurnOptions, path: Path) -> GenerationRequest:
-    setup = options.setup or ChatSetup()
     request = GenerationRequest(
         id=request_id,
         prompt=prompt,
         sampling=_sampling(options, path),
-        max_tokens=options.max_tokens,
         stop=options.stop,
         end_tokens=options.end_tokens,
         analysis_budget=options.analysis_budget,
         loop_detection=_loop_detection(options),
+    )
+    request = fitting(request, options)
+    check_request(request)
+    return request
+
+
+def fitting(request: GenerationRequest, options: TurnOptions) -> GenerationRequest:
+    """The request with all that decides how much of a chat its prompt holds."""
+    setup = options.setup or ChatSetup()
+    return msgspec.structs.replace(
+        request,
         trim=True,
+        max_tokens=options.max_tokens,
         max_context_tokens=options.max_context_tokens or setup.max_context_tokens,
         context_margin=setup.max_context_tokens_margin,
         prompt_budget=setup.prompt_token_budget,
     )
-    check_request(request)
-    return request
 
 
 def _sampling(options: TurnOptions, path: Path) -> Sampling:

@@ -10,6 +10,22 @@ UNTITLED = "New chat"
 
 MessageState = Literal["complete", "streaming", "cancelled", "length", "failed", "interrupted"]
 CopyKind = Literal["curl", "python", "cli"]
+Encoding = Literal["utf-8", "utf-16", "latin-1"]
+
+
+class Attachment(Record):
+    """A text that came with a message. `name` is a file's own name, never a path.
+
+    `characters` is the length of `content`, `bytes` that of the file, `encoding` how it was read. `pasted`: it was too long a paste.
+    """
+
+    id: str
+    name: str
+    content: str
+    characters: int
+    bytes: int
+    encoding: Encoding = "utf-8"
+    pasted: bool = False
 
 
 class Lane(Record):
@@ -59,6 +75,7 @@ class ChatMessage(Record):
     content: str
     created_at: float
     parent_id: str | None = None
+    attachments: tuple[Attachment, ...] = ()
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None

@@ -4,7 +4,7 @@ import sqlite3
 
 import msgspec
 
-from mlx_harmony.conversation.records import ChatMessage, ChatSummary, TurnOptions
+from mlx_harmony.conversation.records import Attachment, ChatMessage, ChatSummary, TurnOptions
 from mlx_harmony.errors import StorageError
 
 _decode_message = msgspec.json.Decoder(ChatMessage).decode
@@ -12,8 +12,14 @@ _decode_options = msgspec.json.Decoder(TurnOptions).decode
 
 
 def message_details(message: ChatMessage) -> bytes:
-    """All of a message that has no column of its own, as JSON; `content` and `versions` are left empty."""
-    return msgspec.json.encode(msgspec.structs.replace(message, content="", versions=()))
+    """All of a message that has no column of its own, as JSON; `content`, `versions` and the texts of attachments are left empty."""
+    emptied = tuple(msgspec.structs.replace(each, content="") for each in message.attachments)
+    return msgspec.json.encode(msgspec.structs.replace(message, content="", versions=(), attachments=emptied))
+
+
+def attached_text(message: ChatMessage) -> str:
+    """The texts of a message's attachments for their column, each below its name, so that both are searched."""
+    return "".join(f"\n{each.name}\n{each.content}" for each in message.attachments)
 
 
 def message_of(row: sqlite3.Row, versions: tuple[str, ...]) -> ChatMessage:
@@ -21,8 +27,26 @@ def message_of(row: sqlite3.Row, versions: tuple[str, ...]) -> ChatMessage:
     try:
         kept = _decode_message(row["details"])
     except msgspec.DecodeError as error:
-        raise StorageError(f"A message of this chat is damaged ({row['id']}).", hint="Delete the chat or open another one.") from error
-    return msgspec.structs.replace(kept, content=row["content"], state=row["state"], versions=versions)
+        raise _damaged(row) from error
+    attachments = _with_texts(kept.attachments, row) if kept.attachments else ()
+    return msgspec.structs.replace(kept, content=row["content"], state=row["state"], versions=versions, attachments=attachments)
+
+
+def _with_texts(attachments: tuple[Attachment, ...], row: sqlite3.Row) -> tuple[Attachment, ...]:
+    """The attachments with their texts cut out of the column again."""
+    text, at = row["attached"], 0
+    whole = []
+    for each in attachments:
+        start = at + len(f"\n{each.name}\n")
+        at = start + each.characters
+        whole.append(msgspec.structs.replace(each, content=text[start:at]))
+    if at != len(text):
+        raise _damaged(row)
+    return tuple(whole)
+
+
+def _damaged(row: sqlite3.Row) -> StorageError:
+    return StorageError(f"A message of this chat is damaged ({row['id']}).", hint="Delete the chat or open another one.")
 
 
 def options_bytes(options: TurnOptions) -> bytes:

@@ -92,7 +92,37 @@ END;
 """
 # A document is a title or a message's text; `words` is the full-text index over them and holds no copy of the texts.
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _TRASH, _SEARCH)
+_ATTACHMENTS = """
+ALTER TABLE messages ADD COLUMN attached TEXT NOT NULL DEFAULT '';
+CREATE TABLE waiting (id TEXT PRIMARY KEY, attachment BLOB NOT NULL, added_at REAL NOT NULL) STRICT, WITHOUT ROWID;
+
+DROP VIEW texts;
+CREATE VIEW texts (number, text) AS
+  SELECT d.number, CASE WHEN d.message_id IS NULL THEN (SELECT title FROM chats c WHERE c.id = d.chat_id)
+                        ELSE (SELECT content || attached FROM messages m WHERE m.id = d.message_id) END
+  FROM documents d;
+
+DROP TRIGGER message_added;
+DROP TRIGGER message_changed;
+DROP TRIGGER message_removed;
+CREATE TRIGGER message_added AFTER INSERT ON messages BEGIN
+  INSERT INTO documents (chat_id, message_id) VALUES (new.chat_id, new.id);
+  INSERT INTO words (rowid, text) SELECT number, new.content || new.attached FROM documents WHERE message_id = new.id;
+END;
+CREATE TRIGGER message_changed AFTER UPDATE OF content, attached ON messages
+  WHEN old.content <> new.content OR old.attached <> new.attached BEGIN
+  INSERT INTO words (words, rowid, text) SELECT 'delete', number, old.content || old.attached FROM documents WHERE message_id = new.id;
+  INSERT INTO words (rowid, text) SELECT number, new.content || new.attached FROM documents WHERE message_id = new.id;
+END;
+CREATE TRIGGER message_removed AFTER DELETE ON messages BEGIN
+  INSERT INTO words (words, rowid, text) SELECT 'delete', number, old.content || old.attached FROM documents WHERE message_id = old.id;
+  DELETE FROM documents WHERE message_id = old.id;
+END;
+"""
+# `attached` holds the texts of a message's attachments, each below its name; `details` says what they are and where each one ends.
+# `waiting` keeps, as JSON, attachments that no message has yet.
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _TRASH, _SEARCH, _ATTACHMENTS)
 """Script k takes a file from version k to k + 1. Scripts are only ever added."""
 
 VERSION = len(MIGRATIONS)

@@ -22,10 +22,10 @@ _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARKED = re.compile(f"{_OPEN}([^{_OPEN}{_CLOSE}]*){_CLOSE}")
 
-_COLUMNS = "d.chat_id, d.message_id, c.title, c.updated_at, m.role, COALESCE(m.content, c.title) AS text"
+_COLUMNS = "d.chat_id, d.message_id, c.title, c.updated_at, m.role, COALESCE(m.content || m.attached, c.title) AS text"
 _LIVE = "c.trashed_at IS NULL AND m.trash_id IS NULL"
 _JOINS = "JOIN chats c ON c.id = d.chat_id LEFT JOIN messages m ON m.id = d.message_id"
-_HOLDS = " AND COALESCE(m.content, c.title) LIKE ? ESCAPE '\\'"
+_HOLDS = " AND COALESCE(m.content || m.attached, c.title) LIKE ? ESCAPE '\\'"
 _BY_WORDS = f"""
 SELECT {_COLUMNS}, snippet(words, 0, '{_OPEN}', '{_CLOSE}', '…', {SNIPPET_WORDS}) AS marked
   FROM words JOIN documents d ON d.number = words.rowid {_JOINS} WHERE words MATCH ? AND {_LIVE}"""  # noqa: S608

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from mlx_harmony.conversation.records import ChatMessage
-from mlx_harmony.conversation.rows import message_details, message_of
+from mlx_harmony.conversation.rows import attached_text, message_details, message_of
 from mlx_harmony.errors import ChatNotFound
 
 _SHOWN_PATH = """
@@ -30,9 +30,9 @@ SELECT m.* FROM path JOIN messages m ON m.id = path.id ORDER BY depth DESC
 _PLACES_TO = _PATH_TO.replace("m.*", "m.id, m.active_child")
 _SIBLINGS = "SELECT id, position FROM messages WHERE chat_id = ? AND parent_id IS ? AND trash_id IS NULL ORDER BY position"
 _INSERT = """
-INSERT INTO messages (id, chat_id, parent_id, position, role, state, content, details)
+INSERT INTO messages (id, chat_id, parent_id, position, role, state, content, details, attached)
 VALUES (:id, :chat, :parent, (SELECT COALESCE(MAX(position) + 1, 0) FROM messages WHERE chat_id = :chat AND parent_id IS :parent),
-        :role, :state, :content, :details)
+        :role, :state, :content, :details, :attached)
 """
 # The beginning of a statement: `subtree` is a message and what hangs below it, less what is in the trash already.
 SUBTREE = """
@@ -96,6 +96,7 @@ def insert(db: sqlite3.Connection, message: ChatMessage) -> None:
         "state": message.state,
         "content": message.content,
         "details": message_details(message),
+        "attached": attached_text(message),
     }
     db.execute(_INSERT, values)
 

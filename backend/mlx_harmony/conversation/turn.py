@@ -57,7 +57,7 @@ class Turns:
                     yield event
 
     async def edit(self, chat_id: str, message_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
-        """Stream the answer to another version of a user's message, what came attached with it included; the earlier ones stay beside it."""
+        """Stream the answer to another version of a user's message, with what came attached to it; the earlier ones stay beside it."""
         with self._store.answering.hold(chat_id):
             chat = await self._store.read_chat(chat_id)
             *before, old = await self._store.read_path(chat_id, message_id)
