@@ -3,6 +3,7 @@
 from mlx_harmony.conversation.meter import Draft, measure
 from mlx_harmony.conversation.plan import Asked
 from mlx_harmony.conversation.records import ChatMessage, ContextUse, TurnOptions
+from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.records import ChatPrompt, GenerationRequest, ModelEntry, PromptCount, Role
 from tests.conversation.conftest import STARTER
 from tests.fixtures.provider import ScriptedProvider
@@ -46,3 +47,16 @@ async def test_where_messages_are_not_rendered_one_by_one_the_draft_is_the_diffe
 
     use = await measure(Whole(), PATH, Draft("hello"), ASKED)
     assert use == ContextUse(total=400, sent=200, limit=250, context_length=300, draft=100, trimmed=("u",))
+
+
+async def test_it_counts_within_what_the_next_answer_may_use() -> None:
+    class Asking(ScriptedProvider):
+        async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None:
+            asked.append((request.max_context_tokens, request.context_margin, request.prompt_budget, request.max_tokens))
+            return None
+
+    asked: list[tuple[int | None, ...]] = []
+    setup = ChatSetup(max_context_tokens=900, max_context_tokens_margin=50, prompt_token_budget=400)
+    for options in (TurnOptions(setup=setup, max_tokens=100), TurnOptions(setup=setup, max_context_tokens=700)):
+        await measure(Asking(), PATH, Draft(), Asked(STARTER, options, 0.0))
+    assert asked == [(900, 50, 400, 100), (700, 50, 400, None)]

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from mlx_harmony.conversation.history import prompt_of, told_ids
-from mlx_harmony.conversation.plan import Asked, new_id
+from mlx_harmony.conversation.plan import Asked, fitting, new_id
 from mlx_harmony.conversation.records import Attachment, ChatMessage, ContextUse
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.records import GenerationRequest, PromptCount
