@@ -6,6 +6,7 @@ HarmonyError                    message: what happened; code: stable word; hint:
 │   ├── ContextTooLong          the prompt does not fit the model's context
 │   ├── ModelNotFound           no model of that id on this machine
 │   ├── ChatNotFound            no chat or message of that id
+│   ├── ChatChanged             the chat is no longer as the sender saw it
 │   └── ToolNotFound            a call to a tool that was not offered
 ├── Unavailable                 the same request can succeed later
 │   ├── QueueFull               too many requests are waiting
@@ -59,6 +60,10 @@ class ModelNotFound(RequestError):
 
 class ChatNotFound(RequestError):
     code = "chat_not_found"
+
+
+class ChatChanged(RequestError):
+    code = "chat_changed"
 
 
 class ToolNotFound(RequestError):

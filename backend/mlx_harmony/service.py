@@ -312,12 +312,15 @@ class Service:
         await self._store.show(_writable("chat_id", chat_id), _writable("message_id", message_id))
         return await self._store.read_chat(chat_id)
 
-    def send(self, chat_id: str, text: str, options: TurnOptions, attached: tuple[str, ...] = ()) -> AsyncGenerator[TurnEvent, None]:
+    def send(
+        self, chat_id: str, text: str, options: TurnOptions, attached: tuple[str, ...] = (), after: str | None = None
+    ) -> AsyncGenerator[TurnEvent, None]:
         """Keep the user's message and stream the answer, kept as it grows. A Failed before TurnStarted means that nothing was kept.
 
-        `attached` are the ids of attachments that wait to come with it.
+        `attached` are the ids of attachments that wait to come with it. `after` is the last message that the person saw, "" for none:
+        where the chat has gone on since, that is a ChatChanged.
         """
-        return _ending_in_failed(self._turns.send(chat_id, text, options, attached))
+        return _ending_in_failed(self._turns.send(chat_id, text, options, attached, after))
 
     def regenerate(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream a new version of that answer; the earlier ones stay beside it."""

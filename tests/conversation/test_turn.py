@@ -11,7 +11,7 @@ from mlx_harmony.conversation.records import ChatMessage, TurnOptions, TurnStart
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import Provider
-from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, ModelNotFound, Unavailable
+from mlx_harmony.errors import ChatChanged, EngineCrashed, HarmonyError, InvalidRequest, ModelNotFound, Unavailable
 from mlx_harmony.events import Event, Failed, Finished, MessageStarted, TextDelta
 from mlx_harmony.records import ChatPrompt, GenerationRequest, ModelEntry, Sampling
 from tests.conversation.conftest import gather
@@ -288,3 +288,16 @@ async def test_a_message_too_long_for_the_model_does_not_spoil_the_next(store: S
     assert isinstance((await gather(turns.send(chat_id, "Hello", TurnOptions())))[-1], Finished)
     first = (await store.read_chat(chat_id)).messages[0]
     assert first.content == "x" * 200
+
+
+async def test_a_message_that_would_follow_words_its_sender_has_not_seen_is_not_sent(
+    store: Store, turns_over: TurnsOver, chat_id: str
+) -> None:
+    turns = turns_over(ScriptedProvider())
+    assert isinstance((await gather(turns.send(chat_id, "one", TurnOptions(), after="")))[-1], Finished)
+    seen = (await store.read_chat(chat_id)).messages
+    for after in ("", seen[0].id, "unheard-of"):
+        with pytest.raises(ChatChanged):
+            await gather(turns.send(chat_id, "late", TurnOptions(), after=after))
+    assert (await store.read_chat(chat_id)).messages == seen
+    assert isinstance((await gather(turns.send(chat_id, "two", TurnOptions(), after=seen[-1].id)))[-1], Finished)

@@ -10,6 +10,7 @@ HEADLINES: dict[str, str] = {
     "context_too_long": "This chat is longer than the model can read",
     "model_not_found": "That model is not on this machine",
     "chat_not_found": "That chat is gone",
+    "chat_changed": "This chat has changed in another window",
     "tool_not_found": "The model asked for a tool it was not given",
     "unavailable": "Not possible right now",
     "queue_full": "Too many requests are waiting",

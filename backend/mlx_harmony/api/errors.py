@@ -28,6 +28,7 @@ ANSWERS: dict[str, Answer] = {
     "context_too_long": Answer(400, INVALID, "context_length_exceeded"),
     "model_not_found": Answer(404, INVALID, "model_not_found"),
     "chat_not_found": Answer(404, INVALID, "chat_not_found"),
+    "chat_changed": Answer(409, INVALID, "chat_changed"),
     "tool_not_found": Answer(400, INVALID, "tool_not_found"),
     "unavailable": Answer(503, SERVER, "unavailable", 2),
     "queue_full": Answer(429, "rate_limit_error", "queue_full", 2),

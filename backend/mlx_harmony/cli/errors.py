@@ -14,6 +14,7 @@ EXIT_CODES: dict[str, int] = {
     "context_too_long": FAILED,
     "model_not_found": FAILED,
     "chat_not_found": FAILED,
+    "chat_changed": FAILED,
     "tool_not_found": FAILED,
     "unavailable": FAILED,
     "queue_full": FAILED,

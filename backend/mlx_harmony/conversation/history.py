@@ -5,7 +5,7 @@ import datetime
 import msgspec
 
 from mlx_harmony.conversation.attachments import told
-from mlx_harmony.conversation.records import ChatMessage, TurnOptions
+from mlx_harmony.conversation.records import Chat, ChatMessage, TurnOptions
 from mlx_harmony.errors import ContextTooLong, InvalidRequest
 from mlx_harmony.prompting.placeholders import Expand, expander, moment
 from mlx_harmony.prompting.records import ChatSetup
@@ -109,6 +109,11 @@ def _told(path: tuple[ChatMessage, ...], expand: Expand) -> list[tuple[ChatMessa
             )
             messages.append((message, plain))
     return messages
+
+
+def last_id(chat: Chat) -> str:
+    """The id of the last message shown, "" where there is none."""
+    return chat.messages[-1].id if chat.messages else ""
 
 
 def title_of(text: str) -> str:

@@ -13,13 +13,13 @@ import msgspec
 from mlx_harmony.conversation.answer import Answer
 from mlx_harmony.conversation.attachments import names
 from mlx_harmony.conversation.beginning import with_setup
-from mlx_harmony.conversation.history import title_of
+from mlx_harmony.conversation.history import last_id, title_of
 from mlx_harmony.conversation.plan import Asked, Plan, continued_answer, named, new_answer, new_id, user_message
 from mlx_harmony.conversation.records import UNTITLED, Chat, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.waiting import taken
 from mlx_harmony.engine.protocols import Provider
-from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError
+from mlx_harmony.errors import ChatChanged, EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError
 from mlx_harmony.events import Event, Failed, Finished, MessageStarted, Trimmed
 from mlx_harmony.records import ModelEntry
 
@@ -42,10 +42,17 @@ class Turns:
             with suppress(StorageError):
                 await self._store.save_message(answer.message)
 
-    async def send(self, chat_id: str, text: str, options: TurnOptions, attached: tuple[str, ...] = ()) -> AsyncGenerator[TurnEvent, None]:
-        """Append the user's message and stream its answer; `attached` are the ids of what waits to come with it."""
+    async def send(
+        self, chat_id: str, text: str, options: TurnOptions, attached: tuple[str, ...] = (), after: str | None = None
+    ) -> AsyncGenerator[TurnEvent, None]:
+        """Append the user's message and stream its answer; `attached` are the ids of what waits to come with it.
+
+        `after`, where given, is the message that it must follow, "" for none. Raises ChatChanged where another one is the last.
+        """
         with self._store.answering.hold(chat_id):
             chat = await self._store.read_chat(chat_id)
+            if after is not None and after != last_id(chat):
+                raise ChatChanged("Nothing was sent.", hint="Look at what is new, then send again.", param="after")
             attachments = taken(await self._store.read_waiting(attached), attached)
             user = user_message(chat_id, text, chat.messages[-1].id if chat.messages else None, attachments)
             first = chat.summary.title == UNTITLED and not any(message.role == "user" for message in chat.messages)
