@@ -142,6 +142,37 @@ async def test_the_file_has_the_fields_that_earlier_releases_know(service: Servi
         seen.add(message["id"])
 
 
+async def test_attachments_come_back_and_earlier_releases_read_them_in_the_text(service: Service, elsewhere: Service) -> None:
+    chat_id = (await service.create_chat(OPTIONS)).summary.id
+    notes = await service.attach("notes <1>.txt", "Grüße\n```\nfenced".encode("utf-16"))
+    async with aclosing(service.send(chat_id, "Read this", OPTIONS, (notes.id,))) as events:
+        async for _ in events:
+            pass
+    data = await service.export_json(chat_id)
+    first = json.loads(data)["chats"][chat_id]["messages"][0]
+    assert first["content"] == "Attached file: notes <1>.txt\n````\nGrüße\n```\nfenced\n````\n\nRead this"
+    copied = await elsewhere.import_chats(data)
+    [question, *_] = (await elsewhere.read_chat(copied.imported[0])).messages
+    [kept] = question.attachments
+    assert question.content == "Read this" and copied.warnings == ()
+    assert (kept.name, kept.content, kept.encoding, kept.bytes) == (notes.name, notes.content, "utf-16", notes.bytes)
+    text = await service.export_markdown(chat_id)
+    assert "<details><summary>notes &lt;1&gt;.txt</summary>\n\n````\nGrüße\n```\nfenced\n````\n\n</details>" in text
+
+
+async def test_attachments_that_do_not_match_their_text_stay_part_of_it(service: Service, elsewhere: Service) -> None:
+    chat_id = (await service.create_chat(OPTIONS)).summary.id
+    notes = await service.attach("notes.txt", b"The zebra sleeps.")
+    async with aclosing(service.send(chat_id, "Read this", OPTIONS, (notes.id,))) as events:
+        async for _ in events:
+            pass
+    data = (await service.export_json(chat_id)).decode().replace("Attached file: notes.txt", "Attached file: ../notes.txt")
+    report = await elsewhere.import_chats(data.encode())
+    [question, *_] = (await elsewhere.read_chat(report.imported[0])).messages
+    assert question.attachments == () and "The zebra sleeps." in question.content and "../notes.txt" in question.content
+    assert any("stay part of it" in warning for warning in report.warnings)
+
+
 async def test_markdown_reads_well(service: Service) -> None:
     chat_id = await branched(service)
     text = await service.export_markdown(chat_id)

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mlx_harmony.conversation.attachments import attachment, told
 from mlx_harmony.conversation.history import title_of
 from mlx_harmony.conversation.interchange import parents
-from mlx_harmony.conversation.interchange.export import OWN
+from mlx_harmony.conversation.interchange.export import OWN, TYPED
 from mlx_harmony.conversation.interchange.values import numbers_of, options_of, own_options, seconds_of, text_of
 from mlx_harmony.conversation.plan import new_id
-from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, Provenance, TurnOptions
+from mlx_harmony.conversation.records import Attachment, Chat, ChatMessage, ChatSummary, Provenance, TurnOptions
 
 LONGEST_TITLE = 200
 UNNAMED = "Imported chat"
@@ -141,9 +142,21 @@ class _Reader:
         except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
             self._notes["details of a message could not be read"] += 1
             return message
-        kept = {name: getattr(message, name) for name in ("id", "chat_id", "role", "content", "created_at", "reasoning", "name")}
+        kept = {name: getattr(message, name) for name in ("id", "chat_id", "role", "created_at", "reasoning", "name")}
+        content, attachments = self._attached(message.content, whole.attachments, text_of(own.get(TYPED)) or "")
         state = "interrupted" if whole.state == "streaming" else whole.state
-        return msgspec.structs.replace(whole, **kept, parent_id=None, versions=(), state=state)
+        return msgspec.structs.replace(whole, **kept, parent_id=None, versions=(), state=state, content=content, attachments=attachments)
+
+    def _attached(self, content: str, attachments: tuple[Attachment, ...], typed: str) -> tuple[str, tuple[Attachment, ...]]:
+        """What was typed and what came attached; where the two are not the message's content, all of that counts as typed."""
+        clean = tuple(
+            attachment(each.name, each.content, max(0, each.bytes), encoding=each.encoding, pasted=each.pasted) for each in attachments
+        )
+        if not clean or told(typed, clean) != content:
+            if clean:
+                self._notes["the attachments of a message are not what its text says and stay part of it"] += 1
+            return content, ()
+        return typed, clean
 
 
 def _above(parent: str | None, left_out: dict[str, str | None]) -> str | None:

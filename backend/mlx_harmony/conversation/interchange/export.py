@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from mlx_harmony.conversation.attachments import told
 from mlx_harmony.conversation.records import Chat, ChatMessage, TurnOptions, WholeChat
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import SAMPLING_FIELDS
@@ -16,6 +17,7 @@ from mlx_harmony.records import Sampling
 
 SCHEMA_VERSION = 2
 OWN = "mlx_harmony"
+TYPED = "typed"
 _IN_FIELDS = {"id", "chat_id", "parent_id", "role", "content", "created_at", "reasoning", "name", "versions"}
 
 
@@ -80,7 +82,7 @@ def _message(message: ChatMessage, position: int) -> dict[str, Any]:
         "parent_id": message.parent_id,
         "cache_key": message.id,
         "role": message.role,
-        "content": message.content,
+        "content": told(message.content, message.attachments),
         "timestamp": {"unix": message.created_at, "iso": _iso(message.created_at)},
     }
     if message.reasoning:
@@ -96,7 +98,9 @@ def _own(message: ChatMessage) -> dict[str, Any]:
     """What this release knows of a message and version 2 does not, less what is as it is by default."""
     plain = ChatMessage(id="", chat_id="", role="user", content="", created_at=0.0)
     names = [name for name in ChatMessage.__struct_fields__ if name not in _IN_FIELDS and getattr(message, name) != getattr(plain, name)]
-    return {name: msgspec.to_builtins(getattr(message, name), str_keys=True) for name in names}
+    own = {name: msgspec.to_builtins(getattr(message, name), str_keys=True) for name in names}
+    # The content of version 2 is all that the model was told; this is the part of it that was typed.
+    return own | {TYPED: message.content} if message.attachments else own
 
 
 def hyperparameters(sampling: Sampling, max_tokens: int | None) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from html import escape
 
+from mlx_harmony.conversation.attachments import fence_of
 from mlx_harmony.conversation.records import Chat, ChatMessage
 
 _SPEAKERS = {"user": "You", "assistant": "Assistant", "tool": "Tool", "system": "System", "developer": "Instructions"}
@@ -34,6 +36,8 @@ def _message(message: ChatMessage) -> Iterator[str]:
         yield from ("", *_fenced(message.content))
     elif message.content.strip():
         yield from ("", _closed(message.content))
+    for each in message.attachments:
+        yield from ("", f"<details><summary>{escape(each.name)}</summary>", "", *_fenced(each.content), "", "</details>")
     for call in message.tool_calls:
         yield from ("", f"Calls `{_one_line(call.name)}`:", "", *_fenced(call.arguments, "json"))
     if message.state in _CUT:
@@ -47,9 +51,7 @@ def _quoted(text: str) -> list[str]:
 
 def _fenced(text: str, language: str = "") -> list[str]:
     """A code block whose fence is longer than any in the text."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
+    fence = fence_of(text)
     return [fence + language, *text.splitlines(), fence]
 
 
