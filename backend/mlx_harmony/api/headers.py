@@ -62,7 +62,7 @@ class SecuredSend:
 
     def __init__(self, send: Send, path: str, head: str = "") -> None:
         self._send = send
-        self._api = path == "/health" or path.startswith("/v1/")
+        self._api = path == "/health" or path.startswith(("/v1/", "/files/"))
         self._head = head
         self._held: Message | None = None
         self._body = bytearray()

@@ -1,0 +1,36 @@
+"""POST /files/chats and /files/attachments: the files that the page takes in, as plain bodies. Knows nothing of what is in them."""
+
+import msgspec
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mlx_harmony.api.errors import HttpRefusal
+from mlx_harmony.service import Service
+
+BODY_TYPE = "application/octet-stream"
+
+router = APIRouter(redirect_slashes=False)
+
+
+@router.post("/chats", include_in_schema=False)
+async def import_chats(request: Request) -> Response:
+    """The chats of a conversation file beside those that are here: the ids of the new ones, and what was mended or left out."""
+    service: Service = request.app.state.service
+    report = await service.import_chats(await _read(request))
+    return JSONResponse(msgspec.to_builtins(report))
+
+
+@router.post("/attachments", include_in_schema=False)
+async def attach(request: Request, name: str = "", pasted: bool = False) -> Response:
+    """A text that waits for the message it will come with; `name` is the file's own. Answers its id."""
+    service: Service = request.app.state.service
+    attachment = await service.attach(name, await _read(request), pasted=pasted)
+    return JSONResponse({"id": attachment.id, "name": attachment.name})
+
+
+async def _read(request: Request) -> bytes:
+    """The body; how large it may be is the gate's to say. Raises HttpRefusal (415) for one that is not sent as a file."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != BODY_TYPE:
+        raise HttpRefusal(415, "The body must be the file itself.", hint=f"Send the header Content-Type: {BODY_TYPE}.")
+    return await request.body()
