@@ -1,0 +1,85 @@
+"""The Tuning panel: a profile begins a chat, channels, budgets and end tokens act, and all of it is there after a reload."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from mlx_harmony.records import ChatPrompt
+from tests.browser.conftest import ScriptedApp
+from tests.browser.visit import Visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
+
+
+@pytest.fixture
+def profiles(scripted_app: ScriptedApp) -> Iterator[None]:
+    """One profile that can be used and one whose prompt config is missing."""
+    profile, config = scripted_app.home / "profiles.json", scripted_app.home / "study.json"
+    usable = {"model": "starter", "prompt_config": "study.json", "max_context_tokens": 900}
+    profile.write_text(json.dumps({"study": usable, "broken": {"model": "starter", "prompt_config": "missing.json"}}), "utf-8")
+    config.write_text(
+        json.dumps({"developer_instructions": "One sentence.", "temperature": 0.3, "assistant_greeting": "Welcome back."}), "utf-8"
+    )
+    yield
+    profile.unlink()
+    config.unlink()
+
+
+@pytest.mark.usefixtures("profiles")
+def test_a_profile_begins_a_chat_and_stays_with_it(visit: Visit, scripted_app: ScriptedApp) -> None:
+    page = visit.page
+    visit.reload()
+    page.locator(".panel-open").click()
+    expect(page.locator("#profile option[value=broken]")).to_be_disabled()
+    expect(page.locator("#tuning .problem")).to_contain_text("missing.json")
+    page.select_option("#profile", "study")
+    expect(page.get_by_label("Temperature, exact")).to_have_value("0.3")
+    page.get_by_label("Temperature, exact").fill("0.5")
+    visit.send("Hello")
+    visit.finished(2)
+    expect(visit.answers.first).to_contain_text("Welcome back.")
+    expect(page.locator("#profile")).to_be_disabled()
+    request = scripted_app.provider.engine.requests[-1]
+    assert isinstance(request.prompt, ChatPrompt)
+    assert [message.content for message in request.prompt.messages if message.role == "developer"] == ["One sentence."]
+    assert (request.sampling.temperature, request.max_context_tokens) == (0.5, 900)
+    visit.reload()
+    expect(page.locator("#profile")).to_have_value("study")
+    expect(page.locator("#profile")).to_be_disabled()
+
+
+def test_channels_budget_and_end_tokens_act_on_the_next_answer_and_survive_a_reload(visit: Visit, scripted_app: ScriptedApp) -> None:
+    page = visit.page
+    page.locator(".panel-open").click()
+    page.get_by_label("Commentary").uncheck()
+    page.get_by_label("Thinking budget, exact").fill("12")
+    page.get_by_label("Loop detection").select_option("full")
+    page.get_by_role("tab", name="Prompt").click()
+    page.get_by_label("End tokens").fill("<|end|>")
+    visit.ask("Hello")
+    request = scripted_app.provider.engine.requests[-1]
+    assert isinstance(request.prompt, ChatPrompt)
+    assert request.prompt.channels == ("analysis", "final")
+    assert (request.analysis_budget, request.end_tokens, request.loop_detection) == (12, ("<|end|>",), "full")
+    visit.reload()
+    page.get_by_role("tab", name="Tuning").click()
+    expect(page.get_by_label("Commentary")).not_to_be_checked()
+    expect(page.get_by_label("Thinking budget, exact")).to_have_value("12")
+    expect(page.get_by_label("Loop detection")).to_have_value("full")
+    page.get_by_role("button", name="Reset Thinking budget").click()
+    visit.ask("Once more")
+    assert scripted_app.provider.engine.requests[-1].analysis_budget is None
+
+
+def test_no_budget_for_thinking_makes_the_starter_answer_at_once(real_visit: Visit) -> None:
+    page = real_visit.page
+    page.locator(".panel-open").click()
+    page.get_by_label("Temperature, exact").fill("0")
+    page.get_by_role("radio", name="High").click()
+    assert real_visit.ask("What does the temperature slider do?").locator(".thinking").count() == 1
+    page.get_by_label("Thinking budget, exact").fill("0")
+    answer = real_visit.ask("What does the top k slider do?")
+    assert answer.locator(".thinking").count() == 0
+    expect(answer.locator(".answer-text")).not_to_be_empty()
