@@ -10,8 +10,24 @@ from tests.ui.hostile import SNIPPETS
 ALLOWED = {
     *("a", "blockquote", "br", "button", "code", "del", "div", "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5", "h6"),
     *("hr", "li", "ol", "p", "pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"),
+    *("annotation", "math", "mi", "mn", "mo", "mrow", "msub", "msup", "mtext", "semantics"),
 }
-ATTRIBUTES = {"aria-label", "class", "data-do", "href", "rel", "role", "start", "style", "tabindex", "target", "title", "type"}
+ATTRIBUTES = {
+    "aria-label",
+    "class",
+    "data-do",
+    "display",
+    "encoding",
+    "href",
+    "rel",
+    "role",
+    "start",
+    "style",
+    "tabindex",
+    "target",
+    "title",
+    "type",
+}
 
 
 class Elements(HTMLParser):

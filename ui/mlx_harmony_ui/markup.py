@@ -19,6 +19,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
+from mlx_harmony_ui import formulas
+
 LONGEST_COLOURED = 12_000
 _LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 _LINK_ATTRIBUTES = 'target="_blank" rel="noopener noreferrer nofollow"'
@@ -59,6 +61,7 @@ class _Markdown(MarkdownIt):
     def __init__(self) -> None:
         super().__init__("commonmark", {"html": False, "breaks": True}, renderer_cls=_Renderer)
         self.enable(["table", "strikethrough"])
+        formulas.install(self)
 
     def validateLink(self, url: str) -> bool:
         return _web_address(url)

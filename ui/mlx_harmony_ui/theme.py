@@ -6,7 +6,7 @@ import gradio as gr
 
 from mlx_harmony_ui.render import HERE
 
-STYLES = ("tokens", "frame", "turns", "panels", "lists")
+STYLES = ("tokens", "frame", "turns", "formulas", "panels", "lists")
 SCRIPTS = ("patch", "state", "surface", "options", "actions", "composer", "start")
 _FIRST = 'document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";'
 
