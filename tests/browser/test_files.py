@@ -11,8 +11,8 @@ pytestmark = pytest.mark.browser
 
 
 def choose(visit: Visit, name: str) -> None:
-    visit.page.locator(".more summary").click()
-    visit.page.get_by_role("button", name=name).click()
+    visit.page.get_by_role("button", name="Export and import").click()
+    visit.page.get_by_role("menuitem", name=name).click()
 
 
 def test_a_chat_goes_out_as_a_file_and_comes_back_as_a_new_chat(visit: Visit, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import gradio as gr
 
 from mlx_harmony.service import Service
+from mlx_harmony_ui import shortcuts
 from mlx_harmony_ui.components.surface import Handler, bridge, surface, text_of, wire
 from mlx_harmony_ui.environment import seal
 from mlx_harmony_ui.render import HERE, render
@@ -58,6 +59,8 @@ def build(service: Service) -> gr.Blocks:
             models_view = models.layout()
             settings_view = settings.layout()
             surface("offline", "offline", render("offline"))
+            surface("shortcuts", "shortcuts", render("shortcuts", groups=shortcuts.GROUPS, meta=shortcuts.META))
+            surface("speech", "speech", render("speech"))
             surface("veil", "veil")
         chat.connect(speaker, at, pill, service)
         models_tab = models.connect(speaker, models_view, pill, at.starter, service)

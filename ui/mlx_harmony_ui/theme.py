@@ -6,8 +6,8 @@ import gradio as gr
 
 from mlx_harmony_ui.render import HERE
 
-STYLES = ("tokens", "frame", "turns", "formulas", "panels", "lists")
-SCRIPTS = ("patch", "state", "surface", "options", "actions", "composer", "start")
+STYLES = ("tokens", "frame", "turns", "formulas", "panels", "cards", "lists")
+SCRIPTS = ("patch", "focus", "state", "surface", "options", "actions", "menus", "composer", "keys", "speech", "start")
 _FIRST = 'document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";'
 
 

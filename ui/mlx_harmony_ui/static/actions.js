@@ -2,7 +2,9 @@
 const acts = {
   view: (button, event) => { event.preventDefault(); setView(button.dataset.view); closeMenu(); },
   theme: (button) => { setTheme(button.dataset.theme); emit("setting", { name: "theme", value: button.dataset.theme }); },
-  menu: () => { document.body.dataset.menu = document.body.dataset.menu === "open" ? "" : "open"; emit("pulse", { model: state.model }); },
+  menu: (button) => { toggleMenu(button); if (button.closest("#pill")) emit("pulse", { model: state.model }); },
+  keys: () => openSheet("shortcuts-sheet"),
+  close: (button) => button.closest("dialog").close(),
   pick: (button) => { state.model = button.dataset.model; saveSoon(); emit("pulse", { model: state.model }); closeMenu(); one("#message")?.focus(); },
   talk: (button) => { state.model = button.dataset.model; saveSoon(); emit("pulse", { model: state.model }); setView("chat"); one("#message")?.focus(); },
   new: () => openChat(""),
@@ -47,15 +49,15 @@ const acts = {
   remove: (button) => {
     const id = button.closest("[data-chat-row]").dataset.chatRow;
     emit("remove", { chat: id, query: one("#search").value });
-    if (id === state.chat) openChat("");
+    if (id === state.chat) openChat("", false);
   },
   export: (button) => {
-    closeMore();
+    closeMenu(true);
     const { kind } = button.dataset;
     if (kind !== "all" && !state.chat) say("There is no chat open to export.");
     else emit("export", { chat: kind === "all" ? "" : state.chat, kind });
   },
-  import: () => { closeMore(); one("#import").click(); },
+  import: () => { closeMenu(true); one("#import").click(); },
   "copy-as": (button) => {
     const { kind, message } = button.dataset;
     emit("copy_as", { chat: state.chat, message, kind, address: location.origin });
@@ -70,13 +72,6 @@ const acts = {
 
 const messageOf = (button) => button.closest("[data-message]").dataset.message;
 
-function closeMenu() {
-  document.body.dataset.menu = "";
-  one(".pill-face")?.setAttribute("aria-expanded", "false");
-}
-
-const closeMore = () => one(".more")?.removeAttribute("open");
-
 document.addEventListener("change", async (event) => {
   const file = event.target.id === "import" && event.target.files[0];
   if (!file) return;
@@ -87,10 +82,9 @@ document.addEventListener("change", async (event) => {
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-do]");
-  if (!event.target.closest?.("#pill")) closeMenu();
-  if (!event.target.closest?.(".more")) closeMore();
+  if (!event.target.closest?.("[role=menu], [aria-haspopup=menu]")) closeMenu();
   if (button) acts[button.dataset.do]?.(button, event);
-  else if (event.target.id === "veil") { setSide("shut", false); setPanel("", false); }
+  else if (event.target.id === "veil") closeSheets();
 });
 
 function beginRename(row) {
@@ -105,7 +99,9 @@ function beginRename(row) {
       link.textContent = box.value;
       emit("rename", { chat: row.dataset.chatRow, title: box.value, query: one("#search").value });
     }
+    const held = box === document.activeElement;
     box.replaceWith(link);
+    if (held) link.focus();
   };
   box.addEventListener("keydown", (event) => {
     if (event.key === "Enter") end(true);

@@ -8,7 +8,9 @@ function adopt({ effort, tools, model, profile }) {
 }
 
 function markOptions() {
-  for (const button of all("[data-effort][role=radio]")) button.setAttribute("aria-checked", String(button.dataset.effort === state.effort));
+  const efforts = all("[data-effort][role=radio]");
+  for (const button of efforts) button.setAttribute("aria-checked", String(button.dataset.effort === state.effort));
+  rove(efforts, "aria-checked");
   for (const button of all("[data-tool]")) button.setAttribute("aria-pressed", String(state.tools.has(button.dataset.tool)));
 }
 

@@ -7,7 +7,9 @@ function patch(target, html) {
   for (const fold of fresh.content.querySelectorAll("details[data-fold]")) {
     if (folds.has(fold.dataset.fold)) fold.open = folds.get(fold.dataset.fold);
   }
+  const giveFocusBack = holdFocus(target);
   mergeChildren(target, fresh.content);
+  giveFocusBack();
 }
 
 function mergeChildren(old, fresh) {

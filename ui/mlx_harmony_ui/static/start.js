@@ -1,51 +1,4 @@
-// Keys, the pulse that keeps the pill true, and the first moment of the page.
-document.addEventListener("keydown", (event) => {
-  const meta = event.metaKey || event.ctrlKey;
-  const key = event.key.toLowerCase();
-  if (event.target.id === "message" && event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    send();
-  } else if (event.key === "Escape" && event.shiftKey) {
-    event.preventDefault();
-    setView("chat");
-    one("#message")?.focus();
-  } else if (event.key === "Escape") {
-    if (document.body.dataset.menu === "open") closeMenu();
-    else if (document.body.dataset.busy === "yes") emit("stop", {});
-  } else if (meta && !event.shiftKey && key === "k") {
-    event.preventDefault();
-    setView("chat");
-    setSide("open");
-    one("#search")?.focus();
-  } else if (meta && event.shiftKey && key === "o") {
-    event.preventDefault();
-    openChat("");
-  } else if (meta && !event.shiftKey && key === "b") {
-    event.preventDefault();
-    setSide(document.body.dataset.side === "open" ? "shut" : "open");
-  } else if (event.target.id === "message" && !event.target.value && !meta && !event.shiftKey && !event.altKey && otherVersion(event.key)) {
-    event.preventDefault();
-  } else if (event.target.role === "tab" || event.target.role === "radio") arrowKeys(event);
-});
-
-// The arrows in the empty message box lead through the versions of the last message that has any.
-function otherVersion(key) {
-  const versions = all("#history .versions").at(-1);
-  const button = versions && { ArrowLeft: one("button:first-of-type", versions), ArrowRight: one("button:last-of-type", versions) }[key];
-  if (!button || button.disabled || isBusy()) return false;
-  button.click();
-  return true;
-}
-
-function arrowKeys(event) {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (!step) return;
-  const peers = all(`[role=${event.target.role}]`, event.target.parentElement);
-  const next = peers[(peers.indexOf(event.target) + step + peers.length) % peers.length];
-  next.focus();
-  next.click();
-}
-
+// The pulse that keeps the pill true, and the first moment of the page.
 let searchTimer = 0;
 document.addEventListener("input", (event) => {
   if (event.target.id === "message") { growBox(); measureSoon(); }
@@ -91,11 +44,13 @@ async function pulse() {
 }
 
 function begin() {
-  const narrow = window.matchMedia("(max-width: 900px)").matches;
+  const narrow = isNarrow();
   document.body.dataset.view = "chat";
   setTheme(localStorage.getItem("theme") ?? "system", false);
   setSide(narrow ? "shut" : localStorage.getItem("side") ?? "open", false);
   setPanel(narrow ? "" : localStorage.getItem("panel") ?? "", false);
+  markPlaces();
+  beginListening();
   markView();
   const address = chatOfAddress() || localStorage.getItem("chat") || "";
   rememberChat(/^[0-9a-f]{1,64}$/.test(address) ? address : "");

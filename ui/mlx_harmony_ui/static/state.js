@@ -25,7 +25,7 @@ function openChat(id, focus = true) {
   }
   setView("chat");
   say("");
-  if (window.matchMedia("(max-width: 900px)").matches) setSide("shut", false);
+  if (isNarrow()) setSide("shut", false);
   askToOpen();
   if (focus) one("#message")?.focus();
 }
@@ -55,6 +55,9 @@ function markChat() {
     if (here) one("a", row)?.setAttribute("aria-current", "page");
     else one("a", row)?.removeAttribute("aria-current");
   }
+  const links = rowLinks();
+  const stop = links.find((link) => link.ariaCurrent === "page") ?? links[0];
+  for (const link of links) link.tabIndex = link === stop ? 0 : -1;
 }
 
 function setView(view) {
@@ -65,18 +68,46 @@ function setView(view) {
 }
 
 function markView() {
-  for (const tab of all("[role=tab][data-view]")) tab.setAttribute("aria-selected", String(tab.dataset.view === document.body.dataset.view));
+  const tabs = all("[role=tab][data-view]");
+  for (const tab of tabs) tab.setAttribute("aria-selected", String(tab.dataset.view === document.body.dataset.view));
+  rove(tabs, "aria-selected");
 }
+
+// Gradio draws the places themselves; what they are is told here.
+function markPlaces() {
+  for (const [id, tab] of [["middle", "chat"], ["models-view", "models"], ["settings-view", "settings"]]) {
+    one(`#${id}`).setAttribute("role", "tabpanel");
+    one(`#${id}`).setAttribute("aria-labelledby", `tab-${tab}`);
+  }
+  for (const id of ["tuning", "details"]) one(`#${id}`).setAttribute("role", "tabpanel");
+}
+
+const isNarrow = () => window.matchMedia("(max-width: 900px)").matches;
 
 function setSide(side, keep = true) {
   document.body.dataset.side = side;
-  if (keep) localStorage.setItem("side", side);
+  if (isNarrow() && side === "open") setPanel("", false);
+  else if (keep) localStorage.setItem("side", side);
+  for (const button of all("[data-do=side]")) button.setAttribute("aria-expanded", String(side === "open"));
 }
 
 function setPanel(panel, keep = true) {
   document.body.dataset.panel = panel;
-  for (const tab of all("[data-panel]")) tab.setAttribute("aria-selected", String(tab.dataset.panel === panel));
-  if (keep) localStorage.setItem("panel", panel);
+  if (isNarrow() && panel) setSide("shut", false);
+  else if (keep) localStorage.setItem("panel", panel);
+  const tabs = all("[role=tab][data-panel]");
+  for (const tab of tabs) tab.setAttribute("aria-selected", String(tab.dataset.panel === panel));
+  rove(tabs, "aria-selected");
+  for (const id of ["tuning", "details"]) one(`#${id}`).setAttribute("aria-labelledby", `panel-${panel || "tuning"}`);
+  one(".panel-open")?.setAttribute("aria-expanded", String(Boolean(panel)));
+}
+
+// On a narrow screen the list of chats and the side panel lie over the conversation: shut, the focus goes back to what opened them.
+function closeSheets() {
+  const opener = one(document.body.dataset.panel ? ".panel-open" : ".side-open");
+  setSide("shut", false);
+  setPanel("", false);
+  opener?.focus();
 }
 
 function setTheme(theme, keep = true) {
@@ -90,7 +121,11 @@ function setTheme(theme, keep = true) {
 
 function markTheme() {
   const choice = document.documentElement.dataset.choice;
-  for (const button of all("[data-theme][role=radio]")) button.setAttribute("aria-checked", String(button.dataset.theme === choice));
+  for (const group of all("[role=radiogroup]:has([data-theme])")) {
+    const buttons = all("[role=radio]", group);
+    for (const button of buttons) button.setAttribute("aria-checked", String(button.dataset.theme === choice));
+    rove(buttons, "aria-checked");
+  }
 }
 
 // A line above the composer, or over another view; `undo` is the id of a deleted chat that can come back, or the chat of a deleted

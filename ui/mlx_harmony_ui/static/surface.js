@@ -64,7 +64,7 @@ const drawn = {
   },
   chats: () => markChat(),
   pill(element) {
-    one(".pill-face", element)?.setAttribute("aria-expanded", String(document.body.dataset.menu === "open"));
+    one(".pill-face", element)?.setAttribute("aria-expanded", String(document.body.dataset.menu === "pill-menu"));
   },
   settings: () => markTheme(),
   topbar: () => { markTheme(); markView(); },

@@ -1,0 +1,95 @@
+// What a screen reader hears: the answer in whole sentences while it is written, and progress in steps; never tokens. It only looks at
+// what has been drawn, so it knows nothing of how that is done.
+const HEAR_MS = 400;
+const KEPT_SENTENCES = 40;
+const heard = { key: "", chars: 0, stage: "", step: "", since: 0, told: new Set() };
+let hearing = 0;
+
+function beginListening() {
+  const listener = new MutationObserver(() => {
+    if (!hearing) hearing = window.setTimeout(() => { hearing = 0; listen(); }, HEAR_MS);
+  });
+  for (const name of ["live", "history"]) listener.observe(surfaces.get(name).element, { childList: true, characterData: true, subtree: true });
+}
+
+function listen() {
+  const live = one("#live .answer");
+  const article = live ?? (heard.key && one(`#history [data-key="${CSS.escape(heard.key)}"]`));
+  if (!article) {
+    heard.key = "";
+    return;
+  }
+  const running = article.getAttribute("aria-busy") === "true";
+  beginHearing(article, running);
+  hearSteps(article);
+  hearCalls(article);
+  hearSentences(article, running);
+  if (running || live) return;
+  if (!one("[role=alert]", article)) tell(one(".notice b", article)?.textContent ?? "The answer is complete.");
+  heard.key = "";
+}
+
+// What stood there before is not read again: the first part of an answer that goes on, or all that was written in another chat meanwhile.
+function beginHearing(article, running) {
+  const { key } = article.dataset;
+  if (key === heard.key) return;
+  const goesOn = heard.key === "a-next";
+  heard.key = key;
+  if (goesOn) return;
+  Object.assign(heard, { chars: speakable(article, running).length, stage: "", step: "", since: 0, told: new Set(all(".call", article).map((call) => call.dataset.key)) });
+}
+
+function hearSentences(article, running) {
+  const text = speakable(article, running);
+  const fresh = text.slice(heard.chars);
+  if (!fresh.trim()) return;
+  heard.chars = text.length;
+  for (const line of fresh.split("\n")) if (line.trim()) sayAloud(line.trim());
+}
+
+function sayAloud(text) {
+  const log = one("#said");
+  log.append(Object.assign(document.createElement("p"), { textContent: text }));
+  while (log.childElementCount > KEPT_SENTENCES) log.firstElementChild.remove();
+}
+
+// The text that will not change any more: whole blocks, and of the one being written its whole sentences. A line for each block.
+function speakable(article, running) {
+  const blocks = all(":is(.answer-text, .aside) .md > div", article);
+  const last = running ? blocks.pop() : null;
+  const text = blocks.map((block) => `${spoken(block)}\n`).join("");
+  return text + (last && !one(".code, table", last) ? wholeSentences(last.textContent) : "");
+}
+
+function spoken(block) {
+  const code = one(".code pre", block);
+  if (code) return `Code, ${code.textContent.trimEnd().split("\n").length} lines.`;
+  const rows = all("tr", block);
+  if (rows.length) return rows.map((row) => all("th, td", row).map((cell) => cell.textContent).join(", ")).join("; ");
+  return block.textContent.replace(/\s+/g, " ").trim();
+}
+
+const wholeSentences = (text) => /^[\s\S]*[.!?…。！？](?=["”’)\]]*\s)["”’)\]]*/.exec(text)?.[0].replace(/\s+/g, " ").trimStart() ?? "";
+
+function hearCalls(article) {
+  for (const call of all(".call", article)) {
+    if (heard.told.has(call.dataset.key)) continue;
+    heard.told.add(call.dataset.key);
+    sayAloud(`The model asks for the tool ${one("summary b", call).textContent}.`);
+  }
+}
+
+// Loading and reading are told once they take longer than a second, then at every quarter; thinking is told once.
+function hearSteps(article) {
+  const progress = one(".progress span", article)?.textContent.trim();
+  const [stage, percent] = progress ? [progress.split("·")[0].trim(), Number(/(\d+)\s*%/.exec(progress)?.[1] ?? 0)] : ["", 0];
+  if (stage && stage !== heard.stage) Object.assign(heard, { stage, since: Date.now(), step: "" });
+  const step = stage ? `${stage} ${Math.floor(percent / 25)}` : one(".thinking", article) ? "Thinking" : heard.step;
+  if (step === heard.step || (stage && Date.now() - heard.since < 1000)) return;
+  heard.step = step;
+  tell(stage ? progress : "The model is thinking.");
+}
+
+function tell(text) {
+  one("#status").textContent = text;
+}
