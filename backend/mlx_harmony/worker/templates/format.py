@@ -14,25 +14,29 @@ DEFAULTS = FormatDefaults(max_tokens=512, repetition_penalty=0.0, repetition_con
 _REMEMBERED_PROMPTS = 16
 
 
-class TemplateFormat:
-    """Talks to a model through its chat template."""
+class _TokenizerFormat:
+    """What a format takes from the tokenizer alone."""
+
+    name: Format
+    defaults: FormatDefaults = DEFAULTS
 
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
-        self._renderer = TemplateRenderer(tokens)
-        self._thinking: dict[int, tuple[ChatPrompt, bool]] = {}
-
-    @property
-    def name(self) -> Format:
-        return "template"
 
     @property
     def stop_tokens(self) -> frozenset[int]:
         return frozenset(self.tokens.tokenizer.eos_token_ids)
 
-    @property
-    def defaults(self) -> FormatDefaults:
-        return DEFAULTS
+
+class TemplateFormat(_TokenizerFormat):
+    """Talks to a model through its chat template."""
+
+    name = "template"
+
+    def __init__(self, tokens: Tokens) -> None:
+        super().__init__(tokens)
+        self._renderer = TemplateRenderer(tokens)
+        self._thinking: dict[int, tuple[ChatPrompt, bool]] = {}
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt's tokens. Raises InvalidRequest where the template refuses it."""
@@ -64,23 +68,10 @@ class TemplateFormat:
         return bool(tokenizer.has_thinking) and tokenizer.rfind_think_start(tokens) > tokenizer.rfind_think_end(tokens)
 
 
-class RawFormat:
+class RawFormat(_TokenizerFormat):
     """Talks to a model that has no template: every message as a line `role: text`."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        self.tokens = tokens
-
-    @property
-    def name(self) -> Format:
-        return "raw"
-
-    @property
-    def stop_tokens(self) -> frozenset[int]:
-        return frozenset(self.tokens.tokenizer.eos_token_ids)
-
-    @property
-    def defaults(self) -> FormatDefaults:
-        return DEFAULTS
+    name = "raw"
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt's tokens; boundaries after the instructions and each user's line."""
