@@ -166,9 +166,9 @@ class Service:
         except HarmonyError as error:
             yield Failed.of(error)
 
-    async def list_chats(self, search: str = "") -> tuple[ChatSummary, ...]:
-        """The chats, last used first; with `search`, those whose title or messages hold that text."""
-        return await self._store.list_chats(_writable("search", search))
+    async def list_chats(self) -> tuple[ChatSummary, ...]:
+        """The chats, last used first."""
+        return await self._store.list_chats()
 
     async def search(self, query: str) -> tuple[SearchHit, ...]:
         """Titles and messages of all chats that hold every word of the query, the best first; any text is a query."""

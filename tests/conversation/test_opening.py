@@ -85,7 +85,7 @@ async def test_damage_met_while_running_is_told_and_the_file_named(tmp_path: Pat
     store = await Store.open(path)
     overwrite(path, 4096, b"\xff" * (path.stat().st_size - 4096))
     with pytest.raises(StorageError, match=r"damaged.*chats\.sqlite3") as caught:
-        await store.list_chats("anything")
+        await store.search("anything")
     assert "Restart" in caught.value.hint
     await store.close()
 

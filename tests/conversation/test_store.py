@@ -74,16 +74,6 @@ async def test_the_last_used_chat_comes_first(store: Store) -> None:
     assert [(each.id, each.title, each.messages) for each in summaries] == [("one", "First", 1), ("two", "New chat", 0)]
 
 
-@pytest.mark.parametrize(
-    ("search", "found"),
-    [("100%", True), ("100_", False), ("1_0", False), ("of U", True), ("\\", False), ("", True), ("  ", True), ("'; DROP", False)],
-)
-async def test_search_takes_what_is_typed_literally(store: Store, search: str, found: bool) -> None:
-    await store.create_chat("c", TurnOptions())
-    await store.begin_turn((message("u"),), TurnOptions(), title="At 100%")
-    assert bool(await store.list_chats(search)) is found
-
-
 async def test_unknown_and_deleted_chats_are_not_found(store: Store) -> None:
     await store.create_chat("c", TurnOptions())
     await store.trash_chat("c")

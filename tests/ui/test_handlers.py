@@ -124,7 +124,7 @@ async def test_unknown_ids_open_a_new_chat_and_draw_no_details(service: Service)
 
 
 async def test_a_store_that_cannot_be_read_is_said(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(search: str = "") -> tuple[()]:
+    async def fail() -> tuple[()]:
         raise StorageError("The chat file cannot be read.", hint="Look at the disk.")
 
     monkeypatch.setattr(service, "list_chats", fail)

@@ -33,10 +33,6 @@ from mlx_harmony.errors import ChatNotFound, StorageError
 _SUMMARY = "SELECT c.*, (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id AND m.trash_id IS NULL) AS messages FROM chats c"
 _NEW_CHAT = "INSERT INTO chats (id, title, options, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
 _UPDATE = "UPDATE messages SET state = ?, content = ?, details = ? WHERE id = ?"
-_SEARCH = """
- AND (c.title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages m
-   WHERE m.chat_id = c.id AND m.trash_id IS NULL AND m.content || m.attached LIKE ? ESCAPE '\\'))
-"""
 
 
 class Store:
@@ -59,12 +55,10 @@ class Store:
             await self._write(lambda db: None)
         await self.database.close()
 
-    async def list_chats(self, text: str = "") -> tuple[ChatSummary, ...]:
-        """Chats not deleted, the last used first; with `text`, those whose title or messages hold that text."""
-        pattern = search.pattern(text.strip())
-        narrowed, values = (_SEARCH, (pattern, pattern)) if text.strip() else ("", ())
-        query = f"{_SUMMARY} WHERE c.trashed_at IS NULL {narrowed} ORDER BY c.updated_at DESC, c.id"
-        return await self.database.read(lambda db: tuple(summary_of(row) for row in db.execute(query, values)))
+    async def list_chats(self) -> tuple[ChatSummary, ...]:
+        """Chats not deleted, the last used first."""
+        query = f"{_SUMMARY} WHERE c.trashed_at IS NULL ORDER BY c.updated_at DESC, c.id"
+        return await self.database.read(lambda db: tuple(summary_of(row) for row in db.execute(query)))
 
     async def search(self, query: str) -> tuple[SearchHit, ...]:
         """Titles and messages that hold every word of the query, the best first."""
