@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -47,6 +48,8 @@ class ScriptedApp:
         self.home = home
         self.address = ""
         self.provider = ScriptedProvider(script, 0.02)
+        self.service: Service | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
         self._server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
@@ -55,6 +58,11 @@ class ScriptedApp:
         self._thread.start()
         assert self._ready.wait(60)
         return self
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """What the service itself is asked to do, beside the page."""
+        assert self._loop
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def stop(self) -> None:
         if self._server:
@@ -65,6 +73,7 @@ class ScriptedApp:
         with bind("127.0.0.1", 0) as listener:
             port = listener.getsockname()[1]
             service = await Service.open(Settings(home=str(self.home), port=port), self.provider)
+            self.service, self._loop = service, asyncio.get_running_loop()
             app = mount(create_app(service), service)
             config = uvicorn.Config(app, lifespan="off", log_level="error", timeout_graceful_shutdown=1)
             self._server = uvicorn.Server(config)
