@@ -1,11 +1,13 @@
 """What is shown of a chat: records in, view records out. Pure; knows neither Gradio nor templates, and reads no clock."""
 
+import zlib
 from typing import Literal
 
 from mlx_harmony.conversation.records import Chat, ChatMessage, MessageState
 from mlx_harmony.events import Failed
 from mlx_harmony.records import Record, Timings, Usage
 from mlx_harmony_ui import failures, markup, words
+from mlx_harmony_ui.attached import AttachmentView, card
 from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.voices import Part, Voice, call_line, call_source, of_message
 
@@ -69,6 +71,7 @@ class AskView(Record):
     key: str
     message_id: str
     text: str
+    attachments: tuple[AttachmentView, ...] = ()
     version: str = ""
     before: str = ""
     after: str = ""
@@ -84,12 +87,14 @@ class TurnView(Record):
 
 
 class HistoryView(Record):
-    """The window of a chat: `earlier` messages lie above it."""
+    """The window of a chat: `earlier` messages lie above it. `last` is the last message's id; `mark` changes whenever the chat does."""
 
     chat_id: str
     title: str
     items: tuple[AskView | AnswerView, ...]
     earlier: int = 0
+    last: str = ""
+    mark: str = ""
 
 
 def history(chat: Chat, shown: int = WINDOW, without: str = "") -> HistoryView:
@@ -105,12 +110,29 @@ def history(chat: Chat, shown: int = WINDOW, without: str = "") -> HistoryView:
         title=chat.summary.title,
         items=tuple(ask(message) if message.role == "user" else answer(message) for message in window),
         earlier=len(kept) - len(window),
+        last=chat.messages[-1].id if chat.messages else "",
+        mark=mark(chat),
     )
+
+
+def mark(chat: Chat) -> str:
+    """A short word for what is shown of a chat, by which a page can tell whether it still shows that."""
+    seen = tuple((each.id, each.state, len(each.content), each.versions) for each in chat.messages)
+    return f"{zlib.crc32(repr(seen).encode('utf-8', 'replace')):08x}"
 
 
 def ask(message: ChatMessage) -> AskView:
     place, before, after = version(message)
-    return AskView(key=f"u-{message.id}", message_id=message.id, text=message.content, version=place, before=before, after=after, kept=True)
+    return AskView(
+        key=f"u-{message.id}",
+        message_id=message.id,
+        text=message.content,
+        attachments=tuple(map(card, message.attachments)),
+        version=place,
+        before=before,
+        after=after,
+        kept=True,
+    )
 
 
 def answer(message: ChatMessage) -> AnswerView:
@@ -169,7 +191,9 @@ def growing(turn: LiveTurn, drawn: dict[int, tuple[str, ...]]) -> TurnView:
         fraction=turn.fraction if waiting and turn.stage in ("loading", "reading") else None,
         unseen=turn.unseen > 0,
     )
-    asked = AskView(key=f"u-{turn.user_id or 'next'}", message_id=turn.user_id, text=turn.user_text)
+    asked = AskView(
+        key=f"u-{turn.user_id or 'next'}", message_id=turn.user_id, text=turn.user_text, attachments=tuple(map(card, turn.attachments))
+    )
     return TurnView(chat_id=turn.chat_id, ask=asked, answer=view)
 
 

@@ -6,8 +6,24 @@ import gradio as gr
 
 from mlx_harmony_ui.render import HERE
 
-STYLES = ("tokens", "frame", "turns", "formulas", "panels", "cards", "lists")
-SCRIPTS = ("patch", "focus", "state", "surface", "options", "actions", "menus", "composer", "keys", "speech", "start")
+STYLES = ("tokens", "frame", "turns", "formulas", "panels", "cards", "attach", "lists")
+SCRIPTS = (
+    "patch",
+    "focus",
+    "state",
+    "surface",
+    "options",
+    "actions",
+    "menus",
+    "composer",
+    "files",
+    "attach",
+    "typed",
+    "keys",
+    "speech",
+    "windows",
+    "start",
+)
 _FIRST = 'document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";'
 
 

@@ -10,6 +10,7 @@ import gradio as gr
 EVENTS = (
     "open",
     "earlier",
+    "look",
     "search",
     "rename",
     "remove",
@@ -28,7 +29,12 @@ EVENTS = (
     "context",
     "copy_as",
     "export",
-    "import_chats",
+    "imported",
+    "tray",
+    "detach",
+    "into_text",
+    "attachment",
+    "command",
     "options",
     "profile",
     "pulse",
@@ -98,6 +104,17 @@ def number_of(event: gr.EventData, name: str) -> int:
     """A whole number the page sent; 0 in place of anything else."""
     value = _given(event, name)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def ids_of(event: gr.EventData, name: str, most: int = 100) -> tuple[str, ...]:
+    """The ids the page sent, at most so many; whatever else stands among them is passed over."""
+    return tuple(each for each in texts_of(event, name) if len(each) <= 64)[:most]
+
+
+def texts_of(event: gr.EventData, name: str) -> tuple[str, ...]:
+    """The texts of a list the page sent; whatever else stands in it is passed over."""
+    value = _given(event, name)
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
 
 
 def record_of(event: gr.EventData, name: str) -> dict[str, Any]:

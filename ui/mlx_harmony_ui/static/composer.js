@@ -13,21 +13,27 @@ function growBox() {
 
 const isBusy = () => document.body.dataset.busy === "yes" || state.pending !== null;
 
-function send() {
+// What begins like a command is the server's to read, unless it is to be sent `as` a "message" all the same.
+function send(as = "") {
   const text = one("#message").value;
-  if (isBusy()) return;
-  if (state.opening) {
-    window.setTimeout(send, 40);
+  if (state.opening || tray.reading) {
+    window.setTimeout(send, 40, as);
     return;
   }
-  if (!text.trim()) {
+  if (as !== "message" && COMMAND.test(text)) {
+    emit("command", { text, chat: state.chat, ask: state.asked, options: options() });
+    return;
+  }
+  if (isBusy()) return;
+  closeNote();
+  if (!text.trim() && !tray.ids.length) {
     putText("");
     say("Type a message first.");
     return;
   }
   take(text);
   putText("");
-  emit("send", { chat: state.chat, text, options: options() });
+  emit("send", { chat: state.chat, text, seen: lastSeen(), attached: takeTray(), options: options() });
 }
 
 function regenerate(message) {
@@ -86,7 +92,11 @@ function take(text) {
   }, 15000);
 }
 
-function giveBack(text) {
+function giveBack(given) {
+  const text = given || state.pending;
   state.pending = null;
-  if (text && !one("#message").value) putText(text);
+  returnTray();
+  const typed = one("#message").value;
+  // What was typed meanwhile stays, and what comes back is not lost for it.
+  if (text && !typed.includes(text)) putText(typed.trim() ? `${typed}\n\n${text}` : text);
 }

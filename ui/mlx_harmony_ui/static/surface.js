@@ -94,6 +94,7 @@ const commands = {
   },
   accepted() {
     state.pending = null;
+    letTrayGo();
   },
   refused({ text, say: why }) {
     giveBack(text);
@@ -115,7 +116,8 @@ const commands = {
     sessionStorage.setItem("told", text);
     say(text);
   },
-  gone() {
+  gone({ id = state.chat }) {
+    if (id !== state.chat) return;
     openChat("");
     say("That chat is no longer there.");
   },

@@ -4,13 +4,16 @@ from typing import NamedTuple
 
 import gradio as gr
 
+from mlx_harmony.conversation.commands import suggestions
 from mlx_harmony.records import EFFORTS
 from mlx_harmony.service import Service
 from mlx_harmony_ui.components.surface import Handler, surface, wire
 from mlx_harmony_ui.controls import TOOLS
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk
+from mlx_harmony_ui.tabs.attaching import Attaching
 from mlx_harmony_ui.tabs.chats import Chats
+from mlx_harmony_ui.tabs.commanding import Commanding
 from mlx_harmony_ui.tabs.figures import Figures
 from mlx_harmony_ui.tabs.files import Files
 from mlx_harmony_ui.tabs.messages import Messages
@@ -48,7 +51,7 @@ def layout() -> ChatSurfaces:
             history = surface("history", "history")
             live = surface("live", "live")
         meter = surface("meter", "meter")
-        surface("composer", "composer", render("composer", efforts=EFFORTS, tools=TOOLS))
+        surface("composer", "composer", render("composer", efforts=EFFORTS, tools=TOOLS, suggestions=suggestions()))
     with gr.Column(elem_id="panel"):
         surface("panel", "panel-head", render("panel"))
         tuning = surface("tuning", "tuning")
@@ -63,6 +66,8 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
     messages = Messages(service)
     figures = Figures(service)
     files = Files(service)
+    attaching = Attaching(service)
+    commanding = Commanding(service)
     options = Options(service)
     talk = Talk(service, desk)
     view = (at.history, at.tuning, at.details, at.starter, at.chats, pill, bridge)
@@ -70,6 +75,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
     for event, handler in (
         ("open", Handler(chats.open, view)),
         ("earlier", Handler(chats.earlier, (at.history,))),
+        ("look", Handler(chats.look, (at.history, at.chats, bridge))),
         ("search", Handler(chats.search, (at.chats,))),
         ("rename", Handler(chats.rename, (at.chats, bridge))),
         ("remove", Handler(chats.remove, (at.chats, bridge))),
@@ -78,7 +84,12 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("version", Handler(messages.version, (at.history, at.details, bridge))),
         ("details", Handler(chats.details, (at.details,))),
         ("export", Handler(files.export, (bridge,))),
-        ("import_chats", Handler(files.import_chats, (at.chats, bridge))),
+        ("imported", Handler(files.imported, (at.chats, bridge))),
+        ("tray", Handler(attaching.tray, (bridge,))),
+        ("detach", Handler(attaching.detach)),
+        ("into_text", Handler(attaching.into_text, (bridge,))),
+        ("attachment", Handler(attaching.attachment, (bridge,))),
+        ("command", Handler(commanding.command, (at.tuning, bridge))),
         ("context", Handler(figures.context, (at.meter,))),
         ("copy_as", Handler(figures.copy_as, (bridge,))),
         ("options", Handler(options.save, (bridge,))),

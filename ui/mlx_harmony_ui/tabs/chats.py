@@ -60,6 +60,27 @@ class Chats:
         running = self._desk.of(request.session_hash)
         return history_html(await self._find(text_of(event, "chat")), shown, running.turn.answer_id if running else "")
 
+    async def look(self, event: gr.EventData, request: gr.Request) -> tuple[object, object, str]:
+        """history, chats, bridge, as other windows have left them since this one drew them.
+
+        While the page watches an answer of another window come, the list stays and nothing is said.
+        """
+        commands = Commands()
+        chat_id, watching = text_of(event, "chat", 64), number_of(event, "watching")
+        history: object = gr.skip()
+        try:
+            chat = await self._find(chat_id)
+            chats = gr.skip() if watching else await chats_html(self._service, text_of(event, "query", 1000))
+        except HarmonyError:
+            return gr.skip(), gr.skip(), str(commands)
+        if chat is None and chat_id:
+            commands.add("gone", id=chat_id)
+        elif chat and not self._desk.of(request.session_hash) and present.mark(chat) != text_of(event, "mark", 64):
+            history = history_html(chat, max(present.WINDOW, min(number_of(event, "shown"), 100_000)))
+            if not watching:
+                commands.add("say", text="This chat has changed in another window. What is new is shown.")
+        return history, chats, str(commands)
+
     async def search(self, event: gr.EventData) -> str:
         return await chats_html(self._service, text_of(event, "query", 1000))
 

@@ -5,11 +5,11 @@ from contextlib import aclosing
 
 import gradio as gr
 
-from mlx_harmony.conversation.records import Chat, TurnEvent
-from mlx_harmony.errors import HarmonyError
+from mlx_harmony.conversation.records import Chat, ChatMessage, TurnEvent
+from mlx_harmony.errors import ChatChanged, ChatNotFound, HarmonyError
 from mlx_harmony.service import Service
 from mlx_harmony_ui import failures, present
-from mlx_harmony_ui.components.surface import Commands, text_of
+from mlx_harmony_ui.components.surface import Commands, ids_of, record_of, text_of
 from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.markup import Growing
 from mlx_harmony_ui.render import render
@@ -32,11 +32,12 @@ class Talk:
 
     async def send(self, event: gr.EventData, request: gr.Request) -> AsyncGenerator[Frame, None]:
         """A message of the person, in the chat the tab shows or in a new one."""
-        text, chat_id = text_of(event, "text"), text_of(event, "chat")
+        text, chat_id, attached = text_of(event, "text"), text_of(event, "chat"), ids_of(event, "attached")
         commands = Commands()
         try:
             options = await self._options.of(event)
-            if not text.strip():
+            waiting = await self._service.waiting(attached)
+            if not text.strip() and not waiting:
                 yield refused(commands, text, "Type a message first.")
                 return
             if not chat_id:
@@ -45,8 +46,9 @@ class Talk:
         except HarmonyError as error:
             yield refused(commands, text, failures.told(error))
             return
-        turn = LiveTurn(chat_id=chat_id, user_text=text)
-        events = self._service.send(chat_id, text, options)
+        turn = LiveTurn(chat_id=chat_id, user_text=text, attachments=waiting)
+        last = record_of(event, "seen").get("last")
+        events = self._service.send(chat_id, text, options, attached, after=last if isinstance(last, str) else None)
         async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
             async for frame in frames:
                 yield frame
@@ -61,7 +63,7 @@ class Talk:
         except HarmonyError as error:
             yield refused(commands, "", failures.told(error))
             return
-        turn = LiveTurn(chat_id=chat_id, user_text=asked, again=True)
+        turn = LiveTurn(chat_id=chat_id, user_text=asked.content, attachments=asked.attachments, again=True)
         events = self._service.regenerate(chat_id, message_id, options)
         async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
             async for frame in frames:
@@ -73,10 +75,11 @@ class Talk:
         commands = Commands()
         try:
             options = await self._options.of(event)
+            before = find_any(await self._service.read_chat(chat_id), message_id)
         except HarmonyError as error:
             yield refused(commands, text, failures.told(error))
             return
-        turn = LiveTurn(chat_id=chat_id, user_text=text, again=True, edited=True)
+        turn = LiveTurn(chat_id=chat_id, user_text=text, attachments=before.attachments, again=True, edited=True)
         events = self._service.edit(chat_id, message_id, text, options)
         async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
             async for frame in frames:
@@ -94,7 +97,10 @@ class Talk:
             return
         answer = find_message(chat, message_id)
         voices = of_message(answer) if answer else ()
-        turn = LiveTurn(chat_id=chat_id, user_text=question_of(chat, message_id), again=True, base=len(voices), voices=voices)
+        asked = question_of(chat, message_id)
+        turn = LiveTurn(
+            chat_id=chat_id, user_text=asked.content, attachments=asked.attachments, again=True, base=len(voices), voices=voices
+        )
         events = self._service.continue_answer(chat_id, message_id, options)
         async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
             async for frame in frames:
@@ -138,22 +144,35 @@ class Talk:
         turn = running.turn
         if not turn.started:
             failed = unkept(turn)
-            return refused(commands, given_back(turn), failures.said(failed) if failed else "Stopped before it was sent.")
+            frame = refused(commands, given_back(turn), failures.said(failed) if failed else "Stopped before it was sent.")
+            return await self._as_it_is_now(turn.chat_id, frame) if failed and failed.code == ChatChanged.code else frame
         try:
             chat = await self._service.read_chat(turn.chat_id)
+        except ChatNotFound:
+            said = "This chat was deleted while its answer was being written. The answer is kept with it, in the trash."
+            commands.add("gone", id=turn.chat_id).add("say", text=said)
+            return render("live", view=None), gr.skip(), await chats_html(self._service), gr.skip(), str(commands)
         except HarmonyError as error:
             return render("live", view=None), gr.skip(), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
         if turn.failed and turn.failed.code == "storage":
             commands.add("say", text=failures.said(turn.failed))
         return render("live", view=None), history_html(chat), await chats_html(self._service), details_html(chat, ""), str(commands)
 
+    async def _as_it_is_now(self, chat_id: str, frame: Frame) -> Frame:
+        """The frame with the chat drawn anew, as another window has left it."""
+        chat = await self._service.read_chat(chat_id)
+        return frame[0], history_html(chat), await chats_html(self._service), gr.skip(), frame[-1]
 
-def question_of(chat: Chat, message_id: str) -> str:
-    """What the answer of that id was given to."""
-    by_id = {message.id: message for message in chat.messages}
-    answer = by_id.get(message_id)
-    question = by_id.get(answer.parent_id or "") if answer else None
-    return question.content if question else ""
+
+def question_of(chat: Chat, message_id: str) -> ChatMessage:
+    """What the answer of that id was given to; an empty message where it was given to none."""
+    return find_any(chat, find_any(chat, message_id).parent_id or "")
+
+
+def find_any(chat: Chat, message_id: str) -> ChatMessage:
+    """The shown message of that id; an empty one where there is none."""
+    nothing = ChatMessage(id="", chat_id=chat.summary.id, role="user", content="", created_at=0.0)
+    return next((message for message in chat.messages if message.id == message_id), nothing)
 
 
 def given_back(turn: LiveTurn) -> str:
