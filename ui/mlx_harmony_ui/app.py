@@ -11,6 +11,7 @@ from mlx_harmony_ui.components.surface import Handler, bridge, surface, text_of,
 from mlx_harmony_ui.environment import seal
 from mlx_harmony_ui.render import HERE, render
 from mlx_harmony_ui.tabs import chat, models, settings
+from mlx_harmony_ui.tabs.files import drop_html
 from mlx_harmony_ui.theme import head, theme
 
 TABS = (("chat", "Chat"), ("models", "Models"), ("settings", "Settings"))
@@ -62,6 +63,7 @@ def build(service: Service) -> gr.Blocks:
             surface("shortcuts", "shortcuts", render("shortcuts", groups=shortcuts.GROUPS, meta=shortcuts.META))
             surface("speech", "speech", render("speech"))
             surface("veil", "veil")
+            surface("drop", "drop", drop_html())
         chat.connect(speaker, at, pill, service)
         models_tab = models.connect(speaker, models_view, pill, at.starter, service)
         settings_tab = settings.connect(speaker, settings_view, service)

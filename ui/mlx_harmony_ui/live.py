@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from mlx_harmony.conversation.records import TurnEvent, TurnStarted
+from mlx_harmony.conversation.records import Attachment, TurnEvent, TurnStarted
 from mlx_harmony.events import (
     Counted,
     Failed,
@@ -33,6 +33,7 @@ class LiveTurn(Record):
 
     chat_id: str
     user_text: str
+    attachments: tuple[Attachment, ...] = ()
     again: bool = False
     edited: bool = False
     base: int = 0

@@ -9,7 +9,7 @@ import msgspec
 
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS, Field, check_field
+from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS, Field, check_field
 from mlx_harmony.records import EFFORTS, Effort, Record
 
 HELP = (
@@ -20,8 +20,16 @@ HELP = (
 )
 """Each command with its sentence, as shown by `\\help` and beside an unknown command."""
 
-_FIELDS = {field.name: field for field in (*SAMPLING_FIELDS, MAX_TOKENS)}
+_FIELDS = {field.name: field for field in (*SAMPLING_FIELDS, *TURN_FIELDS)}
 _COMMAND = re.compile(r"[\\/](?P<name>[A-Za-z]+)(?:\s+(?P<rest>.*))?", re.DOTALL)
+
+
+class Suggestion(Record):
+    """What may be typed next: `text` as it would stand in the box, `note` what it does or takes. `whole`: it can be sent as it is."""
+
+    text: str
+    note: str
+    whole: bool = True
 
 
 class Help(Record, tag="help"):
@@ -82,8 +90,8 @@ def change(options: TurnOptions, name: str, value: str) -> TurnOptions:
     if field is None:
         raise InvalidRequest(f"There is no setting {name!r}.", hint=f"Known settings: {', '.join([*_FIELDS, 'effort'])}.", param=name)
     number = field.default if value.lower() == "default" else parse_number(field, value)
-    if field is MAX_TOKENS:
-        return msgspec.structs.replace(options, max_tokens=number)
+    if field in TURN_FIELDS:
+        return msgspec.structs.replace(options, **{name: number})
     return msgspec.structs.replace(options, sampling=msgspec.structs.replace(options.sampling, **{name: number}))
 
 
@@ -97,10 +105,22 @@ def parse_number(field: Field, text: str) -> float | int:
     return value
 
 
+def suggestions() -> tuple[Suggestion, ...]:
+    r"""Every command, then every setting that `\set` knows with its range, as they are typed."""
+    commands = (
+        Suggestion(text=r"\help", note="all commands"),
+        Suggestion(text=r"\list", note="the settings of the next answer"),
+        Suggestion(text=r"\models", note="the models on this machine"),
+        Suggestion(text="\\set ", note="change a setting", whole=False),
+    )
+    numbers = tuple(Suggestion(text=f"\\set {field.name}=", note=field.span, whole=False) for field in _FIELDS.values())
+    return (*commands, *numbers, Suggestion(text="\\set effort=", note=", ".join(EFFORTS), whole=False))
+
+
 def describe(options: TurnOptions) -> tuple[tuple[str, str], ...]:
     """Name and value, in words, of each setting that `\\set` knows."""
     numbers = [(field.name, getattr(options.sampling, field.name)) for field in SAMPLING_FIELDS]
-    shown = [*numbers, (MAX_TOKENS.name, options.max_tokens)]
+    shown = [*numbers, *((field.name, getattr(options, field.name)) for field in TURN_FIELDS)]
     return (*((name, "the model's own" if value is None else f"{value:g}") for name, value in shown), ("effort", options.effort))
 
 

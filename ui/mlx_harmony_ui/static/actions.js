@@ -72,14 +72,6 @@ const acts = {
 
 const messageOf = (button) => button.closest("[data-message]").dataset.message;
 
-document.addEventListener("change", async (event) => {
-  const file = event.target.id === "import" && event.target.files[0];
-  if (!file) return;
-  if (file.size > 6_000_000) say("That file is larger than 6 MB: the page cannot take it in.");
-  else emit("import_chats", { text: await file.text() });
-  event.target.value = "";
-});
-
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-do]");
   if (!event.target.closest?.("[role=menu], [aria-haspopup=menu]")) closeMenu();

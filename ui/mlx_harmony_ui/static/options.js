@@ -47,7 +47,8 @@ let meterTimer = 0;
 function measureSoon() {
   window.clearTimeout(meterTimer);
   meterTimer = window.setTimeout(() => {
-    if (!state.opening && document.body.dataset.busy !== "yes") emit("context", { chat: state.chat, text: one("#message").value, options: options() });
+    if (!state.opening && document.body.dataset.busy !== "yes") emit("context", { chat: state.chat, text: one("#message").value, attached: tray.ids, options: options() });
+    if (one("#tray [data-exact=no]")) askTray();
   }, 400);
 }
 

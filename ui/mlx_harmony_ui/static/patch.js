@@ -31,7 +31,8 @@ function mergeChildren(old, fresh) {
 }
 
 function mergeElement(old, fresh) {
-  if (old.isEqualNode(fresh)) return;
+  // What the page itself has filled in stays as it is.
+  if (old.isEqualNode(fresh) || (old.dataset.own && old.dataset.own === fresh.dataset.own)) return;
   const children = [...fresh.children];
   const keyed = children.length > 0 && children.every((child) => child.dataset.key);
   if (old.tagName !== fresh.tagName || !keyed) {

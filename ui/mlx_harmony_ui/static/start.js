@@ -20,7 +20,12 @@ document.addEventListener("scroll", (event) => {
   document.body.dataset.away = scrollHeight - scrollTop - clientHeight > 240 ? "yes" : "no";
 }, true);
 
-window.addEventListener("hashchange", () => { if (chatOfAddress() !== state.chat) openChat(chatOfAddress()); });
+// What is not sent yet stays in this tab over a reload: the text here, attachments by their ids (attach.js).
+window.addEventListener("pagehide", () => {
+  const draft = one("#message")?.value || state.pending;
+  if (draft) sessionStorage.setItem("draft", draft);
+});
+window.addEventListener("hashchange", () => { if (chatOfAddress() !== state.chat || messageOfAddress()) openChat(chatOfAddress(), true, messageOfAddress()); });
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(document.documentElement.dataset.choice, false));
 
 // While the page is looked at: is the app there, and how does the model stand. Often while something loads, else seldom.
@@ -36,7 +41,6 @@ async function pulse() {
     return;
   }
   if (offline) {
-    sessionStorage.setItem("draft", one("#message").value || state.pending || "");
     location.reload();
     return;
   }
@@ -58,6 +62,7 @@ function begin() {
   const draft = sessionStorage.getItem("draft");
   sessionStorage.removeItem("draft");
   if (draft) putText(draft);
+  if (tray.ids.length) askTray();
   if (!narrow) one("#message")?.focus();
   const grown = new ResizeObserver(() => { if (state.follow) one("#scroll").scrollTop = one("#scroll").scrollHeight; });
   for (const id of ["#history", "#live", "#scroll"]) grown.observe(one(id));

@@ -1,4 +1,5 @@
-// What this browser tab shows and has chosen. Only ids and choices of the view are kept between visits, never text of a chat.
+// What this browser tab shows and has chosen. Only ids and choices of the view are kept between visits, never text of a chat;
+// a draft lives as long as its tab.
 const state = { chat: "", pending: null, follow: true, keepBelow: false, opening: false, asked: 0, model: "", profile: "", effort: "medium", tools: new Set() };
 
 function rememberChat(id) {
@@ -11,13 +12,16 @@ function rememberChat(id) {
 }
 
 function chatOfAddress() {
-  return /^#chat=([0-9a-f]{1,64})$/.exec(location.hash)?.[1] ?? "";
+  return /^#chat=([0-9a-f]{1,64})(?=&|$)/.exec(location.hash)?.[1] ?? "";
 }
 
-function openChat(id, focus = true) {
+const messageOfAddress = () => /&at=([0-9a-f]{1,64})$/.exec(location.hash)?.[1] ?? "";
+
+// `at` is a message of the chat to lead to.
+function openChat(id, focus = true, at = "") {
   const other = id !== state.chat;
   rememberChat(id);
-  state.follow = true;
+  state.follow = !at;
   if (other) {
     patch(surfaces.get("history").element, "");
     surfaces.get("live").draw(true);
@@ -26,15 +30,15 @@ function openChat(id, focus = true) {
   setView("chat");
   say("");
   if (isNarrow()) setSide("shut", false);
-  askToOpen();
+  askToOpen(at);
   if (focus) one("#message")?.focus();
 }
 
 // Until the chat's own options are there, none can be changed: a change would be drawn over.
-function askToOpen() {
+function askToOpen(at = "") {
   const ask = ++state.asked;
   markOpening(true);
-  emit("open", { chat: state.chat, ask });
+  emit("open", { chat: state.chat, ask, at });
   window.setTimeout(() => opened({ ask }), 8000);
 }
 

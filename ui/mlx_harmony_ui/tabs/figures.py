@@ -9,7 +9,7 @@ from mlx_harmony.conversation.records import CopyKind
 from mlx_harmony.errors import HarmonyError
 from mlx_harmony.service import Service
 from mlx_harmony_ui import failures
-from mlx_harmony_ui.components.surface import Commands, text_of
+from mlx_harmony_ui.components.surface import Commands, ids_of, text_of
 from mlx_harmony_ui.meter import meter
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.tabs.options import Options
@@ -29,7 +29,7 @@ class Figures:
         chat_id = text_of(event, "chat")
         try:
             options = await self._options.of(event)
-            use = await self._service.context(chat_id, text_of(event, "text"), options) if chat_id else None
+            use = await self._service.context(chat_id, text_of(event, "text"), options, ids_of(event, "attached")) if chat_id else None
         except HarmonyError:
             use = None
         return render("meter", view=meter(use) if use else None, chat=chat_id)

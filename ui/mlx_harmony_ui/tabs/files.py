@@ -1,18 +1,18 @@
-"""Chats as files: given to the browser to keep, and taken from a file the person chose. Touches no disk of this machine itself."""
+"""Chats as files: given to the browser to keep, and taken from files the person chose. Touches no disk of this machine itself."""
 
 import re
 
 import gradio as gr
 
-from mlx_harmony.conversation.records import ImportReport
+from mlx_harmony.conversation.attachments import LARGEST_BYTES, MOST
+from mlx_harmony.conversation.interchange.reading import LARGEST_BYTES as LARGEST_CHATS
 from mlx_harmony.errors import HarmonyError
 from mlx_harmony.service import Service
-from mlx_harmony_ui import failures
-from mlx_harmony_ui.components.surface import Commands, text_of
+from mlx_harmony_ui import failures, words
+from mlx_harmony_ui.components.surface import Commands, ids_of, record_of, text_of, texts_of
+from mlx_harmony_ui.render import render
 from mlx_harmony_ui.tabs.chats import chats_html
 
-LARGEST_FILE = 6_000_000
-"""Characters of a file that the page sends in one event; the gate refuses larger bodies."""
 WARNINGS = 4
 
 
@@ -37,28 +37,50 @@ class Files:
             commands.add("say", text=failures.told(error))
         return str(commands)
 
-    async def import_chats(self, event: gr.EventData) -> tuple[object, str]:
-        """The chats of a file beside those that are here; says what was mended or left out, and opens a single one."""
+    async def imported(self, event: gr.EventData) -> tuple[str, str]:
+        """After files were taken in: the list of chats anew, and in words what came, what was mended and what was left out."""
         commands = Commands()
-        text = text_of(event, "text", LARGEST_FILE)
-        if not text:
-            return gr.skip(), str(commands.add("say", text="That file is empty, or larger than the page can take in."))
+        ids, refused = ids_of(event, "imported", 100_000), record_of(event, "refused")
+        said = []
         try:
-            report = await self._service.import_chats(text.encode("utf-8", "replace"))
+            if len(ids) == 1:
+                title = (await self._service.read_chat(ids[0])).summary.title
+                said = [f"Imported “{words.shorten(title, 48)}”."]
+                commands.add("go", id=ids[0])
+            elif ids or not refused:
+                said = [f"Imported {words.count(len(ids))} chats."]
+            said += [*remarks(texts_of(event, "warnings")), *refusals(refused)]
+            commands.add("say", text=" ".join(said))
         except HarmonyError as error:
-            return gr.skip(), str(commands.add("say", text=failures.told(error)))
-        if len(report.imported) == 1:
-            commands.add("go", id=report.imported[0])
-        return await chats_html(self._service), str(commands.add("say", text=reported(report)))
+            commands.add("say", text=failures.told(error))
+        return await chats_html(self._service), str(commands)
 
 
-def reported(report: ImportReport) -> str:
-    """What an import brought, in words."""
-    number = len(report.imported)
-    said = [f"Imported {'one chat' if number == 1 else f'{number} chats'}.", *report.warnings[:WARNINGS]]
-    if len(report.warnings) > WARNINGS:
-        said.append(f"And {len(report.warnings) - WARNINGS} more remarks.")
-    return " ".join(said)
+def remarks(warnings: tuple[str, ...]) -> list[str]:
+    """What was mended or left out; of many the first ones."""
+    more = len(warnings) - WARNINGS
+    return [*warnings[:WARNINGS], *([f"And {more} more remark{'s' if more > 1 else ''}."] if more > 0 else [])]
+
+
+def refusals(refused: dict[str, object]) -> list[str]:
+    """Why files were not taken in, by their names."""
+    return [f"“{words.shorten(name)}” could not be imported. {why}" for name, why in refused.items() if isinstance(why, str)]
+
+
+def drop_html() -> str:
+    """The veil for files that are dragged over the page, with what each place takes."""
+    return render(
+        "drop",
+        most=MOST,
+        largest_bytes=LARGEST_BYTES,
+        largest=_megabytes(LARGEST_BYTES),
+        largest_chats_bytes=LARGEST_CHATS,
+        largest_chats=_megabytes(LARGEST_CHATS),
+    )
+
+
+def _megabytes(amount: int) -> str:
+    return f"{amount // 2**20} MB"
 
 
 def file_name(title: str) -> str:
