@@ -20,7 +20,8 @@ def fx2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two more chances for what waits on Chromium or on real processes: a machine that is busy elsewhere starves them past any limit."""
+    """What waits on Chromium or on real processes is slow, and has two more chances: a busy machine starves it past any limit."""
     for item in items:
         if item.get_closest_marker("browser") or item.get_closest_marker("integration"):
+            item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.flaky(reruns=2))
