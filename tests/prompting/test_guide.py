@@ -31,7 +31,7 @@ def test_the_example_profiles_can_be_used() -> None:
 
 
 def test_every_json_of_the_guide_is_read_without_a_notice(tmp_path: Path) -> None:
-    assert len(SNIPPETS) == 3
+    assert len(SNIPPETS) == 7
     (tmp_path / "brief.json").write_text("{}")
     for number, (profiles, text) in enumerate(SNIPPETS):
         file = tmp_path / ("profiles.json" if profiles else f"{number}.json")
