@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from mlx_harmony_ui.growing import Growing
 from mlx_harmony_ui.latex import LONGEST, mathml
-from mlx_harmony_ui.markup import Growing, blocks
+from mlx_harmony_ui.markup import blocks
 from tests.ui.test_markup import elements
 
 

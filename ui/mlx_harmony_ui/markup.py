@@ -1,7 +1,7 @@
 """Markdown to safe HTML, block by block. Knows nothing of chats; trusts no text.
 
 Raw HTML stays text, links carry no referrer and only lead to http, https and mailto, remote images become links that load nothing
-until they are clicked. A block is one top-level element of the text, so that a growing answer redraws its last block only.
+until they are clicked. A block is one top-level element of the text.
 """
 
 import re
@@ -14,17 +14,12 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
 
 from mlx_harmony_ui import formulas
+from mlx_harmony_ui.codeblock import code
 
-LONGEST_COLOURED = 12_000
 _LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
 _LINK_ATTRIBUTES = 'target="_blank" rel="noopener noreferrer nofollow"'
-_FORMATTER = HtmlFormatter(nowrap=True, classprefix="k-")
 
 
 class _Renderer(RendererHTML):
@@ -83,33 +78,15 @@ _MARKDOWN = _Markdown()
 @lru_cache(maxsize=512)
 def blocks(text: str) -> tuple[str, ...]:
     """The whole text as HTML, one string per top-level block."""
-    return tuple(html for _, html in _parts(text))
+    return tuple(html for _, html in parts(text))
 
 
-class Growing:
-    """The HTML of a text that only grows: blocks that can no longer change are kept, the last one is made anew."""
-
-    def __init__(self) -> None:
-        self._kept: list[str] = []
-        self._from = 0
-
-    def render(self, text: str) -> tuple[str, ...]:
-        """All blocks of `text`, which must begin with what was given before."""
-        tail = text[self._from :]
-        parts = _parts(tail)
-        if len(parts) > 1:
-            lines = _plain_lines(tail).splitlines(keepends=True)
-            self._kept += [html for _, html in parts[:-1]]
-            self._from += sum(len(line) for line in lines[: parts[-1][0]])
-        return (*self._kept, *(html for _, html in parts[-1:]))
-
-
-def _parts(text: str) -> list[tuple[int, str]]:
+def parts(text: str) -> list[tuple[int, str]]:
     """(first line, HTML) of each top-level block."""
     found: list[tuple[int, str]] = []
     group: list[Token] = []
     env: EnvType = {}
-    for token in _MARKDOWN.parse(_plain_lines(text), env):
+    for token in _MARKDOWN.parse(plain_lines(text), env):
         group.append(token)
         if token.level == 0 and token.nesting <= 0:
             first = group[0].map
@@ -118,26 +95,6 @@ def _parts(text: str) -> list[tuple[int, str]]:
     return found
 
 
-def _plain_lines(text: str) -> str:
+def plain_lines(text: str) -> str:
     """Python's splitlines knows more line ends than Markdown does; here both see the same lines."""
     return re.sub(r"[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", " ", text)
-
-
-def code(source: str, language: str) -> str:
-    """A block of code with its language, a copy button and colours."""
-    name = escape(language[:24]) or "text"
-    return (
-        f'<figure class="code"><figcaption><span>{name}</span>'
-        '<button type="button" data-do="copy-code">Copy</button></figcaption>'
-        f'<pre tabindex="0"><code>{_coloured(source, language)}</code></pre></figure>'
-    )
-
-
-def _coloured(source: str, language: str) -> str:
-    if not language or len(source) > LONGEST_COLOURED:
-        return escape(source)
-    try:
-        lexer = get_lexer_by_name(language, stripnl=False)
-    except ClassNotFound:
-        return escape(source)
-    return str(highlight(source, lexer, _FORMATTER))

@@ -6,7 +6,7 @@ from typing import Literal
 from mlx_harmony.conversation.records import Chat, ChatMessage, MessageState
 from mlx_harmony.events import Failed
 from mlx_harmony.records import Record, Timings, Usage
-from mlx_harmony_ui import failures, markup, words
+from mlx_harmony_ui import codeblock, failures, markup, words
 from mlx_harmony_ui.attached import AttachmentView, card
 from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.voices import Part, Voice, call_line, call_source, of_message
@@ -164,7 +164,7 @@ def part(voice: Voice, message_id: str, drawn: tuple[str, ...] | None = None) ->
     match voice.part:
         case "call":
             language, source = call_source(voice)
-            body = markup.code(source, language)
+            body = codeblock.code(source, language)
             return PartView(
                 kind="call", key=key, blocks=(body,), line=call_line(voice), name=voice.name or voice.recipient or "", running=running
             )

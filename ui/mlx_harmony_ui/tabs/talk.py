@@ -10,8 +10,8 @@ from mlx_harmony.errors import ChatChanged, ChatNotFound, HarmonyError
 from mlx_harmony.service import Service
 from mlx_harmony_ui import failures, present
 from mlx_harmony_ui.components.surface import Commands, ids_of, record_of, text_of
+from mlx_harmony_ui.growing import Growing
 from mlx_harmony_ui.live import LiveTurn
-from mlx_harmony_ui.markup import Growing
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk, RunningTurn, unkept
 from mlx_harmony_ui.tabs.chats import chats_html, details_html, find_message, history_html

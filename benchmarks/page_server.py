@@ -1,0 +1,111 @@
+"""The two pages that are measured, each in a process of its own: the app over a scripted model, and its twin in plain Gradio.
+
+`python -m benchmarks.page_server app HOME` or `... twin HOME`. Prints its address, then one line of JSON for every answer.
+The question says what is wanted: shape, tokens a second, number of tokens, and how many of those come at once in the beginning.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from benchmarks.page_texts import long_chat, tokens
+from mlx_harmony.cli.server import bind
+from mlx_harmony.events import Event, MessageEnded, MessageStarted, Prefill, TextDelta
+from mlx_harmony.records import ChatPrompt, GenerationRequest
+from tests.fixtures.provider import ScriptedProvider
+from tests.fixtures.scripted import ScriptedEngine, finished
+
+
+async def paced(question: str) -> AsyncIterator[str]:
+    """The tokens at the pace that is asked for, by the clock: what came late does not make the rest late. Reports when it is done."""
+    shape, rate, count, burst = question.split()
+    began, cpu, n = time.time(), time.process_time(), 0
+    for n, token in enumerate(tokens(shape, int(count))):
+        if n == int(burst):
+            began, cpu = time.time() - n / float(rate), time.process_time()
+        if n >= int(burst):
+            await asyncio.sleep(max(0.0, began + n / float(rate) - time.time()))
+        yield token
+    seconds = time.time() - began - int(burst) / float(rate)
+    print(
+        json.dumps({"began": began, "rate": float(rate), "seconds": seconds, "cpu": time.process_time() - cpu, "tokens": n + 1}), flush=True
+    )
+
+
+class PacedEngine(ScriptedEngine):
+    """Writes its numbered tokens at the pace the question names."""
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        assert isinstance(request.prompt, ChatPrompt)
+        yield Prefill(done=1, total=1)
+        yield MessageStarted(index=0, channel="final")
+        async for token in paced(request.prompt.messages[-1].content):
+            yield TextDelta(index=0, channel="final", text=token)
+        yield MessageEnded(index=0, stop_token="<|return|>", raw="", tokens=1)  # noqa: S106  a word of the model
+        yield finished("stop")
+
+
+async def serve(app: Any, port_taken: Any) -> None:
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+    print(f"http://127.0.0.1:{port_taken.getsockname()[1]}", flush=True)
+    await server.serve(sockets=[port_taken])
+
+
+async def serve_app(home: Path) -> None:
+    """The app as it is, gate and page included; only the model is scripted."""
+    from mlx_harmony.api.app import create_app
+    from mlx_harmony.cli.front import running
+    from mlx_harmony.service import Service
+    from mlx_harmony.settings import Settings
+    from mlx_harmony_ui.app import mount
+
+    with bind("127.0.0.1", 0) as listener:
+        provider = ScriptedProvider()
+        provider.engine = PacedEngine()
+        service = await Service.open(Settings(home=str(home), port=listener.getsockname()[1]), provider)
+        app = mount(create_app(service), service)
+        async with running(app):
+            await serve(app, listener)
+        await service.close()
+
+
+async def serve_twin() -> None:
+    """The same chat and the same tokens in a gr.Chatbot that is given the whole history for every token."""
+    import gradio as gr
+    from fastapi import FastAPI
+
+    history: list[Any] = [{"role": role, "content": text} for role, text in long_chat()]
+
+    async def answer(question: str, shown: list[Any]) -> AsyncGenerator[list[Any], None]:
+        told = [*shown, {"role": "user", "content": question}, {"role": "assistant", "content": ""}]
+        async with aclosing(paced(question)) as coming:  # type: ignore[type-var]
+            async for token in coming:
+                told[-1] = {"role": "assistant", "content": told[-1]["content"] + token}
+                yield told
+
+    with gr.Blocks(analytics_enabled=False) as page:
+        chat = gr.Chatbot(history, elem_id="chat", height=700)
+        box = gr.Textbox(elem_id="box", show_label=False)
+        box.submit(answer, [box, chat], chat)
+    with bind("127.0.0.1", 0) as listener:
+        await serve(gr.mount_gradio_app(FastAPI(), page.queue(), path="/", run_history=False), listener)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("page", choices=["app", "twin"])
+    parser.add_argument("home", type=Path)
+    given = parser.parse_args()
+    asyncio.run(serve_app(given.home) if given.page == "app" else serve_twin())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

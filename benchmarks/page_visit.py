@@ -1,0 +1,138 @@
+"""Chromium before one of the two pages: asks for an answer and gathers what was painted. Knows nothing of what is in the chat."""
+
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from playwright.sync_api import Browser, Page
+
+PROBE = Path(__file__).with_name("page_probe.js")
+ROOT = Path(__file__).parent.parent
+HANDOVER_S = 1.5
+SETTLED_S = 1.0
+
+
+class Asked(NamedTuple):
+    """What the scripted model is asked for; `burst` of its tokens come at once in the beginning."""
+
+    shape: str
+    rate: int
+    tokens: int
+    burst: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.shape} {self.rate} {self.tokens} {self.burst}"
+
+
+class Drawn(NamedTuple):
+    """One answer as it was drawn. Rates in tokens a second; `behind_ms`: for 95 of 100 paints the oldest token in it had waited less.
+
+    `longest_ms` is the longest task of the main thread while the answer streamed, `after_ms` the longest when it became history;
+    `cpu` is the server's share of a core while it streamed; `keys_ms` how long 95 of 100 keys took to show.
+    """
+
+    painted: float
+    delivered: float
+    behind_ms: float
+    longest_ms: float
+    after_ms: float
+    cpu: float
+    keys_ms: float
+
+    @property
+    def share(self) -> float:
+        return self.painted / self.delivered
+
+
+class Server:
+    """One of the two pages in a process of its own."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        assert process.stdout is not None
+        self._lines = process.stdout
+        self.address = self._lines.readline().strip()
+
+    def report(self) -> dict[str, float]:
+        """What the model says of the answer it has just given."""
+        said: dict[str, float] = json.loads(self._lines.readline())
+        return said
+
+
+@contextlib.contextmanager
+def served(page: str, home: Path) -> Iterator[Server]:
+    """Start the app or its twin, and end it."""
+    command = [sys.executable, "-m", "benchmarks.page_server", page, str(home)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        yield Server(process)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextlib.contextmanager
+def visited(browser: Browser) -> Iterator[Page]:
+    """A page that counts."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.add_init_script(path=PROBE)
+    try:
+        yield page
+    finally:
+        context.close()
+
+
+class Place(NamedTuple):
+    """Where a page has its message box and its last answer."""
+
+    box: str
+    answer: str
+
+
+def drawn(page: Page, server: Server, place: Place, asked: Asked, *, typing: bool = False, limit_s: float = 60.0) -> Drawn:
+    """Ask, wait until the last token is on the screen or `limit_s` is over, and say how it went."""
+    page.evaluate("selector => probe.watch(selector)", place.answer)
+    page.fill(place.box, str(asked))
+    page.press(place.box, "Enter")
+    page.evaluate("() => { probe.seen.keys.length = 0; }")
+    deadline = time.monotonic() + limit_s
+    while page.evaluate("probe.last()") < asked.tokens - 1 and time.monotonic() < deadline:
+        if typing:
+            page.keyboard.type("a")
+        page.wait_for_timeout(120 if typing else 250)
+    page.wait_for_timeout(HANDOVER_S * 1000)
+    whole = page.evaluate("probe.last()") >= asked.tokens - 1
+    seen = page.evaluate("probe.seen")
+    report = server.report() if whole else {"began": 0.0, "rate": float(asked.rate), "seconds": 1.0, "cpu": float("nan"), "tokens": 1}
+    page.fill(place.box, "")
+    return _figures(asked, seen, report)
+
+
+def _figures(asked: Asked, seen: dict[str, Any], report: dict[str, float]) -> Drawn:
+    paints = [(at / 1000, number) for at, number in seen["paints"] if number >= asked.burst]
+    first, last = paints[0], paints[-1]
+    step_s = 1 / asked.rate
+    waited = [at - (report["began"] + (before + 1) * step_s) for (_, before), (at, _) in pairwise(paints)]
+    streaming = [ms for at, ms in seen["tasks"] if first[0] - step_s <= at / 1000 <= last[0]]
+    return Drawn(
+        painted=(last[1] - first[1]) / (last[0] - first[0]),
+        delivered=(asked.tokens - 1 - asked.burst) / report["seconds"] if report["tokens"] > 1 else float(asked.rate),
+        behind_ms=_high(waited) * 1000 if report["began"] else float("nan"),
+        longest_ms=max(streaming, default=0.0),
+        after_ms=max((ms for at, ms in seen["tasks"] if at / 1000 > last[0]), default=0.0),
+        cpu=report["cpu"] / report["seconds"],
+        keys_ms=_high(seen["keys"]),
+    )
+
+
+def _high(values: list[float]) -> float:
+    """What 95 of 100 stay under."""
+    return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else float("nan")

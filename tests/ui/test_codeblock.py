@@ -1,0 +1,55 @@
+"""Code as HTML: whole however long it is, in pieces that do not change while more code comes."""
+
+import re
+
+import pytest
+
+from mlx_harmony_ui.codeblock import LONGEST_COLOURED, LONGEST_PIECE, LONGEST_WHOLE, GrowingCode, code, pieces
+
+FUNCTIONS = "def f():\n    return 1\n\n"
+
+
+def text_of(html: str) -> str:
+    body = html.partition("<code")[2].partition(">")[2].partition("</code>")[0]
+    return re.sub(r"<[^>]*>", "", body).replace("&#x27;", "'").replace("&quot;", '"').replace("&lt;", "<").replace("&amp;", "&")
+
+
+@pytest.mark.parametrize("lines", [0, 1, 50, 3000])
+def test_code_is_shown_whole_and_as_it_was_written(lines: int) -> None:
+    source = "x = '<b>' # & \"\n" * lines + "  end"
+    assert text_of(code(source, "python")) == source
+
+
+def test_very_long_code_is_coloured_in_its_beginning_only() -> None:
+    html = code("x = 1\n" * LONGEST_COLOURED, "python")
+    assert html.count("x</span>") > LONGEST_WHOLE / 6
+    assert html.endswith("x = 1\nx = 1\n</code></pre></figure>")
+
+
+def test_code_is_cut_before_a_line_at_the_margin() -> None:
+    cut = list(pieces(FUNCTIONS * 40))
+    assert "".join(cut) == FUNCTIONS * 40
+    assert len(cut) > 4
+    assert all(piece.startswith("def") for piece in cut)
+
+
+def test_code_without_blank_lines_is_cut_too() -> None:
+    assert all(piece.count("\n") <= LONGEST_PIECE for piece in pieces("    x = 1\n" * 500))
+
+
+def test_growing_code_changes_its_last_piece_only() -> None:
+    growing = GrowingCode("python")
+    source = FUNCTIONS * 60
+    spans: list[str] = []
+    for end in range(0, len(source), 5):
+        now = re.findall(r"<!--\[c-->(.*?)<!--c\]-->", growing.render(source[:end]), re.DOTALL)
+        assert now[: len(spans) - 1] == spans[:-1]
+        spans = now
+    assert len(spans) > 6
+    assert text_of(growing.render(source)) == source
+
+
+def test_a_language_nobody_knows_is_shown_plain_and_named() -> None:
+    html = code("a < b", "klingon<script>")
+    assert "klingon&lt;script&gt;" in html
+    assert text_of(html) == "a < b"
