@@ -66,4 +66,15 @@ def test_matches_are_marked_and_text_stays_text() -> None:
     assert [(piece.text, piece.marked) for piece in row.title] == [("<b>", False), ("Zebra", True)]
     html = render("found", rows=(row,), query="zebra")
     assert "&lt;b&gt;<mark>Zebra</mark>" in html
-    assert "a <mark>zebra</mark>" in html
+    assert "</b> a <mark>zebra</mark>" in html
+    assert 'href="#chat=c&amp;at=m"' in html and "<b>You</b>" in html
+
+
+def test_a_chat_lists_its_first_places_and_counts_the_others() -> None:
+    hits = tuple(
+        SearchHit(chat_id="c", title="T", snippet="zebra", matches=((0, 5),), updated_at=1.0, message_id=str(number), role="assistant")
+        for number in range(5)
+    )
+    (row,) = listing.found_rows(hits)
+    assert (len(row.places), row.more, row.places[0].speaker) == (listing.PLACES, 2, "Answer")
+    assert "and 2 more in this chat" in render("found", rows=(row,), query="zebra")

@@ -11,6 +11,7 @@ PHASES: dict[ModelPhase, str] = {"asleep": "asleep", "loading": "loading", "awak
 SOURCES = {"bundled": "this app", "folder": "models folder", "hub_cache": "Hugging Face cache"}
 FORMATS = {"harmony": "Harmony", "template": "chat template", "raw": "plain text", "unsupported": "not supported"}
 
+SPEAKERS = {"user": "You", "assistant": "Answer", "tool": "Tool"}
 PLACES = 3
 
 
@@ -32,14 +33,23 @@ class Piece(Record):
     marked: bool = False
 
 
+class Place(Record):
+    """A message that was found: who spoke, and what stands around the words."""
+
+    message_id: str
+    speaker: str
+    pieces: tuple[Piece, ...]
+
+
 class FoundRow(Record):
-    """One chat that was found: its title and the first places in it."""
+    """One chat that was found: its title and the first places in it; `more` places are not listed."""
 
     id: str
     title: tuple[Piece, ...]
     name: str
     exact: str
-    places: tuple[tuple[Piece, ...], ...]
+    places: tuple[Place, ...]
+    more: int = 0
 
 
 class ModelRow(Record):
@@ -93,9 +103,22 @@ def found_rows(hits: tuple[SearchHit, ...]) -> tuple[FoundRow, ...]:
     rows = []
     for chat_id, found in chats.items():
         title = next((pieces(hit.snippet, hit.matches) for hit in found if hit.message_id is None), (Piece(text=found[0].title),))
-        places = tuple(pieces(hit.snippet, hit.matches) for hit in found if hit.message_id is not None)[:PLACES]
-        rows.append(FoundRow(id=chat_id, title=title, name=found[0].title, exact=words.exact(found[0].updated_at), places=places))
+        places = tuple(_place(hit.message_id, hit) for hit in found if hit.message_id is not None)
+        rows.append(
+            FoundRow(
+                id=chat_id,
+                title=title,
+                name=found[0].title,
+                exact=words.exact(found[0].updated_at),
+                places=places[:PLACES],
+                more=max(0, len(places) - PLACES),
+            )
+        )
     return tuple(rows)
+
+
+def _place(message_id: str, hit: SearchHit) -> Place:
+    return Place(message_id=message_id, speaker=SPEAKERS.get(hit.role or "", ""), pieces=pieces(hit.snippet, hit.matches))
 
 
 def pieces(text: str, matches: tuple[tuple[int, int], ...]) -> tuple[Piece, ...]:

@@ -6,7 +6,7 @@ import gradio as gr
 
 from mlx_harmony_ui.render import HERE
 
-STYLES = ("tokens", "frame", "turns", "formulas", "panels", "cards", "attach", "lists")
+STYLES = ("tokens", "frame", "turns", "formulas", "history", "panels", "cards", "attach", "lists")
 SCRIPTS = (
     "patch",
     "focus",
@@ -14,6 +14,7 @@ SCRIPTS = (
     "surface",
     "options",
     "actions",
+    "found",
     "menus",
     "composer",
     "files",

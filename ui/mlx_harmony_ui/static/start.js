@@ -57,8 +57,10 @@ function begin() {
   beginListening();
   markView();
   const address = chatOfAddress() || localStorage.getItem("chat") || "";
+  const at = messageOfAddress();
   rememberChat(/^[0-9a-f]{1,64}$/.test(address) ? address : "");
-  askToOpen();
+  state.follow = !at;
+  askToOpen(at);
   const draft = sessionStorage.getItem("draft");
   sessionStorage.removeItem("draft");
   if (draft) putText(draft);

@@ -47,6 +47,7 @@ const drawn = {
     const turns = one(".turns", element);
     document.title = turns?.dataset.title ? `${turns.dataset.title} · MLX Harmony` : "MLX Harmony";
     showEmpty();
+    seek();
     measureSoon();
   },
   live() {

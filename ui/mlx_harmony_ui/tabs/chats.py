@@ -14,6 +14,7 @@ from mlx_harmony_ui.details import details
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk
 from mlx_harmony_ui.tabs.chosen import pill_html, starter_html
+from mlx_harmony_ui.tabs.found import led_to
 from mlx_harmony_ui.tabs.options import tuning_html
 
 _stamps = count(1)
@@ -27,16 +28,18 @@ class Chats:
         self._desk = desk
 
     async def open(self, event: gr.EventData, request: gr.Request) -> tuple[object, ...]:
-        """history, tuning, details, starter, chats, pill, bridge for the chat of that id, or for a new one.
+        """history, tuning, details, starter, chats, pill, bridge for the chat of that id, or for a new one; `at` names a message to show.
 
         The list of chats is drawn at a tab's first asking only: later it could be older than what another event has drawn.
         """
         commands = Commands().add("theme", name=self._service.settings.theme)
-        ask = number_of(event, "ask")
+        ask, at, shown = number_of(event, "ask"), text_of(event, "at", 64), present.WINDOW
         if told := self._service.notices():
             commands.add("notice", text=" ".join(told))
         try:
             chat = await self._find(text_of(event, "chat"))
+            if chat and at:
+                chat, shown = await led_to(self._service, chat, at, commands)
             chats = await chats_html(self._service) if ask <= 1 else gr.skip()
         except HarmonyError as error:
             return *(gr.skip() for _ in range(6)), str(commands.add("opened", ask=ask).add("say", text=failures.told(error)))
@@ -45,9 +48,9 @@ class Chats:
         options = chat.options if chat else self._service.default_options()
         running = self._desk.of(request.session_hash)
         return (
-            history_html(chat, without=running.turn.answer_id if running else ""),
+            history_html(chat, shown, running.turn.answer_id if running else ""),
             tuning_html(self._service, options, ask, begun=chat is not None),
-            details_html(chat, ""),
+            details_html(chat, at if find_message(chat, at) else ""),
             starter_html(self._service, options.model),
             chats,
             pill_html(self._service, options.model or ""),
