@@ -20,6 +20,7 @@ ATTRIBUTES = {
     "encoding",
     "href",
     "mathvariant",
+    "mathvariant",
     "rel",
     "role",
     "start",
