@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlx_harmony.conversation.interchange import reading
-from mlx_harmony.conversation.interchange.reading import closed
+from mlx_harmony.conversation.interchange.reading import closed, read_document
 from mlx_harmony.conversation.records import ImportReport, TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.service import Service
@@ -244,3 +244,49 @@ def test_damaged_json_is_closed_after_the_last_whole_piece() -> None:
     assert closed('{"a": [{"b": "}"}, {"c": "') == '{"a": [{"b": "}"}]}'
     assert closed('{"a": [1, 2], "b": {"c"') == '{"a": [1, 2]}'
     assert closed('{"a": "x\\') == closed("") == closed("nonsense") == closed("}{") == ""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+async def test_a_file_is_read_in_whatever_unicode_it_was_written(service: Service, encoding: str) -> None:
+    report = await brought(service, json.dumps(file(("c", LINE)), ensure_ascii=False).encode(encoding))
+    assert report.imported == ("c",) and report.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        {"schema_version": 2, "chats": [{"chat_id": "a", "messages": LINE}, {"chat_id": "b", "messages": [message("z")]}]},
+        {"schema_version": 1, "chats": file(("a", LINE))["chats"], "messages": [{"role": "user", "content": "text of z"}]},
+        {"schema_version": 2, "chats": {}, "messages": LINE, "metadata": {"model": "x", "created_at": "2024-05-01T10:00:00"}},
+        {"chats": {"a": {"metadata": {"model": "starter"}, "messages": [{"role": "user", "content": "text of z", "timestamp": "2024"}]}}},
+    ],
+)
+async def test_files_that_mix_the_versions_are_read(service: Service, mixed: dict[str, Any]) -> None:
+    report = await brought(service, mixed)
+    wanted = len(mixed["chats"]) + ("messages" in mixed)
+    assert len(report.imported) == wanted
+
+
+async def test_numbers_longer_than_any_field_cost_neither_the_file_nor_time(service: Service) -> None:
+    data = json.dumps(file(("c", LINE), hyperparameters={"seed": 11, "top_k": 22})).replace("11", "9" * 5000).replace("22", "9" * 40)
+    report = await brought(service, data.encode())
+    assert report.imported == ("c",) and "not used: top_k" in report.warnings[0]
+
+
+def test_reading_takes_no_more_than_in_proportion_to_the_file() -> None:
+    def seconds(data: bytes) -> float:
+        began = time.perf_counter()
+        read_document(data)
+        return time.perf_counter() - began
+
+    def doubled(number: int) -> bytes:
+        return b'{"chats": {' + b", ".join([b'"c": {}'] * number) + b"}}"
+
+    assert len(read_document(doubled(50)).chats) == 50
+    assert seconds(doubled(100_000)) < 40 * max(seconds(doubled(10_000)), 0.01)
+
+
+async def test_a_file_of_thousands_of_chats_is_brought_in_at_once(service: Service) -> None:
+    began = time.perf_counter()
+    report = await brought(service, {"schema_version": 2, "chats": {f"c{at % 2000}": {"messages": []} for at in range(2000)}})
+    assert len(report.imported) == 2000 and time.perf_counter() - began < 60

@@ -49,16 +49,18 @@ def _drafts(source: bytes | Path) -> tuple[list[Imported], list[str]]:
     document = read_document(source if isinstance(source, bytes) else _bytes_of(source))
     warnings = list(document.warnings)
     drafts: list[Imported] = []
+    taken: set[str] = set()
     now = time.time()
     for key, raw in document.chats:
         built = build_chat(raw, key, now)
         if built is None:
             warnings.append(f"The chat {key[:64]!r} holds no list of messages and was left out.")
-        elif any(built.chat.summary.id == other.chat.summary.id for other in drafts):
-            drafts.append(with_fresh_ids(built))
+            continue
+        if built.chat.summary.id in taken:
             warnings.append(f"{built.chat.summary.title}: another chat of the file has its id, so it got a new one.")
-        else:
-            drafts.append(built)
+            built = with_fresh_ids(built)
+        taken.add(built.chat.summary.id)
+        drafts.append(built)
     if not drafts and warnings:
         raise refused(f"The file holds no chat that could be read. {warnings[-1]}")
     return drafts, warnings

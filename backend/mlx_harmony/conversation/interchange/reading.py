@@ -13,6 +13,8 @@ from mlx_harmony.errors import InvalidRequest
 LARGEST_BYTES = 64 * 1024 * 1024
 KEPT = "Nothing was imported and nothing was changed."
 _PIECE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("|\\?\Z)|[{}\[\]]', re.DOTALL)
+_LONGEST_INTEGER = 40
+_AGAIN = "\u0000"
 _CLOSER = {"{": "}", "[": "]"}
 
 
@@ -27,11 +29,14 @@ def read_document(data: bytes) -> Document:
     """Raises InvalidRequest for a file that is too large, is none of ours, is of a later version, or holds nothing before its damage."""
     check_size(len(data))
     warnings: list[str] = []
+    # Windows' own tools write UTF-16.
+    encoding = json.detect_encoding(data)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError:
-        text = data.decode("utf-8-sig", "replace")
-        warnings.append("The file is not valid UTF-8; characters that could not be read became \ufffd.")
+        text = data.decode(encoding, "replace")
+        name = encoding.upper().removesuffix("-SIG")
+        warnings.append(f"The file is not valid {name}; characters that could not be read became \ufffd.")
     value, problem = _parse(text)
     if problem:
         warnings.append(problem)
@@ -67,20 +72,23 @@ def _parse(text: str) -> tuple[Any, str]:
 
 
 def _load(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_object, parse_constant=lambda name: None)
+    return json.loads(text, object_pairs_hook=_object, parse_constant=lambda name: None, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | None:
+    """The number; None for one that no field can hold, and that takes long to read."""
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of equal keys each stays, the later ones under a name of their own."""
+    """A JSON object; where keys are equal the last one counts, but each of several objects stays, the later ones under other names."""
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
     found = {}
-    for key, value in pairs:
-        name = key
-        while name in found:
-            name += "\u0000"
-        found[name] = value
+    for number, (key, value) in enumerate(pairs):
+        both = isinstance(value, dict) and isinstance(found.get(key), dict)
+        found[f"{key}{_AGAIN}{number}" if both else key] = value
     return found
 
 
@@ -112,11 +120,14 @@ def _chats(value: Any) -> tuple[tuple[str, Any], ...]:
             f"The file is of version {version}, which a later MLX Harmony wrote; this one reads versions 1 and 2.",
             f"Update MLX Harmony. {KEPT}",
         )
-    if version == 1:
-        if not isinstance(value.get("messages"), list):
-            raise refused("The file is no conversation file: it holds no list of messages.")
-        return (("", value),)
-    chats = value.get("chats")
-    if not isinstance(chats, dict):
-        raise refused("The file is no conversation file: its chats are no object.")
-    return tuple((key.rstrip("\u0000"), chat) for key, chat in chats.items())
+    # Some files mix the versions: chats in a list, or one chat's messages beside them.
+    single = (("", value),) if isinstance(value.get("messages"), list) else ()
+    match value.get("chats"):
+        case dict() as chats:
+            return (*single, *((key.partition(_AGAIN)[0], chat) for key, chat in chats.items()))
+        case list() as chats if chats:
+            return (*single, *(("", chat) for chat in chats))
+    if not single:
+        missing = "it holds no list of messages" if version == 1 else "its chats are no object"
+        raise refused(f"The file is no conversation file: {missing}.")
+    return single

@@ -73,7 +73,7 @@ def options_of(metadata: dict[str, Any], unused: list[str]) -> TurnOptions:
     config = section(metadata, "last_prompt_config", "prompt_config")
     sampling, max_tokens = numbers_of(config | section(metadata, "last_hyperparameters", "hyperparameters"), unused)
     names = metadata.get("tools") if isinstance(metadata.get("tools"), list) else []
-    unused += [f"the tool {str(name)[:40]}" for name in names or () if name not in _BUILT_IN]
+    unused += [f"the tool {text_of(str(name)[:40])}" for name in names or () if name not in _BUILT_IN]
     model = next((text for name in ("last_model_path", "model_path", "model") if (text := text_of(metadata.get(name)))), None)
     effort = str(config.get("reasoning_effort", "medium")).lower()
     return TurnOptions(
