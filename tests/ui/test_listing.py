@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from mlx_harmony.conversation.records import ChatSummary, SearchHit
+from mlx_harmony.conversation.records import ChatSummary, SearchHit, TrashItem
 from mlx_harmony.engine.protocols import ModelState
 from mlx_harmony.records import ModelEntry
 from mlx_harmony_ui import listing
@@ -78,3 +78,26 @@ def test_a_chat_lists_its_first_places_and_counts_the_others() -> None:
     (row,) = listing.found_rows(hits)
     assert (len(row.places), row.more, row.places[0].speaker) == (listing.PLACES, 2, "Answer")
     assert "and 2 more in this chat" in render("found", rows=(row,), query="zebra")
+
+
+def test_the_trash_tells_what_it_holds() -> None:
+    now = datetime(2026, 3, 15, 12).timestamp()
+    items = (
+        TrashItem(id="c", kind="chat", chat_id="c", title="Plans", trashed_at=now - 60, messages=1200, excerpt="Plans"),
+        TrashItem(id="m", kind="message", chat_id="d", title="Other", trashed_at=now - 90_000, messages=1, excerpt="a\n b"),
+        TrashItem(id="n", kind="message", chat_id="d", title="", trashed_at=now - 900_000, messages=3, excerpt="x"),
+    )
+    rows = listing.bin_rows(items, now)
+    assert [row.held for row in rows] == [
+        "Chat with 1,200 messages",
+        "A message of this chat",
+        "A message of this chat and 2 that followed it",
+    ]
+    assert [(row.title, row.when, row.excerpt) for row in rows] == [
+        ("Plans", "today", ""),
+        ("Other", "yesterday", "a b"),
+        ("New chat", "5 Mar 2026", "x"),
+    ]
+    assert listing.bin_total(items) == "1 chat with 1,200 messages and 4 messages of other chats"
+    assert listing.bin_total(items[1:2]) == "1 message"
+    assert listing.bin_total(()) == ""

@@ -51,3 +51,8 @@ def test_chats_stand_under_their_day() -> None:
     assert under(date(2026, 3, 10)) == "Last 7 days"
     assert under(date(2026, 2, 20)) == "Last 30 days"
     assert under(date(2025, 11, 3)) == "November 2025"
+
+
+def test_things_are_counted_in_words() -> None:
+    assert [words.several(amount, "chat") for amount in (0, 1, 1200)] == ["0 chats", "1 chat", "1,200 chats"]
+    assert words.dated(datetime(2026, 3, 5, 12).timestamp()) == "5 Mar 2026"

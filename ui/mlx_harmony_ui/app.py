@@ -10,7 +10,7 @@ from mlx_harmony_ui import shortcuts
 from mlx_harmony_ui.components.surface import Handler, bridge, surface, text_of, wire
 from mlx_harmony_ui.environment import seal
 from mlx_harmony_ui.render import HERE, render
-from mlx_harmony_ui.tabs import chat, models, settings
+from mlx_harmony_ui.tabs import chat, models, settings, trash
 from mlx_harmony_ui.tabs.files import drop_html
 from mlx_harmony_ui.theme import head, theme
 
@@ -59,6 +59,7 @@ def build(service: Service) -> gr.Blocks:
             at = chat.layout()
             models_view = models.layout()
             settings_view = settings.layout()
+            trash_view = trash.layout()
             surface("offline", "offline", render("offline"))
             surface("shortcuts", "shortcuts", render("shortcuts", groups=shortcuts.GROUPS, meta=shortcuts.META))
             surface("speech", "speech", render("speech"))
@@ -67,16 +68,19 @@ def build(service: Service) -> gr.Blocks:
         chat.connect(speaker, at, pill, service)
         models_tab = models.connect(speaker, models_view, pill, at.starter, service)
         settings_tab = settings.connect(speaker, settings_view, service)
+        trash_tab = trash.connect(speaker, trash_view, at.chats, service)
 
-        async def show(event: gr.EventData) -> tuple[Any, Any]:
+        async def show(event: gr.EventData) -> tuple[Any, Any, Any]:
             match text_of(event, "view", 20):
                 case "models":
-                    return models_tab.table(), gr.skip()
+                    return models_tab.table(), gr.skip(), gr.skip()
                 case "settings":
-                    return gr.skip(), await settings_tab.show()
+                    return gr.skip(), await settings_tab.show(), gr.skip()
+                case "trash":
+                    return gr.skip(), gr.skip(), await trash_tab.show()
                 case _:
-                    return gr.skip(), gr.skip()
+                    return gr.skip(), gr.skip(), gr.skip()
 
-        wire(speaker, "show", Handler(show, (models_view, settings_view)))
+        wire(speaker, "show", Handler(show, (models_view, settings_view, trash_view)))
     page.queue(api_open=False, default_concurrency_limit=None, max_size=None)
     return page

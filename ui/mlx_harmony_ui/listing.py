@@ -1,8 +1,9 @@
 """Lists as shown: chats by day, models on disk, the model pill. Pure records in and out; the clock is given."""
 
 from datetime import datetime
+from typing import Literal
 
-from mlx_harmony.conversation.records import ChatSummary, SearchHit
+from mlx_harmony.conversation.records import ChatSummary, SearchHit, TrashItem
 from mlx_harmony.engine.protocols import ModelPhase, ModelState
 from mlx_harmony.records import ModelEntry, Record
 from mlx_harmony_ui import words
@@ -50,6 +51,19 @@ class FoundRow(Record):
     exact: str
     places: tuple[Place, ...]
     more: int = 0
+
+
+class BinRow(Record):
+    """Something in the trash; all but the id is text. `excerpt` is how what was deleted begins."""
+
+    id: str
+    kind: Literal["chat", "message"]
+    chat_id: str
+    title: str
+    held: str
+    when: str
+    exact: str
+    excerpt: str
 
 
 class ModelRow(Record):
@@ -129,6 +143,47 @@ def pieces(text: str, matches: tuple[tuple[int, int], ...]) -> tuple[Piece, ...]
         cut += [Piece(text=text[at:start]), Piece(text=text[start:end], marked=True)]
         at = end
     return tuple(piece for piece in (*cut, Piece(text=text[at:])) if piece.text)
+
+
+def bin_rows(items: tuple[TrashItem, ...], now_s: float) -> tuple[BinRow, ...]:
+    """What lies in the trash, the last deleted first."""
+    today = datetime.fromtimestamp(now_s).astimezone().date()
+    return tuple(
+        BinRow(
+            id=item.id,
+            kind=item.kind,
+            chat_id=item.chat_id,
+            title=item.title or "New chat",
+            held=_held(item),
+            when=words.day(item.trashed_at, today).lower() if now_s - item.trashed_at < 172_800 else words.dated(item.trashed_at),
+            exact=words.exact(item.trashed_at),
+            excerpt=_unless(item.title, " ".join(item.excerpt.split())),
+        )
+        for item in items
+    )
+
+
+def _unless(title: str, excerpt: str) -> str:
+    return "" if excerpt == title else excerpt
+
+
+def _held(item: TrashItem) -> str:
+    if item.kind == "chat":
+        return f"Chat with {words.several(item.messages, 'message')}"
+    return "A message of this chat" if item.messages == 1 else f"A message of this chat and {item.messages - 1} that followed it"
+
+
+def bin_total(items: tuple[TrashItem, ...]) -> str:
+    """All that emptying would remove, in words; "" for nothing."""
+    chats = sum(item.kind == "chat" for item in items)
+    held = sum(item.messages for item in items if item.kind == "chat")
+    single = sum(item.messages for item in items if item.kind == "message")
+    parts = []
+    if chats:
+        parts.append(f"{words.several(chats, 'chat')} with {words.several(held, 'message')}")
+    if single:
+        parts.append(words.several(single, "message") + (" of other chats" if chats else ""))
+    return " and ".join(parts)
 
 
 def model_rows(entries: tuple[ModelEntry, ...], states: tuple[ModelState, ...], chosen: str) -> tuple[ModelRow, ...]:

@@ -15,6 +15,7 @@ SCRIPTS = (
     "options",
     "actions",
     "found",
+    "trash",
     "menus",
     "composer",
     "files",

@@ -20,6 +20,16 @@ def count(amount: int) -> str:
     return f"{amount:,}"
 
 
+def several(amount: int, thing: str) -> str:
+    """That many of a thing: `1 chat`, `1,200 chats`."""
+    return f"{count(amount)} {thing}{'' if amount == 1 else 's'}"
+
+
+def dated(then_s: float) -> str:
+    """The day of that moment, in local time."""
+    return datetime.fromtimestamp(then_s).astimezone().strftime("%d %b %Y").lstrip("0")
+
+
 def duration(seconds: float) -> str:
     """A span of time: milliseconds under a second, one decimal under a minute, minutes after."""
     if seconds < 0.0005:

@@ -150,7 +150,10 @@ class ImportReport(Record):
 
 
 class TrashItem(Record):
-    """Something deleted: a chat, or a message with all that followed it. `id` brings it back; `messages` counts what it holds."""
+    """Something deleted: a chat, or a message with all that followed it. `id` brings it back; `messages` counts what it holds.
+
+    `excerpt` is how its first message begins.
+    """
 
     id: str
     kind: Literal["chat", "message"]

@@ -13,7 +13,8 @@ from mlx_harmony.errors import ChatNotFound
 EXCERPT_LENGTH = 120
 
 _LIST = """
-SELECT c.id AS id, 'chat' AS kind, c.id AS chat_id, c.title AS title, '' AS content, c.trashed_at AS trashed_at,
+SELECT c.id AS id, 'chat' AS kind, c.id AS chat_id, c.title AS title,
+  COALESCE((SELECT m.content FROM messages m WHERE m.id = c.active_root), '') AS content, c.trashed_at AS trashed_at,
   (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id AND m.trash_id IS NULL) AS messages
   FROM chats c WHERE c.trashed_at IS NOT NULL
 UNION ALL

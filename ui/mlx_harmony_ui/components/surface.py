@@ -15,6 +15,8 @@ EVENTS = (
     "rename",
     "remove",
     "undo",
+    "restore",
+    "empty_trash",
     "send",
     "regenerate",
     "edit",

@@ -44,6 +44,7 @@ def layout() -> ChatSurfaces:
     with gr.Column(elem_id="side"):
         surface("side", "side-head", render("side"))
         chats = surface("chats", "chats")
+        surface("side-foot", "side-foot", render("sidefoot"))
     with gr.Column(elem_id="middle"):
         starter = surface("starter", "starter")
         with gr.Column(elem_id="scroll"):
