@@ -9,6 +9,10 @@ def chat() -> int:
     return main(["chat", *sys.argv[1:]])
 
 
+def migrate_chat() -> int:
+    return main(["migrate-chat", *sys.argv[1:]])
+
+
 def generate() -> int:
     return main(["generate", *sys.argv[1:]])
 

@@ -13,6 +13,8 @@ from mlx_harmony.errors import HarmonyError
 COMMANDS: dict[str, str] = {
     "serve": "start the page and the API, and open the browser",
     "chat": "chat in this terminal; the chats are the page's own",
+    "chats": "list the chats that are kept",
+    "migrate-chat": "turn chat files of earlier releases into version 2, or into chats of the app",
     "generate": "answer one prompt and end",
     "models": "list the models on this machine",
 }
@@ -49,7 +51,7 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
 
 
 def command(name: str) -> Command:
-    return cast(Command, import_module(f"mlx_harmony.cli.{name}"))
+    return cast(Command, import_module(f"mlx_harmony.cli.{name.replace('-', '_')}"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
