@@ -8,6 +8,7 @@ from typing import Literal
 from playwright.sync_api import Browser, Locator, Page, Playwright, ViewportSize, expect
 
 ANSWER_MS = 60_000
+Scheme = Literal["light", "dark"]
 SYSTEM_CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -32,9 +33,12 @@ class Visit:
 
     @classmethod
     @contextlib.contextmanager
-    def to(cls, browser: Browser, address: str, size: ViewportSize, scheme: Literal["light", "dark"] = "light") -> Iterator["Visit"]:
+    def to(cls, browser: Browser, address: str, size: ViewportSize, scheme: Scheme = "light", *, first: str = "") -> Iterator["Visit"]:
+        """`first` is a script that runs before any of the page's."""
         context = browser.new_context(viewport=size, color_scheme=scheme)
         try:
+            if first:
+                context.add_init_script(first)
             visit = cls(context.new_page(), address)
             visit.open()
             yield visit

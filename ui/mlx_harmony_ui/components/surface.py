@@ -93,7 +93,8 @@ class Commands:
         return self
 
     def __str__(self) -> str:
-        return json.dumps(self._commands)
+        # Without a < in it, for Gradio looks for tags in all that a component is given.
+        return json.dumps(self._commands).replace("<", "\\u003c")
 
 
 def text_of(event: gr.EventData, name: str, limit: int = 1_000_000) -> str:
