@@ -114,6 +114,9 @@ document.addEventListener("toggle", (event) => {
   else emit("attachment", { chat: state.chat, message: card.closest("[data-message]").dataset.message, attachment });
 }, true);
 
+// What a person opens stays in sight, also at the end of a chat that is followed.
+document.addEventListener("click", (event) => { if (event.target.closest?.(".attached > summary")) state.follow = false; });
+
 function fillCards(id) {
   for (const place of all(`details.attached[data-attachment="${CSS.escape(id)}"] pre`)) place.textContent = cardTexts.get(id);
 }

@@ -2,6 +2,7 @@
 function putText(text) {
   const box = one("#message");
   box.value = text;
+  closeSuggest();
   growBox();
 }
 
