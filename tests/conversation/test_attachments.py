@@ -115,7 +115,7 @@ async def test_attachments_wait_for_their_message_and_go_with_it(store: Store, t
     assert await store.read_waiting((log.id, notes.id)) == () and events
     for text in ("zebra", "notes.txt"):
         assert question.id in [hit.message_id for hit in await store.search(text)]
-    assert [chat.id for chat in await store.list_chats("zebra sleeps")] == ["c"]
+    assert [hit.chat_id for hit in await store.search("zebra sleeps")] == ["c"]
     [whole] = await store.whole_chats("c")
     assert whole.chat.messages[0].attachments == (log, notes)
 
@@ -127,6 +127,9 @@ async def test_an_edited_message_keeps_its_attachments_and_one_of_nothing_else_c
     await gather(turns.send("c", "", TurnOptions(), (notes.id,)))
     chat = await store.read_chat("c")
     assert chat.summary.title == "notes.txt" and len(chat.messages) == 2
+    await store.trash_message("c", chat.messages[0].id, "t")
+    assert [item.excerpt for item in await store.list_trash()] == ["notes.txt\nThe zebra sleeps."]
+    await store.restore_message("t")
     await gather(turns.edit("c", chat.messages[0].id, "And shorter", TurnOptions()))
     edited = (await store.read_chat("c")).messages[0]
     assert edited.content == "And shorter" and edited.attachments == (notes,) and len(edited.versions) == 2
