@@ -49,7 +49,7 @@ async def all_of(frames: AsyncGenerator[tuple[Any, ...], None]) -> list[tuple[An
 async def test_a_message_makes_a_chat_and_its_answer_ends_in_the_history(service: Service) -> None:
     frames = await all_of(Talk(service, Desk()).send(sent(chat="", text="Hello", options={}), TAB))
     assert "You said: Hello" in frames[-1][1]
-    said = [command["do"] for command in commands(frames[-1][4])]
+    said = [command["do"] for command in commands(frames[-1][-1])]
     assert said == ["chat", "accepted"]
     assert len(await service.list_chats()) == 1
 
@@ -62,7 +62,7 @@ async def test_a_full_disk_gives_the_text_back(service: Service, monkeypatch: py
     monkeypatch.setattr(service, "send", refuse)
     desk = Desk()
     frames = await all_of(Talk(service, desk).send(sent(chat=chat.summary.id, text="Precious", options={}), TAB))
-    last = commands(frames[-1][4])[-1]
+    last = commands(frames[-1][-1])[-1]
     assert (last["do"], last["text"]) == ("refused", "Precious")
     assert "Free some space." in last["say"]
     assert desk.of("tab") is None
@@ -74,7 +74,7 @@ async def test_a_chat_that_cannot_be_made_gives_the_text_back(service: Service, 
 
     monkeypatch.setattr(service, "create_chat", refuse)
     frames = await all_of(Talk(service, Desk()).send(sent(chat="", text="Precious", options={}), TAB))
-    assert [command["do"] for command in commands(frames[-1][4])] == ["refused"]
+    assert [command["do"] for command in commands(frames[-1][-1])] == ["refused"]
 
 
 @pytest.mark.parametrize(
@@ -82,22 +82,22 @@ async def test_a_chat_that_cannot_be_made_gives_the_text_back(service: Service, 
 )
 async def test_odd_messages_are_refused_in_words(service: Service, data: dict[str, object]) -> None:
     frames = await all_of(Talk(service, Desk()).send(sent(**data), TAB))
-    assert commands(frames[-1][4])[-1]["do"] == "refused"
+    assert commands(frames[-1][-1])[-1]["do"] == "refused"
     assert await service.list_chats() == ()
 
 
 async def test_an_event_without_data_raises_nothing(service: Service) -> None:
     nothing = gr.EventData(None, None)
     frames = await all_of(Talk(service, Desk()).send(nothing, TAB))
-    assert commands(frames[-1][4])[-1]["do"] == "refused"
+    assert commands(frames[-1][-1])[-1]["do"] == "refused"
     assert len(await Chats(service, Desk()).open(nothing, TAB)) == 7
 
 
 async def test_a_chat_that_is_gone_takes_no_message(service: Service) -> None:
     frames = await all_of(Talk(service, Desk()).send(sent(chat="f" * 32, text="Hello", options={}), TAB))
-    assert commands(frames[-1][4])[-1]["text"] == "Hello"
+    assert commands(frames[-1][-1])[-1]["text"] == "Hello"
     again = await all_of(Talk(service, Desk()).regenerate(sent(chat="f" * 32, message="x", options={}), TAB))
-    assert commands(again[-1][4])[-1]["do"] == "refused"
+    assert commands(again[-1][-1])[-1]["do"] == "refused"
 
 
 async def test_one_tab_writes_one_answer_at_a_time(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ async def test_one_tab_writes_one_answer_at_a_time(tmp_path: Path) -> None:
     first = talk.send(sent(chat="", text="One", options={}), TAB)
     await anext(first)
     second = await all_of(talk.send(sent(chat="", text="Two", options={}), TAB))
-    assert commands(second[-1][4])[-1]["text"] == "Two"
+    assert commands(second[-1][-1])[-1]["text"] == "Two"
     await first.aclose()
     assert desk.of("tab") is None
     await service.close()

@@ -91,4 +91,5 @@ def _coloured(source: str, language: str) -> str:
         lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     except ClassNotFound:
         return escape(source)
-    return str(highlight(source, lexer, _FORMATTER))
+    html = str(highlight(source, lexer, _FORMATTER))
+    return html if source.endswith("\n") else html.removesuffix("\n")

@@ -14,6 +14,9 @@ FORMATS = {"harmony": "Harmony", "template": "chat template", "raw": "plain text
 
 SPEAKERS = {"user": "You", "assistant": "Answer", "tool": "Tool"}
 PLACES = 3
+ROWS = 100
+"""Chats in the list at first."""
+MORE_ROWS = 400
 
 
 class ChatRow(Record):
@@ -25,6 +28,14 @@ class ChatRow(Record):
 class ChatGroup(Record):
     name: str
     chats: tuple[ChatRow, ...]
+
+
+class ChatList(Record):
+    """The part of the list that is shown; `older` chats lie below it, `more` is how many to ask for to see some of them."""
+
+    groups: tuple[ChatGroup, ...]
+    older: int = 0
+    more: int = 0
 
 
 class Piece(Record):
@@ -97,6 +108,13 @@ class Pill(Record):
     phase: ModelPhase
     phase_text: str
     choices: tuple[ModelRow, ...]
+
+
+def chats(found: tuple[ChatSummary, ...], now_s: float, rows: int = ROWS) -> ChatList:
+    """The `rows` chats last used; fewer than ROWS are never shown where there are more."""
+    shown = max(rows, ROWS)
+    newest = sorted(found, key=lambda chat: chat.updated_at, reverse=True)
+    return ChatList(groups=chat_groups(tuple(newest[:shown]), now_s), older=max(0, len(newest) - shown), more=shown + MORE_ROWS)
 
 
 def chat_groups(chats: tuple[ChatSummary, ...], now_s: float) -> tuple[ChatGroup, ...]:

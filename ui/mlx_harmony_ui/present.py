@@ -13,6 +13,7 @@ from mlx_harmony_ui.voices import Part, Voice, call_line, call_source, of_messag
 
 WINDOW = 60
 """Messages of a chat drawn at once; earlier ones come when asked for."""
+WINDOW_CHARACTERS = 400_000
 
 Tone = Literal["quiet", "warn", "bad"]
 
@@ -104,7 +105,7 @@ def history(chat: Chat, shown: int = WINDOW, without: str = "") -> HistoryView:
     if without and cut < len(messages) and cut and messages[cut - 1].role == "user":
         cut -= 1
     kept = messages[:cut]
-    window = kept[-shown:]
+    window = _window(kept, shown)
     return HistoryView(
         chat_id=chat.summary.id,
         title=chat.summary.title,
@@ -113,6 +114,17 @@ def history(chat: Chat, shown: int = WINDOW, without: str = "") -> HistoryView:
         last=chat.messages[-1].id if chat.messages else "",
         mark=mark(chat),
     )
+
+
+def _window(messages: list[ChatMessage], shown: int) -> list[ChatMessage]:
+    """The last messages; where no number was asked for, also no more of them than can be drawn at once."""
+    window = messages[-shown:]
+    room = WINDOW_CHARACTERS
+    for count, message in enumerate(reversed(window)):
+        room -= len(message.content) + len(message.reasoning)
+        if shown == WINDOW and room < 0 and count >= 2:
+            return window[len(window) - count :]
+    return window
 
 
 def mark(chat: Chat) -> str:

@@ -13,6 +13,9 @@ from mlx_harmony.events import Failed
 from mlx_harmony_ui.live import LiveTurn, fold
 
 FRAME_S = 0.06
+SLOWEST_FRAME_S = 0.6
+REST = 3.0
+"""How much longer than drawing the rest after it is, so that a page which is slow to draw leaves the model its time."""
 
 
 class RunningTurn:
@@ -25,12 +28,14 @@ class RunningTurn:
         self._task = asyncio.create_task(self._gather())
 
     async def frames(self) -> AsyncGenerator[LiveTurn, None]:
-        """The turn each time it has changed, at most once a frame, the last state for certain."""
+        """The turn each time it has changed, at most once a frame, the last state for certain; drawing that is slow is asked for less."""
         while not self._task.done():
             await self._changed.wait()
             self._changed.clear()
+            began = time.monotonic()
             yield self.turn
-            await asyncio.wait([self._task], timeout=FRAME_S)
+            drawing_s = time.monotonic() - began
+            await asyncio.wait([self._task], timeout=min(max(FRAME_S - drawing_s, REST * drawing_s), SLOWEST_FRAME_S))
         if not self._task.cancelled():
             self._task.result()
         yield self.turn

@@ -12,6 +12,7 @@ const acts = {
   panel: (button) => setPanel(button.dataset.panel),
   "panel-open": () => setPanel(document.body.dataset.panel ? "" : "tuning"),
   earlier: () => { state.keepBelow = true; emit("earlier", { chat: state.chat, shown: all("#history article").length + 60 }); },
+  older: (button) => { state.rows = Number(button.dataset.rows); emit("search"); },
   stop: () => emit("stop", {}),
   latest: () => { state.follow = true; one("#scroll").scrollTop = one("#scroll").scrollHeight; },
   effort: (button) => { state.effort = button.dataset.effort; markOptions(); saveSoon(); },
@@ -89,6 +90,7 @@ function beginRename(row) {
     over = true;
     if (keep && box.value.trim() && box.value !== link.textContent) {
       link.textContent = box.value;
+      sources.delete(row);
       emit("rename", { chat: row.dataset.chatRow, title: box.value, query: one("#search").value });
     }
     const held = box === document.activeElement;

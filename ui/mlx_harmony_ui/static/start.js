@@ -58,7 +58,7 @@ function begin() {
   markView();
   const address = chatOfAddress() || localStorage.getItem("chat") || "";
   const at = messageOfAddress();
-  rememberChat(/^[0-9a-f]{1,64}$/.test(address) ? address : "");
+  rememberChat(/^[\w-]{1,64}$/.test(address) ? address : "");
   state.follow = !at;
   askToOpen(at);
   const draft = sessionStorage.getItem("draft");

@@ -1,6 +1,6 @@
 // What this browser tab shows and has chosen. Only ids and choices of the view are kept between visits, never text of a chat;
 // a draft lives as long as its tab.
-const state = { chat: "", pending: null, follow: true, keepBelow: false, opening: false, asked: 0, model: "", profile: "", effort: "medium", tools: new Set(), sought: "", terms: [] };
+const state = { chat: "", pending: null, follow: true, keepBelow: false, opening: false, asked: 0, rows: 0, model: "", profile: "", effort: "medium", tools: new Set(), sought: "", terms: [] };
 
 function rememberChat(id) {
   state.chat = id;
@@ -12,10 +12,10 @@ function rememberChat(id) {
 }
 
 function chatOfAddress() {
-  return /^#chat=([0-9a-f]{1,64})(?=&|$)/.exec(location.hash)?.[1] ?? "";
+  return /^#chat=([\w-]{1,64})(?=&|$)/.exec(location.hash)?.[1] ?? "";
 }
 
-const messageOfAddress = () => /&at=([0-9a-f]{1,64})$/.exec(location.hash)?.[1] ?? "";
+const messageOfAddress = () => /&at=([\w-]{1,64})$/.exec(location.hash)?.[1] ?? "";
 
 // `at` is a message of the chat to lead to.
 function openChat(id, focus = true, at = "") {

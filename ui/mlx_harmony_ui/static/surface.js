@@ -19,7 +19,8 @@ function surface(name, element, props, watch) {
 }
 
 function bridge(trigger, props, watch) {
-  emit = trigger;
+  // The list of chats is drawn by many an event; each says what of it the page has asked for.
+  emit = (name, data = {}) => trigger(name, { query: one("#search")?.value ?? "", rows: state.rows, ...data });
   watch("value", () => obey(props.value));
   window.setTimeout(begin, 0);
 }
@@ -31,15 +32,22 @@ function drawOn(name, element, html) {
   if (foreign && name === "history") return;
   const ask = name === "tuning" && /data-ask="(\d+)"/.exec(html)?.[1];
   if (ask && Number(ask) < state.asked) return;
-  const scroll = one("#scroll");
-  const below = scroll ? scroll.scrollHeight - scroll.scrollTop : 0;
+  // Where the end is followed, the watch on the sizes does it (start.js): asking for a size here would have the page laid out twice.
+  const scroll = name === "history" && state.keepBelow ? one("#scroll") : null;
+  const below = scroll && scroll.scrollHeight - scroll.scrollTop;
+  if (name === "live") letGo(element);
   patch(element, foreign ? "" : html);
   drawn[name]?.(element);
-  if (!scroll || !["history", "live"].includes(name)) return;
-  if (state.keepBelow && name === "history") {
-    scroll.scrollTop = scroll.scrollHeight - below;
-    state.keepBelow = false;
-  } else if (state.follow) scroll.scrollTop = scroll.scrollHeight;
+  if (!scroll) return;
+  scroll.scrollTop = scroll.scrollHeight - below;
+  state.keepBelow = false;
+}
+
+// What stands in the live turn now is kept for a moment: once it is history, it is moved there as it is.
+function letGo(live) {
+  const articles = all("article", live);
+  for (const article of articles) leaving.set(article.dataset.key, article);
+  window.setTimeout(() => { for (const { dataset } of articles) leaving.delete(dataset.key); }, 1000);
 }
 
 const drawn = {
@@ -108,6 +116,9 @@ const commands = {
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([text], { type })), download: name });
     link.click();
     window.setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  },
+  list() {
+    emit("search");
   },
   go({ id }) {
     openChat(id);

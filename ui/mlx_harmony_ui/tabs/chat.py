@@ -72,7 +72,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
     options = Options(service)
     talk = Talk(service, desk)
     view = (at.history, at.tuning, at.details, at.starter, at.chats, pill, bridge)
-    turn = (at.live, at.history, at.chats, at.details, bridge)
+    turn = (at.live, at.history, at.details, bridge)
     for event, handler in (
         ("open", Handler(chats.open, view)),
         ("earlier", Handler(chats.earlier, (at.history,))),

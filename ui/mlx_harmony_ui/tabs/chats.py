@@ -1,5 +1,6 @@
 """Chats as kept: opening, listing, renaming, deleting, looking into an answer. Each handler turns ids from one tab into HTML."""
 
+import asyncio
 import time
 from itertools import count
 
@@ -40,7 +41,7 @@ class Chats:
             chat = await self._find(text_of(event, "chat"))
             if chat and at:
                 chat, shown = await led_to(self._service, chat, at, commands)
-            chats = await chats_html(self._service) if ask <= 1 else gr.skip()
+            chats = await chats_html(self._service, event) if ask <= 1 else gr.skip()
         except HarmonyError as error:
             return *(gr.skip() for _ in range(6)), str(commands.add("opened", ask=ask).add("say", text=failures.told(error)))
         if chat is None and text_of(event, "chat"):
@@ -48,7 +49,7 @@ class Chats:
         options = chat.options if chat else self._service.default_options()
         running = self._desk.of(request.session_hash)
         return (
-            history_html(chat, shown, running.turn.answer_id if running else ""),
+            await history_html(chat, shown, running.turn.answer_id if running else ""),
             tuning_html(self._service, options, ask, begun=chat is not None),
             details_html(chat, at if find_message(chat, at) else ""),
             starter_html(self._service, options.model),
@@ -61,7 +62,7 @@ class Chats:
         """A longer window of the same chat."""
         shown = max(present.WINDOW, min(number_of(event, "shown"), 100_000))
         running = self._desk.of(request.session_hash)
-        return history_html(await self._find(text_of(event, "chat")), shown, running.turn.answer_id if running else "")
+        return await history_html(await self._find(text_of(event, "chat")), shown, running.turn.answer_id if running else "")
 
     async def look(self, event: gr.EventData, request: gr.Request) -> tuple[object, object, str]:
         """history, chats, bridge, as other windows have left them since this one drew them.
@@ -73,19 +74,19 @@ class Chats:
         history: object = gr.skip()
         try:
             chat = await self._find(chat_id)
-            chats = gr.skip() if watching else await chats_html(self._service, text_of(event, "query", 1000))
+            chats = gr.skip() if watching else await chats_html(self._service, event)
         except HarmonyError:
             return gr.skip(), gr.skip(), str(commands)
         if chat is None and chat_id:
             commands.add("gone", id=chat_id)
         elif chat and not self._desk.of(request.session_hash) and present.mark(chat) != text_of(event, "mark", 64):
-            history = history_html(chat, max(present.WINDOW, min(number_of(event, "shown"), 100_000)))
+            history = await history_html(chat, max(present.WINDOW, min(number_of(event, "shown"), 100_000)))
             if not watching:
                 commands.add("say", text="This chat has changed in another window. What is new is shown.")
         return history, chats, str(commands)
 
     async def search(self, event: gr.EventData) -> str:
-        return await chats_html(self._service, text_of(event, "query", 1000))
+        return await chats_html(self._service, event)
 
     async def rename(self, event: gr.EventData) -> tuple[str, str]:
         commands = Commands()
@@ -93,7 +94,7 @@ class Chats:
             await self._service.rename_chat(text_of(event, "chat"), text_of(event, "title", 10_000))
         except HarmonyError as error:
             commands.add("say", text=error.message)
-        return await chats_html(self._service, text_of(event, "query", 1000)), str(commands)
+        return await chats_html(self._service, event), str(commands)
 
     async def remove(self, event: gr.EventData) -> tuple[str, str]:
         """Into the bin, with the way back offered at once."""
@@ -105,7 +106,7 @@ class Chats:
             commands.add("say", text=f"Deleted “{words.shorten(title, 48)}”.", undo=chat_id)
         except HarmonyError as error:
             commands.add("say", text=error.message)
-        return await chats_html(self._service, text_of(event, "query", 1000)), str(commands)
+        return await chats_html(self._service, event), str(commands)
 
     async def undo(self, event: gr.EventData) -> tuple[str, str]:
         commands = Commands()
@@ -113,7 +114,7 @@ class Chats:
             await self._service.restore_chat(text_of(event, "chat"))
         except HarmonyError as error:
             commands.add("say", text=error.message)
-        return await chats_html(self._service, text_of(event, "query", 1000)), str(commands)
+        return await chats_html(self._service, event), str(commands)
 
     async def copy(self, event: gr.EventData) -> str:
         """The answer's text as the model wrote it."""
@@ -121,7 +122,7 @@ class Chats:
         return str(Commands().add("clipboard", text=message.content)) if message else str(Commands())
 
     async def details(self, event: gr.EventData) -> str:
-        return details_html(await self._find(text_of(event, "chat")), text_of(event, "message"))
+        return details_html(await self._find(text_of(event, "chat")), text_of(event, "message"), bool(number_of(event, "raw")))
 
     async def _find(self, chat_id: str) -> Chat | None:
         if not chat_id:
@@ -132,15 +133,20 @@ class Chats:
             return None
 
 
-def history_html(chat: Chat | None, shown: int = present.WINDOW, without: str = "") -> str:
-    view = present.history(chat, shown, without) if chat else present.HistoryView(chat_id="", title="", items=())
-    return render("history", view=view, stamp=next(_stamps))
+async def history_html(chat: Chat | None, shown: int = present.WINDOW, without: str = "") -> str:
+    """A window of the chat; drawn in a thread, so that long texts seen for the first time keep no other answer waiting."""
+
+    def drawn() -> str:
+        view = present.history(chat, shown, without) if chat else present.HistoryView(chat_id="", title="", items=())
+        return render("history", view=view, stamp=next(_stamps))
+
+    return await asyncio.to_thread(drawn)
 
 
-def details_html(chat: Chat | None, message_id: str) -> str:
-    """The details of one answer; of the last where none is named."""
+def details_html(chat: Chat | None, message_id: str, raw: bool = False) -> str:
+    """The details of one answer, of the last where none is named; with `raw`, token by token."""
     message = find_message(chat, message_id)
-    return render("details", view=details(message) if message else None)
+    return render("details", view=details(message, raw) if message else None)
 
 
 def find_message(chat: Chat | None, message_id: str) -> ChatMessage | None:
@@ -150,7 +156,9 @@ def find_message(chat: Chat | None, message_id: str) -> ChatMessage | None:
     return next((message for message in answers if message.id == message_id), None)
 
 
-async def chats_html(service: Service, query: str = "") -> str:
+async def chats_html(service: Service, event: gr.EventData) -> str:
+    """The list as the page has it: what is searched for, else the chats last used, as many as it has asked for."""
+    query = text_of(event, "query", 1000)
     if query.strip():
         return render("found", rows=listing.found_rows(await service.search(query)), query=query)
-    return render("chats", groups=listing.chat_groups(await service.list_chats(), time.time()))
+    return render("chats", view=listing.chats(await service.list_chats(), time.time(), number_of(event, "rows")))

@@ -53,7 +53,7 @@ class Files:
             commands.add("say", text=" ".join(said))
         except HarmonyError as error:
             commands.add("say", text=failures.told(error))
-        return await chats_html(self._service), str(commands)
+        return await chats_html(self._service, event), str(commands)
 
 
 def remarks(warnings: tuple[str, ...]) -> list[str]:

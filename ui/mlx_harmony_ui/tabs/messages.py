@@ -28,7 +28,7 @@ class Messages:
         except HarmonyError as error:
             return gr.skip(), gr.skip(), str(commands.add("say", text=error.message))
         answer = message_id if find_message(chat, message_id) else ""
-        return history_html(chat), details_html(chat, answer), str(commands)
+        return await history_html(chat), details_html(chat, answer), str(commands)
 
     async def fork(self, event: gr.EventData) -> tuple[object, str]:
         """A new chat up to a message, opened at once."""
@@ -38,7 +38,7 @@ class Messages:
         except HarmonyError as error:
             return gr.skip(), str(commands.add("say", text=failures.told(error)))
         commands.add("go", id=copy.summary.id).add("say", text="This is a new chat with the messages up to there.")
-        return await chats_html(self._service), str(commands)
+        return await chats_html(self._service, event), str(commands)
 
     async def drop(self, event: gr.EventData) -> Drawn:
         """A message and what followed it into the bin, with the way back offered at once."""
@@ -51,7 +51,7 @@ class Messages:
             commands.add("say", text=_gone(before, message_id), undo=chat_id, token=token)
         except HarmonyError as error:
             return gr.skip(), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
-        return history_html(chat), details_html(chat, ""), await chats_html(self._service), str(commands)
+        return await history_html(chat), details_html(chat, ""), await chats_html(self._service, event), str(commands)
 
     async def undrop(self, event: gr.EventData) -> Drawn:
         """A deleted message back in its place."""
@@ -61,7 +61,7 @@ class Messages:
             chat = await self._service.read_chat(text_of(event, "chat"))
         except HarmonyError as error:
             return gr.skip(), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
-        return history_html(chat), details_html(chat, ""), await chats_html(self._service), str(commands)
+        return await history_html(chat), details_html(chat, ""), await chats_html(self._service, event), str(commands)
 
 
 def _gone(before: Chat, message_id: str) -> str:

@@ -14,12 +14,12 @@ from mlx_harmony_ui.growing import Growing
 from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk, RunningTurn, unkept
-from mlx_harmony_ui.tabs.chats import chats_html, details_html, find_message, history_html
+from mlx_harmony_ui.tabs.chats import details_html, find_message, history_html
 from mlx_harmony_ui.tabs.options import Options
 from mlx_harmony_ui.voices import of_message
 
-Frame = tuple[object, object, object, object, object]
-"""What one step draws: live, history, chats, details, bridge."""
+Frame = tuple[object, object, object, object]
+"""What one step draws: live, history, details, bridge."""
 
 
 class Talk:
@@ -120,7 +120,7 @@ class Talk:
         pen = Pen()
         begun = False
         try:
-            yield pen.draw(running.turn), gr.skip(), gr.skip(), gr.skip(), str(commands)
+            yield pen.draw(running.turn), gr.skip(), gr.skip(), str(commands)
             async with aclosing(running.frames()) as turns:
                 async for now in turns:
                     first = now.started and not begun
@@ -134,10 +134,10 @@ class Talk:
         """One frame; the first after both ends of the turn are on disk also takes what the live turn shows out of the history."""
         live = pen.draw(turn)
         if not first:
-            return live, gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        commands.add("accepted")
-        history = history_html(await self._service.read_chat(turn.chat_id), without=turn.answer_id) if turn.again else gr.skip()
-        return live, history, await chats_html(self._service), gr.skip(), str(commands)
+            return live, gr.skip(), gr.skip(), gr.skip()
+        commands.add("accepted").add("list")
+        history = await history_html(await self._service.read_chat(turn.chat_id), without=turn.answer_id) if turn.again else gr.skip()
+        return live, history, gr.skip(), str(commands)
 
     async def _end(self, running: RunningTurn, commands: Commands) -> Frame:
         """The kept answer takes the live one's place; what was never kept goes back into the box."""
@@ -150,18 +150,18 @@ class Talk:
             chat = await self._service.read_chat(turn.chat_id)
         except ChatNotFound:
             said = "This chat was deleted while its answer was being written. The answer is kept with it, in the trash."
-            commands.add("gone", id=turn.chat_id).add("say", text=said)
-            return render("live", view=None), gr.skip(), await chats_html(self._service), gr.skip(), str(commands)
+            commands.add("gone", id=turn.chat_id).add("say", text=said).add("list")
+            return render("live", view=None), gr.skip(), gr.skip(), str(commands)
         except HarmonyError as error:
-            return render("live", view=None), gr.skip(), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
+            return render("live", view=None), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
         if turn.failed and turn.failed.code == "storage":
             commands.add("say", text=failures.said(turn.failed))
-        return render("live", view=None), history_html(chat), await chats_html(self._service), details_html(chat, ""), str(commands)
+        return render("live", view=None), await history_html(chat), details_html(chat, ""), str(commands.add("list"))
 
     async def _as_it_is_now(self, chat_id: str, frame: Frame) -> Frame:
         """The frame with the chat drawn anew, as another window has left it."""
         chat = await self._service.read_chat(chat_id)
-        return frame[0], history_html(chat), await chats_html(self._service), gr.skip(), frame[-1]
+        return frame[0], await history_html(chat), gr.skip(), frame[-1]
 
 
 def question_of(chat: Chat, message_id: str) -> ChatMessage:
@@ -195,4 +195,4 @@ class Pen:
 
 def refused(commands: Commands, text: str, why: str) -> Frame:
     """Nothing was kept: the live turn goes, the text goes back into the box with the reason beside it."""
-    return render("live", view=None), gr.skip(), gr.skip(), gr.skip(), str(commands.add("refused", text=text, say=why))
+    return render("live", view=None), gr.skip(), gr.skip(), str(commands.add("refused", text=text, say=why))

@@ -38,7 +38,7 @@ class Trash:
                 text = "What was deleted of “{}” stands in the chat again."
             title = (await self._service.read_chat(chat_id)).summary.title
             notice = present.Notice(tone="quiet", headline="Restored.", text=text.format(words.shorten(title, 48)))
-            chats: object = await chats_html(self._service, text_of(event, "query", 1000))
+            chats: object = await chats_html(self._service, event)
         except HarmonyError as error:
             notice, chats = _failed(error), gr.skip()
         return await self.show(notice), chats, str(Commands().add("restored", chat=chat_id))
