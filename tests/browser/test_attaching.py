@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import FilePayload, expect
 
+from tests.browser.axe import faults
 from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.browser
@@ -62,6 +63,7 @@ def test_texts_are_attached_in_every_way_and_go_with_the_message(visit: Visit) -
     visit.reload()
     expect(page.locator("#message")).to_have_value("What sleeps?")
     expect(chips).to_have_count(2)
+    assert faults(page, "attachments") == []
     expect(chips.first).to_contain_text(re.compile(r"notes\.md.*\d+ tokens", re.DOTALL))
     page.press("#message", "Enter")
     answer = visit.finished(1)
@@ -71,6 +73,7 @@ def test_texts_are_attached_in_every_way_and_go_with_the_message(visit: Visit) -
     expect(cards).to_have_count(2)
     cards.first.locator("summary").click()
     expect(cards.first.locator("pre")).to_have_text(NOTES)
+    assert faults(page, "an open card") == []
     visit.send("and again")
     visit.finished(2)
     expect(cards.first.locator("pre")).to_have_text(NOTES)

@@ -3,6 +3,7 @@ r"""Commands typed into the message box: offered while they are typed, obeyed wi
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import faults
 from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.browser
@@ -14,10 +15,12 @@ def test_commands_are_offered_completed_and_obeyed_by_keys_alone(visit: Visit) -
     expect(offered).to_have_count(4)
     expect(offered.first).to_have_attribute("aria-selected", "true")
     expect(page.locator("#message")).to_have_attribute("aria-activedescendant", "suggest-1")
+    assert faults(page, "commands offered") == []
     page.keyboard.press("ArrowDown")
     expect(offered.nth(1)).to_have_attribute("aria-selected", "true")
     page.keyboard.press("Enter")
     expect(page.locator("#note")).to_contain_text("Settings of the next answer")
+    assert faults(page, "a command's answer") == []
     expect(page.locator("#message")).to_have_value("")
     page.keyboard.press("Escape")
     expect(page.locator("#note")).to_be_hidden()

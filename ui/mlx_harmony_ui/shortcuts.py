@@ -24,6 +24,8 @@ GROUPS = (
         shortcuts=(
             Shortcut(does="Send the message", ways=(("Enter",),)),
             Shortcut(does="Begin a new line", ways=(("Shift", "Enter"),)),
+            Shortcut(does="List the commands, in an empty box", ways=(("\\",), ("/",))),
+            Shortcut(does="Take off an attached text that has the focus", ways=(("Delete",),)),
             Shortcut(does="Stop the answer; close what is open", ways=(("Esc",),)),
             Shortcut(does="Go to the message box", ways=(("Shift", "Esc"),)),
             Shortcut(does="Earlier or later version, while the box is empty", ways=(("←",), ("→",))),

@@ -9,7 +9,7 @@ import msgspec
 
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS, Field, check_field
+from mlx_harmony.ranges import ANALYSIS_BUDGET, SAMPLING_FIELDS, TURN_FIELDS, Field, check_field
 from mlx_harmony.records import EFFORTS, Effort, Record
 
 HELP = (
@@ -121,7 +121,11 @@ def describe(options: TurnOptions) -> tuple[tuple[str, str], ...]:
     """Name and value, in words, of each setting that `\\set` knows."""
     numbers = [(field.name, getattr(options.sampling, field.name)) for field in SAMPLING_FIELDS]
     shown = [*numbers, *((field.name, getattr(options, field.name)) for field in TURN_FIELDS)]
-    return (*((name, "the model's own" if value is None else f"{value:g}") for name, value in shown), ("effort", options.effort))
+    unset = {ANALYSIS_BUDGET.name: "none"}
+    return (
+        *((name, unset.get(name, "the model's own") if value is None else f"{value:g}") for name, value in shown),
+        ("effort", options.effort),
+    )
 
 
 def _set_value(rest: str) -> SetValue:

@@ -12,16 +12,18 @@ from mlx_harmony.errors import ChatNotFound
 
 EXCERPT_LENGTH = 120
 
-_LIST = """
+_SAID = "COALESCE(NULLIF(TRIM(m.content), ''), LTRIM(m.attached, char(10)))"
+_LIST = f"""
 SELECT c.id AS id, 'chat' AS kind, c.id AS chat_id, c.title AS title,
-  COALESCE((SELECT m.content FROM messages m WHERE m.id = c.active_root), '') AS content, c.trashed_at AS trashed_at,
+  COALESCE((SELECT {_SAID} FROM messages m WHERE m.id = c.active_root), '') AS content, c.trashed_at AS trashed_at,
   (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id AND m.trash_id IS NULL) AS messages
   FROM chats c WHERE c.trashed_at IS NOT NULL
 UNION ALL
-SELECT t.id, 'message', t.chat_id, c.title, m.content, t.trashed_at, (SELECT COUNT(*) FROM messages s WHERE s.trash_id = t.id)
+SELECT t.id, 'message', t.chat_id, c.title, {_SAID}, t.trashed_at,
+  (SELECT COUNT(*) FROM messages s WHERE s.trash_id = t.id)
   FROM trash t JOIN chats c ON c.id = t.chat_id JOIN messages m ON m.id = t.message_id WHERE c.trashed_at IS NULL
 ORDER BY trashed_at DESC, id
-"""
+"""  # noqa: S608
 _ABOVE = """
 WITH RECURSIVE above (id, parent_id, trash_id) AS (
   SELECT id, parent_id, trash_id FROM messages WHERE id = ?
