@@ -17,7 +17,7 @@ from mlx_harmony.conversation.forking import LONGEST_TITLE, forked
 from mlx_harmony.conversation.interchange.export import as_json
 from mlx_harmony.conversation.interchange.importing import import_chats
 from mlx_harmony.conversation.interchange.markdown import as_markdown
-from mlx_harmony.conversation.meter import Draft, measure
+from mlx_harmony.conversation.meter import Draft, measured
 from mlx_harmony.conversation.plan import Asked, new_id
 from mlx_harmony.conversation.records import (
     Attachment,
@@ -245,16 +245,16 @@ class Service:
         return next((entry.id for entry in self.models() if model == entry.id or folder == entry.path), None)
 
     async def context(self, chat_id: str, draft: str, options: TurnOptions, attached: tuple[str, ...] = ()) -> ContextUse | None:
-        """What the next prompt of this chat takes of the context, exactly; None while the model is asleep or answering.
+        """What the next prompt of this chat takes of the context: exactly while the model is awake, else as it was last counted.
 
-        `attached` are the ids of attachments that wait to come with the draft; one that waits no longer is not counted.
+        None where nothing is known. `attached` are the ids of attachments that wait to come with the draft; others are not counted.
 
         Raises what sending would raise: InvalidRequest for a draft that cannot be sent, ModelNotFound, ChatNotFound.
         """
         chat = await self._store.read_chat(_writable("chat_id", chat_id))
         asked = Asked(self._usable(options.model), with_setup(options, chat.options), chat.summary.created_at)
         waiting = await self._store.read_waiting(attached)
-        return await measure(self._provider, chat.messages, Draft(_writable("draft", draft), waiting), asked)
+        return await measured(self._store, self._provider, chat, Draft(_writable("draft", draft), waiting), asked)
 
     async def attach(self, name: str, data: bytes, *, pasted: bool = False) -> Attachment:
         """Keep a text until the message it comes with is sent. Raises InvalidRequest where it is too large, empty or no text."""

@@ -1,10 +1,12 @@
-"""How much of the context a chat takes, asked of the loaded model itself. Knows no tokenizer; the model's process counts."""
+"""How much of the context a chat takes, asked of the loaded model itself, or as it was last counted. Knows no tokenizer."""
 
 from typing import NamedTuple
 
+from mlx_harmony.conversation.counts import kept_count, recalled
 from mlx_harmony.conversation.history import prompt_of, told_ids
 from mlx_harmony.conversation.plan import Asked, fitting, new_id
-from mlx_harmony.conversation.records import Attachment, ChatMessage, ContextUse
+from mlx_harmony.conversation.records import Attachment, Chat, ChatMessage, ContextUse
+from mlx_harmony.conversation.store import Store
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.records import GenerationRequest, PromptCount
 
@@ -16,10 +18,28 @@ class Draft(NamedTuple):
     attachments: tuple[Attachment, ...] = ()
 
 
+async def measured(store: Store, provider: Provider, chat: Chat, draft: Draft, asked: Asked) -> ContextUse | None:
+    """What the next prompt of a chat takes: counted now, else as kept from the last time; None where there is nothing to count."""
+    chat_id, path, model = chat.summary.id, chat.messages, asked.entry.id
+    use = await measure(provider, path, draft, asked)
+    if use is None and (path or _typed(draft)):
+        return recalled(await store.read_count(chat_id, model), path, _typed(draft), asked)
+    if use is not None and not use.draft:
+        count = kept_count(use, path, asked)
+        before = await store.read_count(chat_id, model)
+        if before != count:
+            await store.keep_count(chat_id, model, count)
+    return use
+
+
+def _typed(draft: Draft) -> tuple[ChatMessage, ...]:
+    message = ChatMessage(id="", chat_id="", role="user", content=draft.text, created_at=0.0, attachments=draft.attachments)
+    return (message,) if draft.text.strip() or draft.attachments else ()
+
+
 async def measure(provider: Provider, path: tuple[ChatMessage, ...], draft: Draft, asked: Asked) -> ContextUse | None:
     """What the next prompt takes with `draft` as its question; None while the model is asleep or at work, or there is nothing to count."""
-    message = ChatMessage(id="", chat_id="", role="user", content=draft.text, created_at=0.0, attachments=draft.attachments)
-    typed = (message,) if draft.text.strip() or draft.attachments else ()
+    typed = _typed(draft)
     if not path and not typed:
         return None
     told = told_ids((*path, *typed), asked.options)

@@ -165,7 +165,9 @@ class TrashItem(Record):
 
 
 class ContextUse(Record):
-    """What the next prompt of a chat takes of the context, in tokens; exact, as the model would be given it.
+    """What the next prompt of a chat takes of the context, in tokens; exact, as the model would be given it, unless `counted` says else.
+
+    `counted`: `now` by the model itself, `before` by it when it was last awake, or an `estimate` in part, for the model sleeps.
 
     `total` is the whole chat with `draft`, the text being typed; `sent` what is left of it after `trimmed`, the ids of the messages
     that the model would not see, because `limit` keeps room for the answer within `context_length`. `messages` are (id, tokens) of the
@@ -179,6 +181,7 @@ class ContextUse(Record):
     draft: int = 0
     messages: tuple[tuple[str, int], ...] = ()
     trimmed: tuple[str, ...] = ()
+    counted: Literal["now", "before", "estimate"] = "now"
 
 
 class SearchHit(Record):

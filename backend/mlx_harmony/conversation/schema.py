@@ -122,7 +122,17 @@ END;
 # `attached` holds the texts of a message's attachments, each below its name; `details` says what they are and where each one ends.
 # `waiting` keeps, as JSON, attachments that no message has yet.
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _TRASH, _SEARCH, _ATTACHMENTS)
+_COUNTS = """
+CREATE TABLE counts (
+  chat_id TEXT NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+  model TEXT NOT NULL,
+  counted BLOB NOT NULL,
+  PRIMARY KEY (chat_id, model)
+) STRICT, WITHOUT ROWID;
+"""
+# What a model last counted of a chat, as JSON of `counts.KeptCount`.
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _TRASH, _SEARCH, _ATTACHMENTS, _COUNTS)
 """Script k takes a file from version k to k + 1. Scripts are only ever added."""
 
 VERSION = len(MIGRATIONS)

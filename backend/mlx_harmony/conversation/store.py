@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from mlx_harmony.conversation import search, trash, tree, waiting
+from mlx_harmony.conversation import counts, search, trash, tree, waiting
 from mlx_harmony.conversation.answering import Answering
 from mlx_harmony.conversation.beginning import with_setup
 from mlx_harmony.conversation.database import Database, Job
@@ -180,6 +180,14 @@ class Store:
     async def read_waiting(self, ids: tuple[str, ...]) -> tuple[Attachment, ...]:
         """Those of the ids that wait, in their order."""
         return await self.database.read(lambda db: waiting.found(db, ids))
+
+    async def read_count(self, chat_id: str, model: str) -> counts.KeptCount | None:
+        """What a model last counted of a chat."""
+        return await self.database.read(lambda db: counts.found(db, chat_id, model))
+
+    async def keep_count(self, chat_id: str, model: str, count: counts.KeptCount) -> None:
+        """Keep what a model has counted of a chat, in place of what it counted before."""
+        await self._write(lambda db: counts.keep(db, chat_id, model, count))
 
     async def remove_waiting(self, ids: tuple[str, ...]) -> None:
         """Let go of attachments that are not to be sent."""

@@ -25,7 +25,7 @@ class Figures:
         self._options = Options(service)
 
     async def context(self, event: gr.EventData) -> str:
-        """The meter; nothing where there is nothing to count: no chat, a sleeping model, options that cannot be sent."""
+        """The meter; nothing where there is nothing to count: no chat, options that cannot be sent."""
         chat_id = text_of(event, "chat")
         try:
             options = await self._options.of(event)

@@ -1,0 +1,34 @@
+"""The context meter as shown: how full, in which tone, and how sure it is of that."""
+
+import pytest
+
+from mlx_harmony.conversation.records import ContextUse
+from mlx_harmony_ui.meter import meter
+
+
+@pytest.mark.parametrize(
+    ("use", "share", "tone", "text"),
+    [
+        (ContextUse(total=100, sent=100, limit=1000, context_length=2000), 10.0, "calm", "100 of 1,000 tokens"),
+        (ContextUse(total=800, sent=800, limit=1000, context_length=2000), 80.0, "near", "800 of 1,000 tokens"),
+        (
+            ContextUse(total=1500, sent=900, limit=1000, context_length=2000, trimmed=("a", "b")),
+            100.0,
+            "over",
+            "1,500 of 1,000 tokens · the oldest 2 messages are no longer seen",
+        ),
+        (ContextUse(total=100, sent=100, limit=1000, context_length=2000, counted="estimate"), 10.0, "calm", "≈ 100 of 1,000 tokens"),
+        (ContextUse(total=1, sent=1, limit=0, context_length=0, counted="before"), 100.0, "near", "1 of 0 tokens"),
+    ],
+)
+def test_it_says_how_full_the_context_is(use: ContextUse, share: float, tone: str, text: str) -> None:
+    view = meter(use)
+    assert (view.share, view.tone, view.text) == (share, tone, text)
+
+
+def test_it_says_how_sure_it_is() -> None:
+    titles = {
+        counted: meter(ContextUse(total=1, sent=1, limit=10, context_length=20, counted=counted)).title
+        for counted in ("now", "before", "estimate")
+    }
+    assert "last awake" in titles["before"] and "estimate" in titles["estimate"] and titles["now"].endswith("is 20.")
