@@ -85,8 +85,8 @@ def test_the_details_tell_how_an_answer_was_made() -> None:
     assert facts["Temperature"] == "0.5"
     assert facts["Seed"] == "7"
     assert facts["Cached"] == "1,000 tokens"
-    html = render("details", view=view)
-    assert "&lt;|channel|&gt;analysis" in html
+    assert "closed by <code>&lt;|end|&gt;</code>" in render("details", view=view)
+    assert "&lt;|channel|&gt;analysis" in render("details", view=details(message(1, lanes=lanes), raw=True))
 
 
 def test_notes_stay_on_the_staff_however_many_there_are() -> None:
@@ -102,4 +102,15 @@ def test_what_a_person_typed_is_shown_as_typed() -> None:
 
 def test_what_was_mended_and_why_it_ended_stand_under_the_answer() -> None:
     shown = present.answer(message(1, repaired="A header was mended.", note="Thinking was cut at 8 tokens."))
-    assert shown.repaired == "A header was mended. Thinking was cut at 8 tokens."
+    assert (shown.repaired, shown.note) == ("A header was mended.", "Thinking was cut at 8 tokens.")
+
+
+def test_a_line_stands_where_the_model_s_sight_of_the_chat_begins() -> None:
+    messages = [message(number) for number in range(6)]
+    trimmed = chat(*messages[:5], message(5, seen_from="2"))
+    view = present.history(trimmed)
+    drawn = render("history", view=view, stamp=1)
+    assert view.seen_from == "2" and drawn.count("seen-from") == 2 and drawn.index('"seen-from"') < drawn.index('data-message="2"')
+    assert drawn.index('data-message="1"') < drawn.index('"seen-from"')
+    again = chat(*messages[:4], message(4), message(5, seen_from="2"), message(6), message(7))
+    assert present.history(again).seen_from == "" and "seen-from" not in render("history", view=present.history(again), stamp=1)

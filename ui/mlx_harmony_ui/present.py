@@ -88,7 +88,10 @@ class TurnView(Record):
 
 
 class HistoryView(Record):
-    """The window of a chat: `earlier` messages lie above it. `last` is the last message's id; `mark` changes whenever the chat does."""
+    """The window of a chat: `earlier` messages lie above it. `last` is the last message's id; `mark` changes whenever the chat does.
+
+    `seen_from` is the oldest message that the last answer's model saw, "" where it saw all of them.
+    """
 
     chat_id: str
     title: str
@@ -96,6 +99,7 @@ class HistoryView(Record):
     earlier: int = 0
     last: str = ""
     mark: str = ""
+    seen_from: str = ""
 
 
 def history(chat: Chat, shown: int = WINDOW, without: str = "") -> HistoryView:
@@ -113,6 +117,7 @@ def history(chat: Chat, shown: int = WINDOW, without: str = "") -> HistoryView:
         earlier=len(kept) - len(window),
         last=chat.messages[-1].id if chat.messages else "",
         mark=mark(chat),
+        seen_from=next((message.seen_from or "" for message in reversed(kept) if message.role == "assistant"), ""),
     )
 
 

@@ -1,0 +1,44 @@
+"""A chat longer than its context, with the Starter: what the model no longer sees is said, and the meter stays right while it sleeps."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.visit import Visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def limit_context(visit: Visit, tokens: int) -> None:
+    page = visit.page
+    page.get_by_role("button", name="Tuning").first.click()
+    field = page.locator("#tuning [data-field=max_context_tokens]")
+    for group in page.locator("#tuning details:not([open]) > summary").all():
+        group.click()
+    field.fill(str(tokens))
+    field.dispatch_event("change")
+
+
+def test_a_chat_beyond_its_context_says_what_is_no_longer_seen(real_visit: Visit) -> None:
+    page = real_visit.page
+    real_visit.ask("My name is Mira and my cat is called Pixel. Please remember that.")
+    meter = page.locator("#meter .meter")
+    expect(meter).to_contain_text("tokens")
+    limit_context(real_visit, 220)
+    for number in range(3):
+        real_visit.ask(f"What does the temperature slider do, and what does the top p slider do? This is question {number}.")
+    expect(page.locator(".seen-from")).to_have_count(1)
+    order = page.eval_on_selector_all("#history .turns > *", "nodes => nodes.map(node => node.className.split(' ')[0])")
+    assert 0 < order.index("seen-from") < len(order) - 1 and order[order.index("seen-from") + 1] == "ask"
+    expect(meter).to_contain_text("no longer seen")
+    expect(page.locator("#history .answer").last).to_contain_text("did not see them")
+    awake = meter.inner_text()
+    page.get_by_role("tab", name="Models").click()
+    page.locator("[data-do=unload]").first.click()
+    expect(page.locator("[data-do=unload]")).to_have_count(0)
+    page.get_by_role("tab", name="Chat").click()
+    page.reload()
+    page.wait_for_selector("body[data-ready=yes]")
+    expect(meter).to_have_text(awake)
+    assert "last awake" in (meter.get_attribute("title") or "")
+    page.fill("#message", "And what does the seed do?")
+    expect(meter).to_contain_text("≈")
