@@ -88,13 +88,16 @@ class ToolCallDelta(Record, tag="tool_call"):
 class MessageEnded(Record, tag="message_ended"):
     """Message `index` is complete. `stop_token` is what closed it (`<|end|>`, `<|return|>`, `<|call|>`) or "" where nothing did.
 
-    `raw` is what the model really wrote, control tokens as text: for the lanes, never for the answer.
+    `raw` is what the model really wrote, control tokens as text: for the lanes, never for the answer. `ids` are its tokens, and `sizes`
+    how many bytes of `raw` each of them wrote; where that is not known, or bytes formed no character, the sizes do not sum up to `raw`.
     """
 
     index: int
     stop_token: str = ""
     raw: str = ""
     tokens: int = 0
+    ids: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 class Finished(Record, tag="finished"):

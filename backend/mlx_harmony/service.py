@@ -31,7 +31,7 @@ from mlx_harmony.conversation.records import (
     TurnEvent,
     TurnOptions,
 )
-from mlx_harmony.conversation.replay import Server, copied, options_again
+from mlx_harmony.conversation.replay import Server, copied, options_again, weights_changed
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import ModelState, Provider
@@ -40,6 +40,7 @@ from mlx_harmony.errors import ChatNotFound, HarmonyError, InvalidRequest, LoadF
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
 from mlx_harmony.prompting.choosing import Given, given_by, profiles_of, settled
+from mlx_harmony.prompting.presets import Presets
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, TextPrompt
@@ -56,6 +57,7 @@ class Service:
         self._given = given
         self._provider = provider
         self._store = store
+        self.presets = Presets(settings.home)
         self._catalog = Catalog(_places(settings))
         self._changing = asyncio.Lock()
         self._turns = Turns(store, provider, self._usable)
@@ -325,6 +327,19 @@ class Service:
     def regenerate(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream a new version of that answer; the earlier ones stay beside it."""
         return _ending_in_failed(self._turns.regenerate(chat_id, message_id, options))
+
+    def replay(self, chat_id: str, message_id: str) -> AsyncGenerator[TurnEvent, None]:
+        """Stream an answer again with what made it, as another version; its note says whether it came out the same."""
+        return _ending_in_failed(self._turns.replay(chat_id, message_id))
+
+    async def weights_changed(self, chat_id: str, message_id: str) -> bool:
+        """Whether the model that made an answer has other weights now; it is loaded to be asked.
+
+        Raises InvalidRequest where what made the answer is not known, ModelNotFound and the errors of loading.
+        """
+        answer = (await self._store.read_path(_writable("chat_id", chat_id), _writable("message_id", message_id)))[-1]
+        card = await self.load(options_again(answer).model or "")
+        return weights_changed(answer, card.fingerprint)
 
     def edit(self, chat_id: str, message_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Put another version of a user's message beside it and stream its answer."""

@@ -11,7 +11,7 @@ from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import ChatNotFound, InvalidRequest, Unavailable
 from mlx_harmony.events import Event, Failed, Finished, MessageEnded, MessageStarted, TextDelta, Trimmed
-from mlx_harmony.records import ChatPrompt, GenerationRequest, Message
+from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling
 from tests.conversation.conftest import gather
 from tests.fixtures.provider import ScriptedProvider
 from tests.fixtures.scripted import call, finished, say
@@ -137,3 +137,37 @@ async def test_nothing_is_deleted_or_edited_under_an_answer_that_is_coming(store
     assert len(await messages(store)) == 2
     with pytest.raises(ChatNotFound):
         await turns.delete(chat_id, "nothing")
+
+
+async def test_a_replay_uses_what_made_the_answer_and_leaves_the_chat_as_it_was(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
+    provider = ScriptedProvider()
+    turns = turns_over(provider)
+    made = TurnOptions(sampling=Sampling(temperature=0.3), instructions="Be brief.")
+    await gather(turns.send(chat_id, "one", made))
+    await store.save_options(chat_id, TurnOptions(sampling=Sampling(temperature=1.7)))
+    first = (await messages(store))[-1]
+    assert isinstance((await gather(turns.replay(chat_id, first.id)))[-1], Finished)
+    chat = await store.read_chat(chat_id)
+    again = chat.messages[-1]
+    assert again.versions == (first.id, again.id)
+    assert again.note == "Replay: the same answer as before, to the last token."
+    assert [each.sampling.temperature for each in provider.engine.requests] == [0.3, 0.3]
+    assert chat.options.sampling.temperature == 1.7
+    with pytest.raises(InvalidRequest, match="not known"):
+        await gather(turns.replay(chat_id, chat.messages[0].id))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (say("one"), say("two"), "another answer than before. Another device"),
+        (cut("on"), say("one"), "the same as before, as far as that answer goes"),
+    ],
+)
+async def test_a_replay_that_came_out_different_says_so(
+    store: Store, turns_over: TurnsOver, chat_id: str, first: list[Event], second: list[Event], said: str
+) -> None:
+    turns = turns_over(ScriptedProvider(cut_then(first, second)))
+    await gather(turns.send(chat_id, "one", TurnOptions()))
+    await gather(turns.replay(chat_id, (await messages(store))[-1].id))
+    assert said in (await messages(store))[-1].note

@@ -177,6 +177,9 @@ def test_what_closed_a_message_and_what_was_written_is_told() -> None:
     thinking, final = (event for event in events if isinstance(event, MessageEnded))
     assert (thinking.stop_token, thinking.raw) == ("<|end|>", "<|channel|>analysis<|message|>a b<|end|>")
     assert (final.stop_token, final.raw) == ("", "<|start|>assistant<|channel|>final<|message|>x")
+    for ended in (thinking, final):
+        assert list(ended.ids) == harmony_tokens().encode_markup(ended.raw)
+        assert [len(harmony_tokens().piece(token)) for token in ended.ids] == list(ended.sizes) and sum(ended.sizes) == len(ended.raw)
     assert parser.reasoning_tokens == len(harmony_tokens().encode_text("a b"))
     assert not parser.repaired
 

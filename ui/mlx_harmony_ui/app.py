@@ -62,6 +62,7 @@ def build(service: Service) -> gr.Blocks:
             trash_view = trash.layout()
             surface("offline", "offline", render("offline"))
             surface("shortcuts", "shortcuts", render("shortcuts", groups=shortcuts.GROUPS, meta=shortcuts.META))
+            surface("questions", "questions", render("questions"))
             surface("speech", "speech", render("speech"))
             surface("veil", "veil")
             surface("drop", "drop", drop_html())

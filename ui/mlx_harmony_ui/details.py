@@ -1,6 +1,8 @@
 """How one answer was made, for the side panel: its voices on a staff, its lanes, figures and provenance. Pure records in and out."""
 
-from mlx_harmony.conversation.records import ChatMessage, Provenance
+import msgspec
+
+from mlx_harmony.conversation.records import ChatMessage, Lane, Provenance
 from mlx_harmony.ranges import SAMPLING_FIELDS
 from mlx_harmony.records import Record, Timings, Usage
 from mlx_harmony_ui import words
@@ -8,6 +10,8 @@ from mlx_harmony_ui.voices import Part, Voice, of_message
 
 STAFF: tuple[tuple[Part, str], ...] = (("answer", "final"), ("aside", "commentary"), ("thinking", "analysis"), ("call", "tool"))
 _LEAST_WIDTH = 3.0
+MOST_TOKENS = 3000
+"""Tokens of one lane drawn at once."""
 
 
 class Note(Record):
@@ -24,10 +28,19 @@ class StaffLine(Record):
     notes: tuple[Note, ...]
 
 
+class Token(Record):
+    """One token as the model wrote it; `text` is "" where it is not known, `control` one that is no text."""
+
+    id: int
+    text: str
+    control: bool = False
+
+
 class LaneView(Record):
-    """One message as written; plain text throughout."""
+    """One message as written; plain text throughout. `written` is filled where the raw tokens are to be shown, `more` counts the rest."""
 
     kind: Part
+    role: str
     channel: str
     text: str
     raw: str
@@ -35,6 +48,8 @@ class LaneView(Record):
     content_type: str
     stop_token: str
     tokens: str
+    written: tuple[Token, ...] = ()
+    more: int = 0
 
 
 class Fact(Record):
@@ -54,19 +69,23 @@ class DetailsView(Record):
     staff_label: str
     lanes: tuple[LaneView, ...]
     tables: tuple[FactTable, ...]
+    mended: str = ""
+    raw: bool = False
     can_copy: bool = False
 
 
-def details(message: ChatMessage) -> DetailsView:
-    """Everything known of how `message` came to be."""
+def details(message: ChatMessage, raw: bool = False) -> DetailsView:
+    """Everything known of how `message` came to be; with `raw`, token by token."""
     voices = of_message(message)
     tables = (FactTable(name="Figures", rows=_figures(message.usage, message.timings)), FactTable(name="Made with", rows=_made(message)))
     return DetailsView(
         message_id=message.id,
         staff=staff(voices),
         staff_label="The order of the voices: " + ", ".join(_name(voice) for voice in voices),
-        lanes=tuple(_lane(voice) for voice in voices),
+        lanes=_lanes(message, voices, raw),
         tables=tuple(table for table in tables if table.rows),
+        mended=message.repaired,
+        raw=raw,
         can_copy=message.provenance is not None,
     )
 
@@ -94,9 +113,35 @@ def _tokens(voice: Voice) -> str:
     return f"{words.count(voice.tokens)} tokens" if voice.tokens else f"{words.count(len(voice.text))} characters"
 
 
+def _lanes(message: ChatMessage, voices: tuple[Voice, ...], raw: bool) -> tuple[LaneView, ...]:
+    if not message.lanes:
+        return tuple(_lane(voice) for voice in voices)
+    shown = []
+    for voice, lane in zip(voices, message.lanes, strict=True):
+        view = msgspec.structs.replace(_lane(voice), role=lane.role)
+        tokens = written(lane) if raw else ()
+        shown.append(msgspec.structs.replace(view, written=tokens[:MOST_TOKENS], more=max(0, len(tokens) - MOST_TOKENS)))
+    return tuple(shown)
+
+
+def written(lane: Lane) -> tuple[Token, ...]:
+    """The tokens of a lane with the text of each, half a character as its bytes; without texts where they cannot be told apart."""
+    data = lane.raw.encode()
+    if sum(lane.sizes) != len(data):
+        return tuple(Token(id=number, text="") for number in lane.ids)
+    tokens, at = [], 0
+    for number, size in zip(lane.ids, lane.sizes, strict=True):
+        piece = data[at : at + size]
+        text = piece.decode("utf-8", "backslashreplace")
+        tokens.append(Token(id=number, text=text, control=text.startswith("<|") and text.endswith("|>")))
+        at += size
+    return tuple(tokens)
+
+
 def _lane(voice: Voice) -> LaneView:
     return LaneView(
         kind=voice.part,
+        role="assistant",
         channel=voice.channel,
         text=voice.text,
         raw=voice.raw,

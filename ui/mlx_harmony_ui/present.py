@@ -54,6 +54,7 @@ class AnswerView(Record):
     parts: tuple[PartView, ...] = ()
     notice: Notice | None = None
     repaired: str = ""
+    note: str = ""
     figures: tuple[Figure, ...] = ()
     model: str = ""
     version: str = ""
@@ -161,7 +162,8 @@ def answer(message: ChatMessage) -> AnswerView:
         message_id=message.id,
         parts=tuple(part(voice, message.id) for voice in of_message(message) if voice.text or voice.name),
         notice=ending(message.state, message.error),
-        repaired=" ".join(filter(None, (message.repaired, message.note))),
+        repaired=message.repaired,
+        note=message.note,
         figures=figures(message.usage, message.timings),
         model=message.provenance.model if message.provenance else "",
         version=place,

@@ -16,6 +16,7 @@ SCRIPTS = (
     "actions",
     "found",
     "trash",
+    "details",
     "menus",
     "composer",
     "files",

@@ -122,7 +122,12 @@ class Answer:
         if place is not None:
             lane = self._lanes[place]
             self._lanes[place] = msgspec.structs.replace(
-                lane, stop_token=event.stop_token, raw=lane.raw + event.raw, tokens=lane.tokens + event.tokens
+                lane,
+                stop_token=event.stop_token,
+                raw=lane.raw + event.raw,
+                tokens=lane.tokens + event.tokens,
+                ids=lane.ids + event.ids,
+                sizes=lane.sizes + event.sizes,
             )
 
     def _finish(self, event: Finished) -> Finished:

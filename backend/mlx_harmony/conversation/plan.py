@@ -23,7 +23,7 @@ Path = tuple[ChatMessage, ...]
 class Plan(NamedTuple):
     """All that one turn needs: `answer` as it begins, `stored` what the turn adds to the tree, `resumed` the answer before it went on.
 
-    `told` names the message behind each message of the prompt, "" for the instructions.
+    `told` names the message behind each message of the prompt, "" for the instructions. `original` is the answer that is replayed.
     """
 
     entry: ModelEntry
@@ -34,6 +34,7 @@ class Plan(NamedTuple):
     title: str | None = None
     resumed: ChatMessage | None = None
     told: tuple[str, ...] = ()
+    original: ChatMessage | None = None
 
     @property
     def started(self) -> TurnStarted:

@@ -29,7 +29,10 @@ class Attachment(Record):
 
 
 class Lane(Record):
-    """One Harmony message of a turn as the model wrote it: who spoke on which channel to whom, and what closed it."""
+    """One Harmony message of a turn as the model wrote it: who spoke on which channel to whom, and what closed it.
+
+    `ids` are its tokens and `sizes` the bytes of `raw` that each of them wrote, as in MessageEnded; empty in older chats.
+    """
 
     channel: Channel
     text: str
@@ -39,6 +42,8 @@ class Lane(Record):
     stop_token: str = ""
     raw: str = ""
     tokens: int = 0
+    ids: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 class Provenance(Record):

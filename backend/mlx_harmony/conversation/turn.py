@@ -16,6 +16,7 @@ from mlx_harmony.conversation.beginning import with_setup
 from mlx_harmony.conversation.history import last_id, title_of
 from mlx_harmony.conversation.plan import Asked, Plan, continued_answer, named, new_answer, new_id, user_message
 from mlx_harmony.conversation.records import UNTITLED, Chat, TurnEvent, TurnOptions
+from mlx_harmony.conversation.replay import options_again, replayed
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.waiting import taken
 from mlx_harmony.engine.protocols import Provider
@@ -86,6 +87,19 @@ class Turns:
                 async for event in events:
                     yield event
 
+    async def replay(self, chat_id: str, message_id: str) -> AsyncGenerator[TurnEvent, None]:
+        """Stream an answer again with what made it, as another version that notes whether it came out the same.
+
+        The chat's own options stay. Raises InvalidRequest where what made the answer is not known.
+        """
+        with self._store.answering.hold(chat_id):
+            chat = await self._store.read_chat(chat_id)
+            *path, old = await self._store.read_path(chat_id, message_id)
+            plan = new_answer(tuple(path), self._asked(chat, options_again(old)))
+            async with aclosing(self._run(plan._replace(options=chat.options, original=old))) as events:
+                async for event in events:
+                    yield event
+
     async def continue_answer(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream more of an answer that was cut or stopped; the text grows in the same message."""
         with self._store.answering.hold(chat_id):
@@ -121,6 +135,8 @@ class Turns:
                     if isinstance(event, Trimmed):
                         event = named(event, plan.told)
                         answer.sees_from(next((name for name in plan.told if name and name not in event.message_ids), None))
+                    if isinstance(event, Finished) and plan.original is not None:
+                        event = replayed(event, plan.original, answer.message)
                     end = answer.add(event)
                     if answer.ended:
                         break

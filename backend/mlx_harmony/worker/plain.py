@@ -1,12 +1,13 @@
 """Raw prompts and raw answers: text in, text out on the final channel, no template. Control tokens end up in the lane's raw text only."""
 
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.events import Event, MessageEnded, TokenLogprob
+from mlx_harmony.events import Event, TokenLogprob
 from mlx_harmony.records import TextPrompt, TokenPrompt
 from mlx_harmony.worker.chat import check_text
 from mlx_harmony.worker.stops import StopFilter
 from mlx_harmony.worker.tokens import Tokens
 from mlx_harmony.worker.writing import TextWriter
+from mlx_harmony.worker.wrote import Wrote
 
 
 def encode_plain_prompt(tokens: Tokens, prompt: TextPrompt | TokenPrompt) -> list[int]:
@@ -35,18 +36,16 @@ class PlainParser:
         self._stops = StopFilter(stops)
         self._trim = bool(stops)
         self._writer = TextWriter(0, "final")
-        self._raw = bytearray()
-        self._count = 0
+        self._wrote = Wrote()
         self._stop_token = ""
         self.done = False
 
     def feed(self, token: int, logprob: TokenLogprob | None = None) -> list[Event]:
         if self.done:
             return []
-        events = self._writer.start() if self._count == 0 else []
-        self._count += 1
+        events = self._writer.start() if not self._wrote else []
         piece = self._tokens.piece(token)
-        self._raw += piece
+        self._wrote.add(token, piece)
         self._stop_token = self._tokens.control.get(token, "")
         if not self._stop_token:
             piece = piece.lstrip() if self._trim else piece
@@ -59,10 +58,10 @@ class PlainParser:
         return shown
 
     def finish(self) -> list[Event]:
-        if self.done or self._count == 0:
+        if self.done or not self._wrote:
             return []
         self.done = True
         return [*self._stops.flush(), *self._writer.finish(True), self._ended()]
 
     def _ended(self) -> Event:
-        return MessageEnded(index=0, stop_token=self._stop_token, raw=self._raw.decode("utf-8", "replace"), tokens=self._count)
+        return self._wrote.ended(0, self._stop_token)

@@ -19,6 +19,7 @@ EVENTS = (
     "empty_trash",
     "send",
     "regenerate",
+    "replay",
     "edit",
     "go_on",
     "fork",

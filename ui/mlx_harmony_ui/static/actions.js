@@ -32,7 +32,6 @@ const acts = {
   fork: (button) => emit("fork", { chat: state.chat, message: messageOf(button) }),
   drop: (button) => emit("drop", { chat: state.chat, message: messageOf(button) }),
   version: (button) => emit("version", { chat: state.chat, message: button.dataset.version }),
-  details: (button) => { setPanel("details"); emit("details", { chat: state.chat, message: messageOf(button) }); },
   reset: (button) => {
     const row = button.closest(".slide");
     const number = one("[data-field]", row);
@@ -41,7 +40,6 @@ const acts = {
     markSet(row, number);
     saveSoon();
   },
-  raw: (box) => one("#details .details")?.classList.toggle("show-raw", box.checked),
   load: (button) => emit("load", { model: button.dataset.model }),
   unload: (button) => emit("unload", { model: button.dataset.model }),
   rescan: () => emit("show", { view: "models" }),

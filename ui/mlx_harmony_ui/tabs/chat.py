@@ -97,6 +97,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("profile", Handler(options.profile, (at.tuning, at.starter, pill, bridge))),
         ("send", Handler(talk.send, turn)),
         ("regenerate", Handler(talk.regenerate, turn)),
+        ("replay", Handler(talk.replay, turn)),
         ("edit", Handler(talk.edit, turn)),
         ("go_on", Handler(talk.go_on, turn)),
         ("fork", Handler(messages.fork, (at.chats, bridge))),

@@ -9,7 +9,7 @@ from mlx_harmony.conversation.records import Chat, ChatMessage, TurnEvent
 from mlx_harmony.errors import ChatChanged, ChatNotFound, HarmonyError
 from mlx_harmony.service import Service
 from mlx_harmony_ui import failures, present
-from mlx_harmony_ui.components.surface import Commands, ids_of, record_of, text_of
+from mlx_harmony_ui.components.surface import Commands, ids_of, number_of, record_of, text_of
 from mlx_harmony_ui.growing import Growing
 from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.render import render
@@ -65,6 +65,28 @@ class Talk:
             return
         turn = LiveTurn(chat_id=chat_id, user_text=asked.content, attachments=asked.attachments, again=True)
         events = self._service.regenerate(chat_id, message_id, options)
+        async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def replay(self, event: gr.EventData, request: gr.Request) -> AsyncGenerator[Frame, None]:
+        """An answer made again with what made it; where the model's weights have changed since, the page asks first."""
+        chat_id, message_id = text_of(event, "chat"), text_of(event, "message")
+        commands = Commands()
+        try:
+            asked = question_of(await self._service.read_chat(chat_id), message_id)
+            if not number_of(event, "anyway"):
+                yield only(commands.add("say", text="Looking whether the model is still the same…"))
+                if await self._service.weights_changed(chat_id, message_id):
+                    commands.add("say", text="").add("ask_replay", message=message_id)
+                    yield only(commands)
+                    return
+                commands.add("say", text="")
+        except HarmonyError as error:
+            yield only(commands.add("say", text=failures.told(error)))
+            return
+        turn = LiveTurn(chat_id=chat_id, user_text=asked.content, attachments=asked.attachments, again=True)
+        events = self._service.replay(chat_id, message_id)
         async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
             async for frame in frames:
                 yield frame
@@ -191,6 +213,11 @@ class Pen:
             voice.index: self._texts.setdefault(voice.index, Growing()).render(voice.text) for voice in turn.voices if voice.part != "call"
         }
         return render("live", view=present.growing(turn, drawn))
+
+
+def only(commands: Commands) -> Frame:
+    """Commands to the page, and nothing drawn."""
+    return gr.skip(), gr.skip(), gr.skip(), str(commands)
 
 
 def refused(commands: Commands, text: str, why: str) -> Frame:

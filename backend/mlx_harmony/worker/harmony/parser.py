@@ -3,13 +3,14 @@
 Two states: inside a header, or inside a message. Knows control tokens by name only, so every tokenizer parses alike.
 """
 
-from mlx_harmony.events import Event, MessageEnded, MessageStarted, TokenLogprob
+from mlx_harmony.events import Event, MessageStarted, TokenLogprob
 from mlx_harmony.records import Channel
 from mlx_harmony.worker.harmony.header import Header, HeaderText
 from mlx_harmony.worker.harmony.routing import CODE_KEY, PATCH, PATCH_KEY, PYTHON, is_tool, name_of
 from mlx_harmony.worker.tokens import Tokens
 from mlx_harmony.worker.utf8 import Utf8
 from mlx_harmony.worker.writing import CallWriter, TextWriter, Writer
+from mlx_harmony.worker.wrote import Wrote
 
 _CLOSERS = ("<|end|>", "<|return|>", "<|call|>", "<|endoftext|>")
 
@@ -32,8 +33,8 @@ class HarmonyParser:
         self._thinking = False
         self._calling = False
         self._index = -1
-        self._raw = bytearray()
-        self._count = 0
+        self._wrote = Wrote()
+        self._token = -1
         self._notes: dict[str, None] = {}
         self.called_tool = False
         self.done = False
@@ -54,6 +55,7 @@ class HarmonyParser:
         if self._opened is not None:
             events += self._start(Header(channel=self._opened))
             self._opened = None
+        self._token = token
         name = self._tokens.control.get(token)
         if name is not None:
             return events + self._control(name)
@@ -178,10 +180,8 @@ class HarmonyParser:
                 self._note(f"a tool call ended with {closer or 'nothing'}")
         elif closer == "<|call|>":
             self._note("a message ended as a call but named no tool")
-        ended = MessageEnded(index=self._index, stop_token=closer, raw=self._raw.decode("utf-8", "replace"), tokens=self._count)
+        ended = self._wrote.ended(self._index, closer)
         self._message = None
-        self._raw = bytearray()
-        self._count = 0
         self._begin(HeaderText())
         return [*events, ended]
 
@@ -191,8 +191,7 @@ class HarmonyParser:
         self._header_logprobs = []
 
     def _take(self, piece: bytes) -> None:
-        self._raw += piece
-        self._count += 1
+        self._wrote.add(self._token, piece)
 
     def _note(self, note: str) -> None:
         self._notes[note] = None

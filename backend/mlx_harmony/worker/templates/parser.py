@@ -7,11 +7,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from mlx_harmony.events import Event, MessageEnded, MessageStarted, TokenLogprob
+import msgspec
+
+from mlx_harmony.events import Event, MessageStarted, TokenLogprob
 from mlx_harmony.records import Channel
 from mlx_harmony.worker.templates.tags import Found, TagFinder
 from mlx_harmony.worker.tokens import Tokens
 from mlx_harmony.worker.writing import CallWriter, TextWriter, Writer
+from mlx_harmony.worker.wrote import Wrote
 
 ReadCalls = Callable[[str, list[dict[str, Any]] | None], Any]
 """mlx-lm's tool parser: text between the tool tags, and the tools, to one call or a list of calls."""
@@ -34,6 +37,7 @@ class TemplateParser:
         self._index = -1
         self._raw = ""
         self._count = 0
+        self._wrote = Wrote()
         self._logprobs: tuple[TokenLogprob, ...] = ()
         self._notes: dict[str, None] = {}
         self._stopped = ""
@@ -50,6 +54,7 @@ class TemplateParser:
         return self._channel == "analysis" and self._call is None and not self._finder.waiting
 
     def feed(self, token: int, logprob: TokenLogprob | None = None) -> list[Event]:
+        self._wrote.add(token, self._tokens.piece(token))
         if token in self._stop_tokens:
             self._stopped = self._tokens.piece(token).decode("utf-8", "replace")
             return []
@@ -130,7 +135,8 @@ class TemplateParser:
         return [*events, self._ended(closer)]
 
     def _ended(self, closer: str) -> Event:
-        ended = MessageEnded(index=self._index, stop_token=closer, raw=self._raw, tokens=self._count)
+        # A tag may hold text back, so that what was found is said and not what was fed.
+        ended = msgspec.structs.replace(self._wrote.ended(self._index, closer), raw=self._raw, tokens=self._count)
         self._raw, self._count = "", 0
         return ended
 

@@ -1,0 +1,58 @@
+"""The lanes of an answer, token by token."""
+
+import pytest
+
+from mlx_harmony.conversation.records import ChatMessage, Lane
+from mlx_harmony_ui.details import MOST_TOKENS, Token, details, written
+from mlx_harmony_ui.render import render
+
+
+def answer(*lanes: Lane, repaired: str = "") -> ChatMessage:
+    return ChatMessage(id="a", chat_id="c", role="assistant", content="x", created_at=0.0, lanes=lanes, repaired=repaired)
+
+
+def test_every_token_is_told_with_its_text() -> None:
+    raw = "<|channel|>final<|message|>é"
+    lane = Lane(channel="final", text="é", raw=raw, ids=(5, 70, 8, 90, 91), sizes=(11, 5, 11, 1, 1))
+    assert written(lane) == (
+        Token(id=5, text="<|channel|>", control=True),
+        Token(id=70, text="final"),
+        Token(id=8, text="<|message|>", control=True),
+        Token(id=90, text="\\xc3"),
+        Token(id=91, text="\\xa9"),
+    )
+
+
+def test_tokens_whose_texts_cannot_be_told_apart_are_told_by_their_ids() -> None:
+    assert written(Lane(channel="final", text="x", raw="x", ids=(5, 6), sizes=(9, 9))) == (Token(id=5, text=""), Token(id=6, text=""))
+    assert written(Lane(channel="final", text="x", raw="x")) == ()
+
+
+@pytest.mark.parametrize(
+    ("lane", "holds"),
+    [
+        (Lane(channel="final", text="x", raw="<|x|>", ids=(7,), sizes=(5,)), 'title="Token 7"><b>&lt;|x|&gt;</b><i>7</i>'),
+        (Lane(channel="final", text="x", raw="<b>"), "&lt;b&gt;"),
+        (Lane(channel="final", text="x"), "What the model wrote here was not kept."),
+        (Lane(channel="final", text="x", stop_token="<|return|>"), "closed by <code>&lt;|return|&gt;</code>"),
+        (Lane(channel="final", text="x"), "not closed by the model"),
+        (
+            Lane(channel="commentary", text="x", recipient="functions.f", content_type="json"),
+            "to <code>functions.f</code></span><span>json",
+        ),
+    ],
+)
+def test_a_lane_tells_how_it_was_written(lane: Lane, holds: str) -> None:
+    assert holds in render("details", view=details(answer(lane), raw=True))
+
+
+def test_what_was_mended_is_marked() -> None:
+    html = render("details", view=details(answer(Lane(channel="final", text="x"), repaired="a header never ended")))
+    assert "Mended: a header never ended" in html
+
+
+def test_a_very_long_lane_is_cut_and_says_by_how_much() -> None:
+    lane = Lane(channel="final", text="x", raw="x" * (MOST_TOKENS + 5), ids=(1,) * (MOST_TOKENS + 5), sizes=(1,) * (MOST_TOKENS + 5))
+    view = details(answer(lane), raw=True).lanes[0]
+    assert (len(view.written), view.more) == (MOST_TOKENS, 5)
+    assert details(answer(lane)).lanes[0].written == ()
