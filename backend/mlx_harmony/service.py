@@ -40,7 +40,6 @@ from mlx_harmony.errors import ChatNotFound, HarmonyError, InvalidRequest, LoadF
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
 from mlx_harmony.prompting.choosing import Given, given_by, profiles_of, settled
-from mlx_harmony.prompting.presets import Presets
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, TextPrompt
@@ -57,7 +56,6 @@ class Service:
         self._given = given
         self._provider = provider
         self._store = store
-        self.presets = Presets(settings.home)
         self._catalog = Catalog(_places(settings))
         self._changing = asyncio.Lock()
         self._turns = Turns(store, provider, self._usable)
