@@ -8,6 +8,7 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
+from string import ascii_lowercase
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -18,11 +19,12 @@ from tests.browser.visit import launch
 
 CHATS = 2000
 RATES = (25, 50, 100)
-APP = Place("#message", "#live .md")
+BURST = 20_000
+APP = Place("#message", ".answer .md")
 TWIN = Place("#box textarea", "#chat [data-testid=bot]")
 TWIN_LIMIT_S = 20.0
-BURST = 20_000
-READY = "() => document.querySelectorAll('#history article').length >= 60 && !document.querySelector('#tuning input:disabled')"
+WAIT_MS = 60_000
+STANDS = "document.querySelectorAll('#history article').length >= 60 && !document.querySelector('#tuning input:disabled')"
 
 
 async def fill(home: Path) -> str:
@@ -43,53 +45,50 @@ def opened(page: Page, chat_id: str) -> float:
     page.evaluate("() => document.querySelector('.new').click()")
     page.wait_for_timeout(700)
     row = f"[data-chat-row='{chat_id}'] a"
-    took: float = page.evaluate(f'() => probe.timed(() => document.querySelector("{row}").click(), {READY})')
+    page.evaluate("() => { probe.seen.tasks.length = 0; }")
+    took: float = page.evaluate(f'() => probe.timed(() => document.querySelector("{row}").click(), () => {STANDS})')
     page.wait_for_timeout(700)
     return took
 
 
-def app_rows(browser: Browser, home: Path, chat_id: str, quick: bool) -> None:
-    """Measure the app and print its tables."""
-    seconds = 4 if quick else 12
+def measure_app(browser: Browser, home: Path, chat_id: str, seconds: int) -> str:
+    """Print the app's rows; gives what else there is to say."""
     with served("app", home) as server, visited(browser) as page:
         began = time.monotonic()
         page.goto(server.address)
-        page.wait_for_selector(f"[data-chat-row='{chat_id}']", timeout=60_000)
+        page.wait_for_selector(f"[data-chat-row='{chat_id}']", timeout=WAIT_MS)
         arrived = time.monotonic() - began
         page.wait_for_timeout(2000)
-        first = opened(page, chat_id)
-        again = opened(page, chat_id)
-        print(
-            f"| the app, {rate_of(RATES[0])} | {row(drawn(page, server, APP, Asked('mixed', RATES[0], RATES[0] * seconds)))} |", flush=True
-        )
-        for rate in RATES[1:]:
-            print(f"| the app, {rate_of(rate)} | {row(drawn(page, server, APP, Asked('mixed', rate, rate * seconds)))} |", flush=True)
-        typed = drawn(page, server, APP, Asked("mixed", 100, 100 * seconds), typing=True)
-        print(f"| the same while somebody types | {row(typed)} |", flush=True)
-        for shape, what in (("mixed", "20,000 tokens on"), ("fence", "20,000 tokens of code on")):
-            long = drawn(page, server, APP, Asked(shape, 100, BURST + 100 * seconds, BURST))
-            print(f"| the app, {rate_of(100)}, {what} | {row(long)} |", flush=True)
-    print(f"\nUsable: the page with {CHATS} chats in the list {arrived:.1f} s after its address was entered, ", end="")
-    print(f"the chat {first:.0f} ms after it was chosen, {again:.0f} ms the second time. A key shows after {typed.keys_ms:.0f} ms.\n")
+        first, again = opened(page, chat_id), opened(page, chat_id)
+        names = iter(ascii_lowercase)
+        for rate in RATES:
+            told(f"the app, {rate} tok/s", drawn(page, server, APP, Asked("mixed", rate, rate * seconds, name=next(names))))
+        typed = drawn(page, server, APP, Asked("mixed", 100, 100 * seconds, name=next(names)), typing=True)
+        told("the app, 100 tok/s, while somebody types", typed)
+        for shape, what in (("mixed", "a long answer"), ("fence", "one block of code")):
+            asked = Asked(shape, 100, BURST + 100 * seconds, BURST, next(names))
+            told(f"the app, 100 tok/s, from token {BURST:,} of {what} on", drawn(page, server, APP, asked))
+    return (
+        f"With {CHATS:,} chats in the list the page can be used {arrived:.1f} s after its address was entered; this chat stands there "
+        f"{first:.0f} ms after it was chosen, {again:.0f} ms the second time. While an answer is written, a key shows after "
+        f"{typed.keys_ms:.0f} ms (95 of 100)."
+    )
 
 
-def twin_rows(browser: Browser, home: Path) -> None:
+def measure_twin(browser: Browser, home: Path) -> str:
     with served("twin", home) as server, visited(browser) as page:
         began = time.monotonic()
         page.goto(server.address)
-        page.wait_for_function("n => document.querySelectorAll('#chat [data-testid=bot]').length >= n", arg=MESSAGES // 2, timeout=120_000)
+        whole = "n => document.querySelectorAll('#chat [data-testid=bot]').length >= n"
+        page.wait_for_function(whole, arg=MESSAGES // 2, timeout=WAIT_MS)
         arrived = time.monotonic() - began
         page.wait_for_timeout(3000)
-        shown = drawn(page, server, TWIN, Asked("mixed", 100, 1200), limit_s=TWIN_LIMIT_S)
-        print(f"| plain Gradio, {rate_of(100)} | {row(shown)} |")
-        print(f"\nPlain Gradio's page showed the chat {arrived:.1f} s after its address was entered.\n")
+        told("plain Gradio, 100 tok/s", drawn(page, server, TWIN, Asked("mixed", 100, 10_000), limit_s=TWIN_LIMIT_S))
+    return f"Plain Gradio's page showed the chat {arrived:.1f} s after its address was entered."
 
 
-def rate_of(rate: int) -> str:
-    return f"{rate} tok/s"
-
-
-def row(one: Drawn) -> str:
+def told(what: str, one: Drawn) -> None:
+    """Print one row of the table."""
     cells = (
         f"{one.painted:.1f}",
         f"{one.share:.1%}",
@@ -98,7 +97,7 @@ def row(one: Drawn) -> str:
         f"{one.after_ms:.0f}",
         f"{one.cpu:.0%}",
     )
-    return " | ".join(cell.replace("nan", "—") for cell in cells)
+    print("|", " | ".join((what, *("—" if "nan" in cell else cell for cell in cells))), "|", flush=True)
 
 
 def main() -> None:
@@ -106,22 +105,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a third of the tokens")
     parser.add_argument("--only", choices=["app", "twin"])
     given = parser.parse_args()
-    print(f"A chat of {MESSAGES} messages, the last {LONG} answers long, in Chromium.\n")
-    print("| | painted tok/s | of what came | behind, ms | longest task, ms | when it ended, ms | server’s share of a core |")
+    print(f"A chat of {MESSAGES:,} messages, the last {LONG} answers long, in Chromium.\n")
+    print("| | painted tok/s | of what came | behind, ms | longest task, ms | after its end, ms | server’s share of a core |")
     print("|---|---:|---:|---:|---:|---:|---:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         chat_id = asyncio.run(fill(home)) if given.only != "twin" else ""
         with sync_playwright() as playwright:
-            measure(launch(playwright), home, chat_id, given)
-
-
-def measure(browser: Browser, home: Path, chat_id: str, given: argparse.Namespace) -> None:
-    if given.only != "twin":
-        app_rows(browser, home, chat_id, given.quick)
-    if given.only != "app":
-        twin_rows(browser, home)
-    browser.close()
+            browser = launch(playwright)
+            said = [measure_app(browser, home, chat_id, 4 if given.quick else 12)] if given.only != "twin" else []
+            said += [measure_twin(browser, home)] if given.only != "app" else []
+            browser.close()
+    print("", *said, sep="\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@
   }, true);
 
   let observer = null;
-  function watch(selector) {
+  function watch(selector, name) {
+    const token = new RegExp(`\\b${name}(\\d+) `, "g");
     for (const list of Object.values(seen)) list.length = 0;
     observer?.disconnect();
     let last = -1;
@@ -26,7 +27,7 @@
       requestAnimationFrame(() => {
         asked = false;
         const text = [...document.querySelectorAll(selector)].at(-1)?.textContent.slice(-400) ?? "";
-        const number = Number([...text.matchAll(/w(\d+) /g)].at(-1)?.[1] ?? -1);
+        const number = Number([...text.matchAll(token)].at(-1)?.[1] ?? -1);
         if (number <= last) return;
         last = number;
         painted((now) => seen.paints.push([now, number]));

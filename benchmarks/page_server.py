@@ -1,7 +1,8 @@
 """The two pages that are measured, each in a process of its own: the app over a scripted model, and its twin in plain Gradio.
 
-`python -m benchmarks.page_server app HOME` or `... twin HOME`. Prints its address, then one line of JSON for every answer.
-The question says what is wanted: shape, tokens a second, number of tokens, and how many of those come at once in the beginning.
+`python -m benchmarks.page_server app HOME` or `... twin HOME`. Prints its address, then two lines of JSON for every answer.
+The question says what is wanted: shape, tokens a second, number of tokens, how many of those come at once in the beginning, and what
+letters their numbers follow.
 """
 
 import argparse
@@ -25,19 +26,24 @@ from tests.fixtures.scripted import ScriptedEngine, finished
 
 
 async def paced(question: str) -> AsyncIterator[str]:
-    """The tokens at the pace that is asked for, by the clock: what came late does not make the rest late. Reports when it is done."""
-    shape, rate, count, burst = question.split()
-    began, cpu, n = time.time(), time.process_time(), 0
-    for n, token in enumerate(tokens(shape, int(count))):
-        if n == int(burst):
-            began, cpu = time.time() - n / float(rate), time.process_time()
-        if n >= int(burst):
-            await asyncio.sleep(max(0.0, began + n / float(rate) - time.time()))
+    """The tokens at the pace that is asked for, by the clock: what came late does not make the rest late.
+
+    Reports when the first of them after the burst was due, and, once all have come, what they cost.
+    """
+    shape, rate, count, burst, name = question.split()
+    began, cpu = 0.0, 0.0
+    for number, token in enumerate(tokens(shape, int(count), name)):
+        if number == int(burst):
+            began, cpu = time.time(), time.process_time()
+            report(began=began)
+        if began:
+            await asyncio.sleep(max(0.0, began + (number - int(burst)) / float(rate) - time.time()))
         yield token
-    seconds = time.time() - began - int(burst) / float(rate)
-    print(
-        json.dumps({"began": began, "rate": float(rate), "seconds": seconds, "cpu": time.process_time() - cpu, "tokens": n + 1}), flush=True
-    )
+    report(seconds=time.time() - began, cpu=time.process_time() - cpu)
+
+
+def report(**figures: float) -> None:
+    print(json.dumps(figures), flush=True)
 
 
 class PacedEngine(ScriptedEngine):

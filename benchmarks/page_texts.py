@@ -51,10 +51,10 @@ def chat_of(title: str, texts: list[tuple[str, str]], now: float) -> Chat:
 TIMINGS = Timings(prompt_n=900, cached_n=0, prompt_ms=300.0, predicted_n=700, predicted_ms=7000.0, first_token_ms=320.0)
 
 
-def tokens(shape: str, count: int) -> Iterator[str]:
-    """The answer's tokens; the n-th holds ` wn `, so that what is on the screen tells how many have come."""
+def tokens(shape: str, count: int, name: str = "w") -> Iterator[str]:
+    """The answer's tokens; each ends in `name` and its number, so that what is on the screen tells how many have come."""
     for number in range(count):
-        yield f"{_before_in_code(number) if shape == 'fence' else _before(number)}w{number} "
+        yield f"{_before_in_code(number) if shape == 'fence' else _before(number)}{name}{number} "
 
 
 def _before(number: int) -> str:

@@ -20,15 +20,16 @@ SETTLED_S = 1.0
 
 
 class Asked(NamedTuple):
-    """What the scripted model is asked for; `burst` of its tokens come at once in the beginning."""
+    """What the scripted model is asked for; `burst` of its tokens come at once in the beginning. Letters name the tokens."""
 
     shape: str
     rate: int
     tokens: int
     burst: int = 0
+    name: str = "w"
 
     def __str__(self) -> str:
-        return f"{self.shape} {self.rate} {self.tokens} {self.burst}"
+        return f"{self.shape} {self.rate} {self.tokens} {self.burst} {self.name}"
 
 
 class Drawn(NamedTuple):
@@ -99,36 +100,36 @@ class Place(NamedTuple):
 
 def drawn(page: Page, server: Server, place: Place, asked: Asked, *, typing: bool = False, limit_s: float = 60.0) -> Drawn:
     """Ask, wait until the last token is on the screen or `limit_s` is over, and say how it went."""
-    page.evaluate("selector => probe.watch(selector)", place.answer)
+    page.evaluate("([selector, name]) => probe.watch(selector, name)", [place.answer, asked.name])
     page.fill(place.box, str(asked))
     page.press(place.box, "Enter")
-    page.evaluate("() => { probe.seen.keys.length = 0; }")
+    began = server.report()["began"]
+    page.evaluate("() => { probe.seen.keys.length = 0; probe.seen.tasks.length = 0; }")
     deadline = time.monotonic() + limit_s
     while page.evaluate("probe.last()") < asked.tokens - 1 and time.monotonic() < deadline:
         if typing:
             page.keyboard.type("a")
         page.wait_for_timeout(120 if typing else 250)
-    page.wait_for_timeout(HANDOVER_S * 1000)
     whole = page.evaluate("probe.last()") >= asked.tokens - 1
+    page.wait_for_timeout(HANDOVER_S * 1000)
     seen = page.evaluate("probe.seen")
-    report = server.report() if whole else {"began": 0.0, "rate": float(asked.rate), "seconds": 1.0, "cpu": float("nan"), "tokens": 1}
+    ended = server.report() if whole else {"seconds": float("nan"), "cpu": float("nan")}
     page.fill(place.box, "")
-    return _figures(asked, seen, report)
+    return _figures(asked, seen, began, ended["cpu"] / ended["seconds"])
 
 
-def _figures(asked: Asked, seen: dict[str, Any], report: dict[str, float]) -> Drawn:
-    paints = [(at / 1000, number) for at, number in seen["paints"] if number >= asked.burst]
-    first, last = paints[0], paints[-1]
+def _figures(asked: Asked, seen: dict[str, Any], began: float, cpu: float) -> Drawn:
     step_s = 1 / asked.rate
-    waited = [at - (report["began"] + (before + 1) * step_s) for (_, before), (at, _) in pairwise(paints)]
-    streaming = [ms for at, ms in seen["tasks"] if first[0] - step_s <= at / 1000 <= last[0]]
+    paints = [(at / 1000, number - asked.burst) for at, number in seen["paints"] if number >= asked.burst]
+    last_s, last = paints[-1]
+    waited = [at - began - (before + 1) * step_s for (_, before), (at, _) in pairwise(paints)]
     return Drawn(
-        painted=(last[1] - first[1]) / (last[0] - first[0]),
-        delivered=(asked.tokens - 1 - asked.burst) / report["seconds"] if report["tokens"] > 1 else float(asked.rate),
-        behind_ms=_high(waited) * 1000 if report["began"] else float("nan"),
-        longest_ms=max(streaming, default=0.0),
-        after_ms=max((ms for at, ms in seen["tasks"] if at / 1000 > last[0]), default=0.0),
-        cpu=report["cpu"] / report["seconds"],
+        painted=last / (last_s - began),
+        delivered=float(asked.rate),
+        behind_ms=_high(waited) * 1000,
+        longest_ms=max((ms for at, ms in seen["tasks"] if at / 1000 <= last_s), default=0.0),
+        after_ms=max((ms for at, ms in seen["tasks"] if at / 1000 > last_s), default=0.0),
+        cpu=cpu,
         keys_ms=_high(seen["keys"]),
     )
 

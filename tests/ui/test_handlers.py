@@ -50,7 +50,7 @@ async def test_a_message_makes_a_chat_and_its_answer_ends_in_the_history(service
     frames = await all_of(Talk(service, Desk()).send(sent(chat="", text="Hello", options={}), TAB))
     assert "You said: Hello" in frames[-1][1]
     said = [command["do"] for command in commands(frames[-1][-1])]
-    assert said == ["chat", "accepted"]
+    assert said == ["chat", "accepted", "list", "list"]
     assert len(await service.list_chats()) == 1
 
 
