@@ -17,7 +17,7 @@ import pytest
 from mlx_harmony.conversation.store import Store
 
 ROOT = Path(__file__).parents[2]
-LONGEST_LIFE_S = 0.12
+LONGEST_LIFE_S = 0.2
 CHUNK = 65
 
 
@@ -75,20 +75,53 @@ async def rows_after(path: Path) -> dict[str, sqlite3.Row]:
 
 async def kill_often(path: Path, rounds: int, seed: int) -> None:
     chance = random.Random(seed)
-    told: dict[str, set[str]] = {"sent": set(), "answered": set(), "deleted": set(), "restored": set()}
+    told: dict[str, set[str]] = {
+        "sent": set(),
+        "answered": set(),
+        "deleted": set(),
+        "restored": set(),
+        "regenerated": set(),
+        "shown": set(),
+    }
+    whole: dict[str, int] = {}
+    chosen: dict[str, int] = {}
     with writers(path) as process:
         for _ in range(rounds):
             opened, *lines = killed_after(process, chance.uniform(0.0, LONGEST_LIFE_S))
             assert opened == ["opened"], "the file was damaged"
-            for what, message_id in lines:
-                told[what].add(message_id)
+            for what, name, *more in lines:
+                match what:
+                    case "whole":
+                        whole[name] = int(more[0])
+                    case "chosen":
+                        chosen[name] = int(more[0])
+                    case "regenerated" | "shown":
+                        told[what].add(more[0])
+                    case _:
+                        told[what].add(name)
     kept = await rows_after(path)
-    assert len(told["sent"]) > rounds / 2
-    assert told["sent"] | told["answered"] <= kept.keys() and all(kept[message_id]["content"] for message_id in told["sent"])
+    assert len(told["sent"]) > rounds / 4
+    assert told["sent"] | told["answered"] | told["regenerated"] | told["shown"] <= kept.keys() and all(
+        kept[message_id]["content"] for message_id in told["sent"]
+    )
     assert all(kept[message_id]["state"] == "complete" and kept[message_id]["content"] for message_id in told["answered"])
     assert {row["state"] for row in kept.values()} <= {"complete", "interrupted"}
+    await check_chats(path, whole, chosen)
     # A restored message may have been deleted once more just before the end, but only the last one of a writer.
     assert sum(kept[message_id]["trash_id"] is not None for message_id in told["sent"]) <= rounds
+
+
+async def check_chats(path: Path, whole: dict[str, int], chosen: dict[str, int]) -> None:
+    """That each chat that was forked or brought in is there whole, no other is there in part, and what was chosen last holds."""
+    store = await Store.open(path)
+    sizes = {chat.id: chat.messages for chat in await store.list_chats()}
+    assert {chat_id: sizes.get(chat_id) for chat_id in whole} == whole and len(whole) > 2
+    for chat_id, number in chosen.items():
+        assert int((await store.read_options(chat_id)).instructions.removeprefix("as of ")) >= number
+    for chat in await store.list_chats():
+        messages = (await store.read_chat(chat.id)).messages
+        assert not messages or messages[0].content.startswith("message") or len(messages) == 9
+    await store.close()
 
 
 @pytest.mark.integration
