@@ -11,12 +11,14 @@ from typing import Any
 
 import msgspec
 
-from mlx_harmony.conversation.attachments import read_attachment
+from mlx_harmony.conversation.attachments import LARGEST_BYTES as LARGEST_ATTACHMENT
+from mlx_harmony.conversation.attachments import MOST, read_attachment
 from mlx_harmony.conversation.beginning import new_chat, options_of, with_setup
 from mlx_harmony.conversation.forking import LONGEST_TITLE, forked
 from mlx_harmony.conversation.interchange.export import as_json
 from mlx_harmony.conversation.interchange.importing import import_chats
 from mlx_harmony.conversation.interchange.markdown import as_markdown
+from mlx_harmony.conversation.interchange.reading import LARGEST_BYTES as LARGEST_CHATS
 from mlx_harmony.conversation.meter import Draft, measured
 from mlx_harmony.conversation.plan import Asked, new_id
 from mlx_harmony.conversation.records import (
@@ -26,6 +28,7 @@ from mlx_harmony.conversation.records import (
     ContextUse,
     CopyKind,
     ImportReport,
+    Limits,
     SearchHit,
     TrashItem,
     TurnEvent,
@@ -40,6 +43,7 @@ from mlx_harmony.errors import ChatNotFound, HarmonyError, InvalidRequest, LoadF
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
 from mlx_harmony.prompting.choosing import Given, given_by, profiles_of, settled
+from mlx_harmony.prompting.presets import Presets
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, TextPrompt
@@ -56,6 +60,7 @@ class Service:
         self._given = given
         self._provider = provider
         self._store = store
+        self.presets = Presets(settings.home)
         self._catalog = Catalog(_places(settings))
         self._changing = asyncio.Lock()
         self._turns = Turns(store, provider, self._usable)
@@ -76,6 +81,11 @@ class Service:
         await self._turns.close()
         await self._provider.close()
         await self._store.close()
+
+    @property
+    def limits(self) -> Limits:
+        """How much `attach`, `send` and `import_chats` take."""
+        return Limits(attachment_bytes=LARGEST_ATTACHMENT, attachments=MOST, chats_bytes=LARGEST_CHATS)
 
     def notices(self) -> tuple[str, ...]:
         """What happened at the start that the person should know, such as a damaged file that was set aside."""

@@ -203,7 +203,7 @@ def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
         raise SettingsError("Other machines may only be let in with an API key.", hint=hint, param="host")
     path = Path(settings.home) / SETTINGS_FILE
     kept, _ = _read_file(path)
-    _write_file(path, kept | values)
+    write_file(path, kept | values)
     sources: dict[str, Source] = settings.sources | dict.fromkeys(values, "file")
     return msgspec.structs.replace(settings, sources=sources, **values)
 
@@ -248,7 +248,7 @@ def _set_aside(path: Path) -> str:
     return f"{path.name} was damaged; it was kept as {aside} and the defaults are used."
 
 
-def _write_file(path: Path, kept: dict[str, Any]) -> None:
+def write_file(path: Path, kept: dict[str, Any]) -> None:
     """Replace the file in one step, mode 0600: after a crash it is the old one or the new one."""
     content = msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n"
     # One fixed name: what a crash left under it is overwritten by the next save.
@@ -264,7 +264,7 @@ def _write_file(path: Path, kept: dict[str, Any]) -> None:
         with suppress(OSError):
             new.unlink()
         hint = "Check that the folder is writable and has space; nothing was changed."
-        raise StorageError(f"The settings could not be saved: {error.strerror or error} ({path}).", hint=hint) from error
+        raise StorageError(f"{path.name} could not be saved: {error.strerror or error} ({path}).", hint=hint) from error
 
 
 def _private(path: str, flags: int) -> int:

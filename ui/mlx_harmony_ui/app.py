@@ -65,7 +65,7 @@ def build(service: Service) -> gr.Blocks:
             surface("questions", "questions", render("questions"))
             surface("speech", "speech", render("speech"))
             surface("veil", "veil")
-            surface("drop", "drop", drop_html())
+            surface("drop", "drop", drop_html(service.limits))
         chat.connect(speaker, at, pill, service)
         models_tab = models.connect(speaker, models_view, pill, at.starter, service)
         settings_tab = settings.connect(speaker, settings_view, service)

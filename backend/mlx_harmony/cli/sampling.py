@@ -6,8 +6,10 @@ from typing import Any
 
 from mlx_harmony.conversation.commands import parse_number
 from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.prompting.presets import Presets
 from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS, Field
 from mlx_harmony.records import EFFORTS
+from mlx_harmony.settings import home_folder
 
 
 def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
@@ -21,12 +23,16 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help=f"{field.help} Range: {field.span}; default: {default}".replace("%", "%%"),
         )
+    group.add_argument("--preset", metavar="NAME", help="a named set of these numbers, such as balanced; each flag of its own is stronger")
     group.add_argument("--effort", choices=EFFORTS, help="how long the model may think (default: the one in the settings, else medium)")
 
 
 def choices_from(args: argparse.Namespace) -> dict[str, Any]:
-    """What the flags ask for, by name; None where one was not given."""
+    """What the flags ask for, by name; None where one was not given. Raises InvalidRequest for an unknown preset, naming the known ones."""
     numbers = {field.name: getattr(args, field.name) for field in (*SAMPLING_FIELDS, MAX_TOKENS)}
+    if args.preset is not None:
+        preset = Presets(str(home_folder())).find(args.preset).sampling
+        numbers |= {field.name: getattr(preset, field.name) for field in SAMPLING_FIELDS if numbers[field.name] is None}
     return numbers | {"effort": args.effort, "instructions": args.system}
 
 

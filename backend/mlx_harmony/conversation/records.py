@@ -140,6 +140,14 @@ class Chat(Record):
     options: TurnOptions = TurnOptions()
 
 
+class Limits(Record):
+    """How much is taken in at once: the bytes of one attachment and of a file of chats, the attachments of one message."""
+
+    attachment_bytes: int
+    attachments: int
+    chats_bytes: int
+
+
 class WholeChat(Record):
     """A chat with every version of every message: parents first, and of each place the version shown last. `positions` order versions."""
 

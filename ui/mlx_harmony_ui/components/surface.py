@@ -40,6 +40,7 @@ EVENTS = (
     "command",
     "options",
     "profile",
+    "preset",
     "pulse",
     "show",
     "load",

@@ -18,6 +18,7 @@ from mlx_harmony_ui.tabs.figures import Figures
 from mlx_harmony_ui.tabs.files import Files
 from mlx_harmony_ui.tabs.messages import Messages
 from mlx_harmony_ui.tabs.options import Options
+from mlx_harmony_ui.tabs.presets import PresetPicking
 from mlx_harmony_ui.tabs.talk import Talk
 
 EXAMPLES = (
@@ -69,6 +70,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
     files = Files(service)
     attaching = Attaching(service)
     commanding = Commanding(service)
+    presets = PresetPicking(service)
     options = Options(service)
     talk = Talk(service, desk)
     view = (at.history, at.tuning, at.details, at.starter, at.chats, pill, bridge)
@@ -94,6 +96,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("context", Handler(figures.context, (at.meter,))),
         ("copy_as", Handler(figures.copy_as, (bridge,))),
         ("options", Handler(options.save, (bridge,))),
+        ("preset", Handler(presets.preset, (at.tuning, bridge))),
         ("profile", Handler(options.profile, (at.tuning, at.starter, pill, bridge))),
         ("send", Handler(talk.send, turn)),
         ("regenerate", Handler(talk.regenerate, turn)),

@@ -4,8 +4,7 @@ import re
 
 import gradio as gr
 
-from mlx_harmony.conversation.attachments import LARGEST_BYTES, MOST
-from mlx_harmony.conversation.interchange.reading import LARGEST_BYTES as LARGEST_CHATS
+from mlx_harmony.conversation.records import Limits
 from mlx_harmony.errors import HarmonyError
 from mlx_harmony.service import Service
 from mlx_harmony_ui import failures, words
@@ -67,16 +66,9 @@ def refusals(refused: dict[str, object]) -> list[str]:
     return [f"“{words.shorten(name)}” could not be imported. {why}" for name, why in refused.items() if isinstance(why, str)]
 
 
-def drop_html() -> str:
+def drop_html(limits: Limits) -> str:
     """The veil for files that are dragged over the page, with what each place takes."""
-    return render(
-        "drop",
-        most=MOST,
-        largest_bytes=LARGEST_BYTES,
-        largest=_megabytes(LARGEST_BYTES),
-        largest_chats_bytes=LARGEST_CHATS,
-        largest_chats=_megabytes(LARGEST_CHATS),
-    )
+    return render("drop", limits=limits, largest=_megabytes(limits.attachment_bytes), largest_chats=_megabytes(limits.chats_bytes))
 
 
 def _megabytes(amount: int) -> str:

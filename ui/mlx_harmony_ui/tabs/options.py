@@ -14,6 +14,7 @@ from mlx_harmony_ui.render import render
 from mlx_harmony_ui.tabs.chosen import pill_html, starter_html
 
 NOTE = "Sets the model, the prompt and the context that a new chat begins with; the chat then keeps it."
+NO_PRESET = "A preset sets all the numbers of sampling and repetition at once. Save these to have them again."
 NONE_YET = " There are none yet: write them in profiles.json."
 _stamps = count(1)
 
@@ -32,6 +33,25 @@ class ProfilePicker(Record):
     choices: tuple[ProfileChoice, ...]
     note: str
     fixed: bool
+
+
+class PresetChoice(Record):
+    """One preset to choose; `problem` says why it cannot be."""
+
+    name: str
+    note: str
+    problem: str
+
+
+class PresetPicker(Record):
+    """The presets to choose from. `chosen` is the one that the numbers are, "" for none; `own`: it can be deleted."""
+
+    choices: tuple[PresetChoice, ...]
+    note: str
+    none: str = NO_PRESET
+    chosen: str = ""
+    own: bool = False
+    problem: bool = False
 
 
 class Options:
@@ -85,6 +105,7 @@ def tuning_html(service: Service, options: TurnOptions, ask: int, begun: bool = 
         "tuning",
         options=options,
         profiles=profile_picker(service, options, begun),
+        presets=preset_picker(service, options),
         groups=controls.slides(options),
         channels=controls.CHANNEL_SWITCHES,
         loops=controls.LOOP_CHOICES,
@@ -92,6 +113,24 @@ def tuning_html(service: Service, options: TurnOptions, ask: int, begun: bool = 
         identity=controls.DEFAULT_IDENTITY,
         stamp=next(_stamps),
         ask=ask,
+    )
+
+
+def preset_picker(service: Service, options: TurnOptions) -> PresetPicker:
+    """The presets, and the one that the numbers are; where the file cannot be read, why not."""
+    presets, problem = service.presets.built_in, ""
+    try:
+        presets = service.presets.all()
+    except SettingsError as error:
+        problem = failures.told(error)
+    chosen = next((each for each in presets if each.is_of(options.sampling)), None)
+    note = (chosen.note or "A preset of your own.") if chosen else NO_PRESET
+    return PresetPicker(
+        choices=tuple(PresetChoice(name=each.name, note=each.note, problem=each.problem) for each in presets),
+        chosen=chosen.name if chosen else "",
+        own=bool(chosen and chosen.own),
+        note=problem or note,
+        problem=bool(problem),
     )
 
 
