@@ -34,7 +34,7 @@ def shown(turn: LiveTurn) -> present.AnswerView:
 
 def test_every_wait_says_what_it_waits_for() -> None:
     assert shown(folded()).progress == "Sending"
-    assert shown(folded(STARTED, Queued(position=3))).progress == "Waiting, 2 ahead"
+    assert shown(folded(STARTED, Queued(position=3))).progress == "Waiting for 2 other answers"
     assert shown(folded(STARTED, Queued(position=1))).progress == "Next in line"
     loading = shown(folded(STARTED, Loading(stage="weights", fraction=0.42)))
     assert loading.progress == "Loading the model · 42 %"

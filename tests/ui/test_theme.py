@@ -61,5 +61,5 @@ def test_every_button_with_an_icon_only_has_a_name() -> None:
 
 
 def test_the_line_about_the_starter_is_there_for_it_alone() -> None:
-    assert "15 MB" in render("starter", size="15 MB")
-    assert "<p>" not in render("starter", size="")
+    assert "15 MB" in render("starter", missing="", size="15 MB")
+    assert "<p>" not in render("starter", missing="", size="")

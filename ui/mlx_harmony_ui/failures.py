@@ -1,5 +1,6 @@
 """What a failure is called on the page: one headline for every code of the error tree. The error itself brings message and hint."""
 
+from mlx_harmony.conversation.records import ChatMessage
 from mlx_harmony.errors import ERRORS, HarmonyError
 from mlx_harmony.events import Failed
 
@@ -54,6 +55,17 @@ def said(failed: Failed) -> str:
 def told(error: HarmonyError) -> str:
     """The same for an error that was raised."""
     return said(Failed.of(error))
+
+
+def report(message: ChatMessage) -> str:
+    """What ended an answer, with all that somebody would need who looks into it; "" for an answer that did not fail."""
+    failed, made = message.error, message.provenance
+    if failed is None:
+        return ""
+    lines = [f"{headline(failed.code)} ({failed.code})", failed.message, failed.hint]
+    if made:
+        lines += [f"Model: {made.model} {made.fingerprint[:12]}".rstrip(), f"MLX Harmony {made.version}" if made.version else ""]
+    return "\n".join(filter(None, (*lines, f"Message {message.id} of chat {message.chat_id}")))
 
 
 def untold() -> set[str]:

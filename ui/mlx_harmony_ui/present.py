@@ -35,7 +35,7 @@ class Notice(Record):
 
 
 class PartView(Record):
-    """One voice as shown. `blocks` is safe HTML; `line` and `time` are plain text."""
+    """One voice as shown. `blocks` is safe HTML; `line` and `time` are plain text; `held`: cut here, so never folded by itself."""
 
     kind: Part
     key: str
@@ -44,10 +44,14 @@ class PartView(Record):
     name: str = ""
     time: str = ""
     running: bool = False
+    held: bool = False
 
 
 class AnswerView(Record):
-    """One answer as shown; `progress` is drawn while nothing is written yet; `before` and `after` are versions."""
+    """One answer as shown; `progress` is drawn while nothing is written yet; `before` and `after` are versions.
+
+    `report` tells of a failure in full, to be copied.
+    """
 
     key: str
     message_id: str
@@ -64,6 +68,8 @@ class AnswerView(Record):
     progress: str = ""
     fraction: float | None = None
     can_go_on: bool = False
+    can_cancel: bool = False
+    report: str = ""
     unseen: bool = False
 
 
@@ -160,7 +166,7 @@ def answer(message: ChatMessage) -> AnswerView:
     return AnswerView(
         key=f"a-{message.id}",
         message_id=message.id,
-        parts=tuple(part(voice, message.id) for voice in of_message(message) if voice.text or voice.name),
+        parts=_parts(message),
         notice=ending(message.state, message.error),
         repaired=message.repaired,
         note=message.note,
@@ -173,11 +179,19 @@ def answer(message: ChatMessage) -> AnswerView:
         progress="Being written in another window" if running else "",
         can_go_on=message.state in ("cancelled", "length", "interrupted", "failed") and bool(message.content or message.reasoning),
         unseen=message.seen_from is not None,
+        report=failures.report(message),
     )
 
 
-def part(voice: Voice, message_id: str, drawn: tuple[str, ...] | None = None) -> PartView:
-    """One voice as shown; `drawn` is its HTML where somebody keeps it while it grows."""
+def _parts(message: ChatMessage) -> tuple[PartView, ...]:
+    """The voices of a stored answer; one that did not come to its end holds its last voice open."""
+    voices = [voice for voice in of_message(message) if voice.text or voice.name]
+    cut = message.state not in ("complete", "streaming")
+    return tuple(part(voice, message.id, held=cut and voice is voices[-1]) for voice in voices)
+
+
+def part(voice: Voice, message_id: str, drawn: tuple[str, ...] | None = None, held: bool = False) -> PartView:
+    """One voice as shown; `drawn` is its HTML where somebody keeps it while it grows; `held` keeps it open."""
     running = voice.ended_s is None
     key = f"{message_id}-{voice.index}"
     match voice.part:
@@ -185,11 +199,17 @@ def part(voice: Voice, message_id: str, drawn: tuple[str, ...] | None = None) ->
             language, source = call_source(voice)
             body = codeblock.code(source, language)
             return PartView(
-                kind="call", key=key, blocks=(body,), line=call_line(voice), name=voice.name or voice.recipient or "", running=running
+                kind="call",
+                key=key,
+                blocks=(body,),
+                line=call_line(voice),
+                name=voice.name or voice.recipient or "",
+                running=running,
+                held=held,
             )
         case "thinking":
             time = "" if running or not voice.seconds else words.moment(voice.seconds)
-            return PartView(kind="thinking", key=key, blocks=drawn or markup.blocks(voice.text), time=time, running=running)
+            return PartView(kind="thinking", key=key, blocks=drawn or markup.blocks(voice.text), time=time, running=running, held=held)
         case kind:
             return PartView(kind=kind, key=key, blocks=drawn or markup.blocks(voice.text), running=running)
 
@@ -202,12 +222,13 @@ def growing(turn: LiveTurn, drawn: dict[int, tuple[str, ...]]) -> TurnView:
     view = AnswerView(
         key=f"a-{key}",
         message_id=turn.answer_id,
-        parts=tuple(part(voice, key, drawn.get(voice.index)) for voice in turn.voices),
+        parts=tuple(part(voice, key, drawn.get(voice.index), turn.stage == "failed" and voice is turn.voices[-1]) for voice in turn.voices),
         notice=_failure(turn.failed) if turn.failed else None,
         model=turn.model,
         running=not over,
         progress=_progress(turn) if waiting else "",
         fraction=turn.fraction if waiting and turn.stage in ("loading", "reading") else None,
+        can_cancel=waiting and turn.stage in ("queued", "loading", "reading"),
         unseen=turn.unseen > 0,
     )
     asked = AskView(
@@ -219,7 +240,8 @@ def growing(turn: LiveTurn, drawn: dict[int, tuple[str, ...]]) -> TurnView:
 def _progress(turn: LiveTurn) -> str:
     match turn.stage:
         case "queued":
-            return "Next in line" if turn.position <= 1 else f"Waiting, {turn.position - 1} ahead"
+            others = turn.position - 1
+            return "Next in line" if others < 1 else f"Waiting for {others} other answer{'s' if others > 1 else ''}"
         case "loading":
             return f"Loading the model · {words.percent(turn.fraction)}"
         case "reading":

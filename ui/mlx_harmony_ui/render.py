@@ -7,6 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from mlx_harmony_ui import words
+
 HERE = Path(__file__).parent
 THEMES = (("system", "As the system", "monitor"), ("light", "Light", "sun"), ("dark", "Dark", "moon"))
 
@@ -40,7 +42,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     logo = Markup((HERE / "icons" / "logo.svg").read_text(encoding="utf-8").strip())  # noqa: S704  our own file
-    made.globals.update(icon=icon, tool_icon=tool_icon, logo=logo, themes=THEMES)
+    made.globals.update(icon=icon, tool_icon=tool_icon, logo=logo, shorten=words.shorten, themes=THEMES)
     return made
 
 

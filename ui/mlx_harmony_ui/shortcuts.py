@@ -32,6 +32,13 @@ GROUPS = (
         ),
     ),
     Group(
+        name="In the list of chats",
+        shortcuts=(
+            Shortcut(does="Rename a chat", ways=(("F2",),)),
+            Shortcut(does="Delete a chat", ways=(("Delete",),)),
+        ),
+    ),
+    Group(
         name="Everywhere",
         shortcuts=(
             Shortcut(does="Search all chats", ways=((META, "K"),)),
@@ -47,8 +54,6 @@ GROUPS = (
             Shortcut(does="Go through the list", ways=(("↑",), ("↓",))),
             Shortcut(does="To the first or the last", ways=(("Home",), ("End",))),
             Shortcut(does="Open or choose", ways=(("Enter",),)),
-            Shortcut(does="Rename a chat", ways=(("F2",),)),
-            Shortcut(does="Delete a chat", ways=(("Delete",),)),
         ),
     ),
 )

@@ -6,7 +6,7 @@ import gradio as gr
 
 from mlx_harmony_ui.render import HERE
 
-STYLES = ("tokens", "frame", "turns", "formulas", "history", "panels", "cards", "attach", "lists")
+STYLES = ("tokens", "frame", "turns", "formulas", "history", "panels", "cards", "attach", "presets", "lists", "narrow")
 SCRIPTS = (
     "patch",
     "focus",
@@ -22,6 +22,7 @@ SCRIPTS = (
     "files",
     "attach",
     "typed",
+    "presets",
     "keys",
     "speech",
     "windows",

@@ -3,6 +3,7 @@ const acts = {
   view: (button, event) => { event.preventDefault(); setView(button.dataset.view); closeMenu(); },
   theme: (button) => { setTheme(button.dataset.theme); emit("setting", { name: "theme", value: button.dataset.theme }); },
   menu: (button) => { toggleMenu(button); if (button.closest("#pill")) emit("pulse", { model: state.model }); },
+  "models-menu": () => toggleMenu(one(".pill-face")),
   keys: () => openSheet("shortcuts-sheet"),
   close: (button) => button.closest("dialog").close(),
   pick: (button) => { state.model = button.dataset.model; saveSoon(); emit("pulse", { model: state.model }); closeMenu(); one("#message")?.focus(); },
@@ -26,6 +27,7 @@ const acts = {
   real: () => { setView("models"); window.setTimeout(() => one("#real")?.scrollIntoView({ block: "start" }), 60); },
   copy: (button) => emit("copy", { chat: state.chat, message: messageOf(button) }),
   "copy-code": (button) => copyText(one("code", button.closest("figure")).textContent, button),
+  "copy-report": (button) => copyText(button.dataset.report),
   regenerate: (button) => regenerate(messageOf(button)),
   edit: (button) => beginEdit(button.closest(".ask")),
   "go-on": (button) => goOn(messageOf(button)),
@@ -73,7 +75,7 @@ const messageOf = (button) => button.closest("[data-message]").dataset.message;
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-do]");
-  if (!event.target.closest?.("[role=menu], [aria-haspopup=menu]")) closeMenu();
+  if (!event.target.closest?.("[role=menu], [aria-haspopup=menu], [data-do=models-menu]")) closeMenu();
   if (button) acts[button.dataset.do]?.(button, event);
   else if (event.target.id === "veil") closeSheets();
 });

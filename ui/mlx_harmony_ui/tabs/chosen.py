@@ -19,7 +19,8 @@ def pill_html(service: Service, model: str) -> str:
 
 
 def starter_html(service: Service, model: str | None) -> str:
-    """The line that says plainly that this is the Starter; nothing for any other model."""
+    """The line that says plainly that this is the Starter, or that the model is gone; nothing for any other model."""
     chosen = chosen_model(service, model)
-    entry = next((entry for entry in service.models() if entry.id == chosen and entry.source == "bundled"), None)
-    return render("starter", size=words.size(entry.bytes) if entry else "")
+    entry = next((entry for entry in service.models() if entry.id == chosen), None)
+    bundled = entry is not None and entry.source == "bundled"
+    return render("starter", missing="" if entry else chosen, size=words.size(entry.bytes) if entry and bundled else "")
