@@ -116,3 +116,17 @@ async def test_leaving_in_the_middle_stops_the_answer(service: Service, provider
     with pytest.raises(asyncio.CancelledError):
         await taking
     assert len(provider.engine.cancelled) == 1
+
+
+async def test_what_was_said_elsewhere_meanwhile_is_shown_before_more_is_sent(service: Service, pipe: Recorded) -> None:
+    talk = Talk(service, pipe, {})
+    await talk.take("one")
+    (chat,) = await service.list_chats()
+    async for _ in service.send(chat.id, "elsewhere", service.default_options()):
+        pass
+    assert await talk.take("two") != 0
+    assert "Nothing was sent" in pipe.err.getvalue()
+    assert pipe.out.getvalue().endswith("user: elsewhere\nassistant: You said: elsewhere\n")
+    assert await talk.take("two") == 0
+    asked = [message.content for message in (await service.read_chat(chat.id)).messages][::2]
+    assert asked == ["one", "elsewhere", "two"]

@@ -21,7 +21,10 @@ from mlx_harmony.conversation.commands import (
     describe,
     parse_command,
 )
-from mlx_harmony.conversation.records import Chat
+from mlx_harmony.conversation.history import last_id
+from mlx_harmony.conversation.records import Chat, TurnStarted
+from mlx_harmony.errors import ChatChanged
+from mlx_harmony.events import Failed
 from mlx_harmony.service import Service
 
 
@@ -35,6 +38,7 @@ class Talk:
         self._choices = choices
         self._options = overlaid(service.default_options(), choices)
         self._chat_id = ""
+        self._last_seen = ""
 
     async def begin(self) -> None:
         """Shows the greeting of a new chat, if it has one; such a chat is kept from here on."""
@@ -50,10 +54,14 @@ class Talk:
         self._show(chat)
 
     def _show(self, chat: Chat) -> None:
+        """Shows what was not shown yet: all that follows the last message seen, or the whole chat where that is no part of it."""
         self._chat_id = chat.summary.id
         names = chat.options.setup.placeholders if chat.options.setup else {}
-        for message in chat.messages:
+        ids = [message.id for message in chat.messages]
+        begin = ids.index(self._last_seen) + 1 if self._last_seen in ids else 0
+        for message in chat.messages[begin:]:
             self._terminal.line(self._terminal.strong(f"{names.get(message.role, message.role)}: ") + message.content)
+        self._last_seen = last_id(chat)
 
     async def take(self, text: str) -> int:
         """Obeys a command or answers a message; returns its exit code. Raises InvalidRequest for a command that cannot be obeyed."""
@@ -65,9 +73,13 @@ class Talk:
             self._chat_id = (await self._service.create_chat(self._options)).summary.id
         answer = Answer(self._terminal, self._options.setup)
         try:
-            async with aclosing(self._service.send(self._chat_id, text, self._options)) as events:
+            async with aclosing(self._service.send(self._chat_id, text, self._options, after=self._last_seen)) as events:
                 async for event in events:
                     answer.show(event)
+                    if isinstance(event, TurnStarted):
+                        self._last_seen = event.assistant_message_id
+                    elif isinstance(event, Failed) and event.code == ChatChanged.code:
+                        self._show(await self._service.read_chat(self._chat_id))
         finally:
             answer.leave()
         return answer.code
