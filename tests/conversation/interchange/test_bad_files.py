@@ -290,3 +290,24 @@ async def test_a_file_of_thousands_of_chats_is_brought_in_at_once(service: Servi
     began = time.perf_counter()
     report = await brought(service, {"schema_version": 2, "chats": {f"c{at % 2000}": {"messages": []} for at in range(2000)}})
     assert len(report.imported) == 2000 and time.perf_counter() - began < 60
+
+
+async def test_the_prompt_config_that_a_chat_was_made_with_is_kept_as_far_as_it_can_be_used(service: Service) -> None:
+    config = {
+        "knowledge_cutoff": "2025-01",
+        "conversation_start_date": "2024-02-03",
+        "placeholders": {"name": "Ada \ud800"},
+        "example_dialogues": [[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]],
+        "max_context_tokens": -5,
+        "developer_instructions": "You serve {name}.",
+        "unheard_of": 1,
+    }
+    document = file(("c", LINE), prompt_config=config, max_context_tokens=900, prompt_config_path="configs/old.json")
+    report = await brought(service, document)
+    setup = (await service.read_chat("c")).options.setup
+    assert setup and (setup.knowledge_cutoff, setup.start_date, setup.max_context_tokens) == ("2025-01", "2024-02-03", 900)
+    assert setup.placeholders == {"name": "Ada \ufffd"} and setup.prompt_config == "configs/old.json"
+    assert [message.content for message in setup.examples[0]] == ["Hi", "Yes?"]
+    assert "not used: max_context_tokens" in report.warnings[0]
+    await brought(service, file(("d", [message("z")]), prompt_config={"reasoning_effort": "high"}))
+    assert (await service.read_chat("d")).options.setup is None

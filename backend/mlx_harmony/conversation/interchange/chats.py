@@ -13,6 +13,7 @@ from mlx_harmony.conversation.attachments import attachment, told
 from mlx_harmony.conversation.history import title_of
 from mlx_harmony.conversation.interchange import parents
 from mlx_harmony.conversation.interchange.export import OWN, TYPED
+from mlx_harmony.conversation.interchange.setups import setup_of
 from mlx_harmony.conversation.interchange.values import numbers_of, options_of, own_options, seconds_of, text_of
 from mlx_harmony.conversation.plan import new_id
 from mlx_harmony.conversation.records import Attachment, Chat, ChatMessage, ChatSummary, Provenance, TurnOptions
@@ -193,7 +194,7 @@ def _options(metadata: dict[str, Any], own: dict[str, Any], notes: Counter[str])
     if kept is not None:
         return kept
     unused: list[str] = []
-    options = options_of(metadata, unused)
+    options = msgspec.structs.replace(options_of(metadata, unused), setup=setup_of(metadata, unused))
     if unused:
         notes[f"not used: {', '.join(dict.fromkeys(unused))}"] += 1
     return options
