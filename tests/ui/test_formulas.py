@@ -107,8 +107,8 @@ def test_letters_of_a_formula_are_only_letters() -> None:
     assert "&lt;img src=x onerror=y&gt;&lt;b&gt;".replace(" ", "\xa0") in drawn
 
 
-def test_the_source_stands_beside_the_formula_for_those_who_cannot_see_it() -> None:
-    assert '<annotation encoding="application/x-tex">a &lt; b</annotation>' in mathml("a < b", False)
+def test_the_source_goes_with_the_formula_for_those_who_cannot_see_it() -> None:
+    assert 'alttext="a &lt; &quot;b&quot;"' in mathml('a < "b"', False)
 
 
 @pytest.mark.parametrize(

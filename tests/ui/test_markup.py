@@ -10,16 +10,15 @@ from tests.ui.hostile import SNIPPETS
 ALLOWED = {
     *("a", "blockquote", "br", "button", "code", "del", "div", "em", "figcaption", "figure", "h1", "h2", "h3", "h4", "h5", "h6"),
     *("hr", "li", "ol", "p", "pre", "s", "span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"),
-    *("annotation", "math", "mi", "mn", "mo", "mrow", "msub", "msup", "mtext", "semantics"),
+    *("math", "mi", "mn", "mo", "mrow", "msub", "msup", "mtext"),
 }
 ATTRIBUTES = {
     "aria-label",
     "class",
     "data-do",
     "display",
-    "encoding",
+    "alttext",
     "href",
-    "mathvariant",
     "mathvariant",
     "rel",
     "role",

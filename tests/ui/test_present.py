@@ -114,3 +114,10 @@ def test_a_line_stands_where_the_model_s_sight_of_the_chat_begins() -> None:
     assert drawn.index('data-message="1"') < drawn.index('"seen-from"')
     again = chat(*messages[:4], message(4), message(5, seen_from="2"), message(6), message(7))
     assert present.history(again).seen_from == "" and "seen-from" not in render("history", view=present.history(again), stamp=1)
+
+
+@pytest.mark.parametrize(("state", "held"), [("complete", False), ("failed", True), ("length", True), ("cancelled", True)])
+def test_thinking_that_was_cut_is_never_folded(state: MessageState, held: bool) -> None:
+    shown = present.answer(message(1, content="", reasoning="Hm", state=state))
+    assert [part.held for part in shown.parts] == [held]
+    assert ("open" in render("history", view=present.history(chat(message(1, content="", reasoning="Hm", state=state))), stamp=1)) is held

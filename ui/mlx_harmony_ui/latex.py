@@ -48,7 +48,7 @@ _UNDER = frozenset(("lim", "max", "min", "sup", "inf"))
 
 @lru_cache(maxsize=1024)
 def mathml(source: str, display: bool) -> str:
-    """The formula as a <math> element with its source beside it for those who cannot see it; "" for one that is not set."""
+    """The formula as a <math> element with its source for those who cannot see it; "" for one that is not set."""
     if len(source) > LONGEST or not source.strip() or _REFUSED.search(source):
         return ""
     known = _ENVIRONMENT.sub(lambda found: f"\\{found[1]}{{{_SAME_AS.get(found[2], found[2])}}}", source)
@@ -64,8 +64,7 @@ def mathml(source: str, display: bool) -> str:
         inside = "".join(_written(child, 1) for child in root)
     except _Unknown:
         return ""
-    note = f'<annotation encoding="application/x-tex">{escape(source)}</annotation>'
-    return f'<math display="{"block" if display else "inline"}"><semantics>{inside}{note}</semantics></math>'
+    return f'<math display="{"block" if display else "inline"}" alttext="{escape(source)}">{inside}</math>'
 
 
 class _Unknown(Exception):

@@ -17,6 +17,7 @@ SCRIPTS = (
     "found",
     "trash",
     "details",
+    "plain",
     "menus",
     "composer",
     "files",

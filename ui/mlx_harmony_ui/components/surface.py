@@ -28,6 +28,7 @@ EVENTS = (
     "stop",
     "version",
     "copy",
+    "as_text",
     "details",
     "context",
     "copy_as",

@@ -1,7 +1,8 @@
 // Draws HTML from the server into the page by keys: what did not change is not touched, so selections, focus and folds stay.
 // What stands between <!--[x--> and <!--x]--> is compared as text first: where it is what was drawn before, it is not even parsed.
 // No text of a chat can hold such a mark: the server escapes every < in it.
-const folds = new Map();
+const folds = keptFolds();
+const MOST_FOLDS = 400;
 const SEALED = /<!--\[(\w)-->([\s\S]*?)<!--\1\]-->/g;
 // What the element's inside was drawn from.
 const sources = new WeakMap();
@@ -102,5 +103,17 @@ function mergeElement(old, fresh, inner) {
 // A fold the reader touched stays as he left it, also when the server draws it again.
 document.addEventListener("click", (event) => {
   const fold = event.target.closest?.("summary")?.parentElement;
-  if (fold?.dataset.fold) folds.set(fold.dataset.fold, !fold.open);
+  if (!fold?.dataset.fold) return;
+  folds.delete(fold.dataset.fold);
+  folds.set(fold.dataset.fold, !fold.open);
+  localStorage.setItem("folds", JSON.stringify([...folds].slice(-MOST_FOLDS)));
 });
+
+// How folds were left, also before the window was last loaded; the ids are of messages and places in them.
+function keptFolds() {
+  try {
+    return new Map(JSON.parse(localStorage.getItem("folds") ?? "[]"));
+  } catch {
+    return new Map();
+  }
+}

@@ -58,7 +58,7 @@ function speakable(article, running) {
   const blocks = all(":is(.answer-text, .aside) .md > div", article);
   const last = running ? blocks.pop() : null;
   const text = blocks.map((block) => `${spoken(block)}\n`).join("");
-  return text + (last && !one(".code, table", last) ? wholeSentences(last.textContent) : "");
+  return text + (last && !one(".code, table", last) ? wholeSentences(wordsOf(last)) : "");
 }
 
 function spoken(block) {
@@ -66,7 +66,15 @@ function spoken(block) {
   if (code) return `Code, ${code.textContent.trimEnd().split("\n").length} lines.`;
   const rows = all("tr", block);
   if (rows.length) return rows.map((row) => all("th, td", row).map((cell) => cell.textContent).join(", ")).join("; ");
-  return block.textContent.replace(/\s+/g, " ").trim();
+  return wordsOf(block).replace(/\s+/g, " ").trim();
+}
+
+// A formula is heard as it was written: its drawing is no text.
+function wordsOf(block) {
+  if (!one("math", block)) return block.textContent;
+  const copy = block.cloneNode(true);
+  for (const math of all("math", copy)) math.replaceWith(math.getAttribute("alttext"));
+  return copy.textContent;
 }
 
 const wholeSentences = (text) => /^[\s\S]*[.!?…。！？](?=["”’)\]]*\s)["”’)\]]*/.exec(text)?.[0].replace(/\s+/g, " ").trimStart() ?? "";

@@ -84,6 +84,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("remove", Handler(chats.remove, (at.chats, bridge))),
         ("undo", Handler(chats.undo, (at.chats, bridge))),
         ("copy", Handler(chats.copy, (bridge,))),
+        ("as_text", Handler(chats.as_text, (bridge,))),
         ("version", Handler(messages.version, (at.history, at.details, bridge))),
         ("details", Handler(chats.details, (at.details,))),
         ("export", Handler(files.export, (bridge,))),

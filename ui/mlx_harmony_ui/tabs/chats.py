@@ -121,6 +121,11 @@ class Chats:
         message = find_message(await self._find(text_of(event, "chat")), text_of(event, "message"))
         return str(Commands().add("clipboard", text=message.content)) if message else str(Commands())
 
+    async def as_text(self, event: gr.EventData) -> str:
+        """The same text, to be read in the answer's place."""
+        message = find_message(await self._find(text_of(event, "chat")), text_of(event, "message"))
+        return str(Commands().add("as_text", message=message.id, text=message.content)) if message else str(Commands())
+
     async def details(self, event: gr.EventData) -> str:
         return details_html(await self._find(text_of(event, "chat")), text_of(event, "message"), bool(number_of(event, "raw")))
 
