@@ -16,7 +16,7 @@ HELP = (
     (r"\help", "this list"),
     (r"\list, \show", "the settings of the next answer"),
     (r"\models", "the models on this machine"),
-    (r"\set name=value", r"change a setting, as in \set temperature=0.7; the value `default` takes it back"),
+    (r"\set name=value", r"change a setting, as in \set temperature=0.7; \set temperature=default takes it back"),
 )
 """Each command with its sentence, as shown by `\\help` and beside an unknown command."""
 
