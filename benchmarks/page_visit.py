@@ -98,7 +98,7 @@ class Place(NamedTuple):
     answer: str
 
 
-def drawn(page: Page, server: Server, place: Place, asked: Asked, *, typing: bool = False, limit_s: float = 60.0) -> Drawn:
+def drawn(page: Page, server: Server, place: Place, asked: Asked, *, typing: bool = False, limit_s: float = 240.0) -> Drawn:
     """Ask, wait until the last token is on the screen or `limit_s` is over, and say how it went."""
     page.evaluate("([selector, name]) => probe.watch(selector, name)", [place.answer, asked.name])
     page.fill(place.box, str(asked))

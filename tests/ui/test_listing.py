@@ -33,6 +33,16 @@ def test_chats_stand_newest_first_under_their_days() -> None:
     assert [(group.name, [chat.id for chat in group.chats]) for group in groups] == [("Today", ["new", "mid"]), ("Yesterday", ["old"])]
 
 
+def test_a_long_list_of_chats_shows_the_newest_and_says_how_many_are_older() -> None:
+    chats = tuple(ChatSummary(id=str(number), title="", created_at=0.0, updated_at=float(number)) for number in range(250))
+    view = listing.chats(chats, 1e6)
+    shown = [chat.id for group in view.groups for chat in group.chats]
+    assert (shown[0], len(shown), view.older) == ("249", listing.ROWS, 250 - listing.ROWS)
+    more = listing.chats(chats, 1e6, view.more)
+    assert (sum(len(group.chats) for group in more.groups), more.older) == (250, 0)
+    assert listing.chats(chats, 1e6, rows=-7).older == view.older
+
+
 def test_a_model_says_where_it_stands_and_what_can_be_done() -> None:
     asleep, broken = listing.model_rows((STARTER, BROKEN), (), "starter")
     assert (asleep.name, asleep.size, asleep.phase_text, asleep.chosen) == ("Starter", "15 MB", "asleep", True)

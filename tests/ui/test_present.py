@@ -36,6 +36,14 @@ def test_a_long_chat_shows_its_last_messages_and_counts_the_others() -> None:
     assert present.history(chat(*(message(number) for number in range(200))), shown=120).earlier == 80
 
 
+def test_very_long_messages_make_the_window_shorter() -> None:
+    long = [message(number, content="x" * (present.WINDOW_CHARACTERS // 5)) for number in range(30)]
+    assert [len(present.history(chat(*long)).items), present.history(chat(*long)).earlier] == [5, 25]
+    assert len(present.history(chat(*long), shown=28).items) == 28
+    huge = [message(number, content="x" * present.WINDOW_CHARACTERS * 2) for number in range(4)]
+    assert len(present.history(chat(*huge)).items) == 2
+
+
 def test_the_turn_that_is_drawn_live_is_left_out_with_its_question() -> None:
     view = present.history(chat(*(message(number) for number in range(4))), without="3")
     assert [item.message_id for item in view.items] == ["0", "1"]

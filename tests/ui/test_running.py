@@ -1,12 +1,14 @@
 """Answers being written: drawn at their own pace, ended by Stop or by leaving, one a tab."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
+from itertools import pairwise
 
 from mlx_harmony.conversation.records import TurnEvent, TurnStarted
 from mlx_harmony.events import Failed, MessageStarted, TextDelta
 from mlx_harmony_ui.live import LiveTurn
-from mlx_harmony_ui.running import Desk, unkept
+from mlx_harmony_ui.running import REST, Desk, unkept
 
 STARTED = TurnStarted(chat_id="c", user_message_id="u", assistant_message_id="a", model="starter")
 TURN = LiveTurn(chat_id="c", user_text="Hi")
@@ -43,6 +45,16 @@ async def test_drawing_slowly_does_not_slow_the_model() -> None:
     assert source.given == 500
     assert running.turn.voices[0].text == "x" * 500
     assert frames < 20
+
+
+async def test_slow_drawing_is_asked_for_less_often() -> None:
+    running = Desk().start("tab", TURN, Source(pieces=400, pause_s=0.002).events())
+    drawn_at: list[float] = []
+    async for _ in running.frames():
+        drawn_at.append(time.monotonic())
+        await asyncio.sleep(0.1)
+    between = [later - earlier for earlier, later in pairwise(drawn_at[:-1])]
+    assert between and min(between) >= 0.1 * (1 + REST)
 
 
 async def test_the_last_state_is_always_drawn() -> None:

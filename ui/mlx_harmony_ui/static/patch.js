@@ -56,7 +56,7 @@ function mergePiece(old, piece) {
 
 function mergeChildren(old, fresh, inner) {
   const known = new Map([...old.children].map((child) => [child.dataset.key, child]));
-  let place = keepAbove(old, fresh, known);
+  let place = keepAbove(old, fresh, known, inner);
   for (const child of [...fresh.children]) {
     const moved = leaving.get(child.dataset.key);
     const same = known.get(child.dataset.key) ?? moved;
@@ -75,12 +75,18 @@ function mergeChildren(old, fresh, inner) {
 }
 
 // Earlier messages that were asked for stay above a window of the same conversation: what came before a message never changes.
-function keepAbove(old, fresh, known) {
+function keepAbove(old, fresh, known, inner) {
   const first = "window" in (fresh.dataset ?? {}) && one(":scope > article", fresh);
   const stands = first && known.get(first.dataset.key);
   const above = stands ? [...old.children].slice(0, [...old.children].indexOf(stands)) : [];
   if (!above.some((child) => child.tagName === "ARTICLE")) return old.firstElementChild;
-  for (const child of above) known.delete(child.dataset.key);
+  const title = one(":scope > h1", fresh);
+  if (title && known.has(title.dataset.key)) {
+    mergeElement(known.get(title.dataset.key), title, inner);
+    known.delete(title.dataset.key);
+    title.remove();
+  }
+  for (const child of above) if (child.matches("article, .earlier")) known.delete(child.dataset.key);
   one(":scope > .earlier", fresh)?.remove();
   return stands;
 }

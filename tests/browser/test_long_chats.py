@@ -1,0 +1,127 @@
+"""Long chats: a window of the last messages, earlier ones on request, and nothing jumps while an answer comes or becomes history."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from benchmarks.page_texts import chat_of
+from mlx_harmony.conversation.records import Chat
+from mlx_harmony.conversation.store import Store
+from mlx_harmony_ui.listing import ROWS
+from mlx_harmony_ui.present import WINDOW
+from tests.browser.conftest import ScriptedApp
+from tests.browser.visit import Visit
+
+pytestmark = pytest.mark.browser
+
+TO_END = "e => e.scrollHeight - e.scrollTop - e.clientHeight"
+TOP_OF = "text => [...document.querySelectorAll('#history .typed')].find((e) => e.textContent === text).getBoundingClientRect().top"
+# Notes each animation frame in which a text that was there is not on the page.
+WATCH = """text => {
+  window.gaps = 0;
+  const look = () => { window.gaps += document.querySelector('#scroll').textContent.includes(text) ? 0 : 1; requestAnimationFrame(look); };
+  look();
+}"""
+
+
+def keep(app: ScriptedApp, *chats: Chat) -> None:
+    """Put chats beside those of the running app."""
+
+    async def add() -> None:
+        store = await Store.open(app.home / "chats.sqlite3")
+        for chat in chats:
+            await store.add_chat(chat)
+        await store.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(add())).result()
+
+
+@pytest.fixture
+def long_chat(scripted_app: ScriptedApp) -> Chat:
+    """200 messages."""
+    texts = [(role, f"{role} {turn}") for turn in range(100) for role in ("user", "assistant")]
+    chat = chat_of("Two hundred messages", texts, time.time())
+    keep(scripted_app, chat)
+    return chat
+
+
+def open_chat(visit: Visit, chat: Chat) -> None:
+    visit.page.evaluate("id => { location.hash = `chat=${id}`; }", chat.summary.id)
+    expect(visit.page.locator("#history article")).to_have_count(WINDOW)
+
+
+def scrolled_to(page: Page, top: int) -> None:
+    page.locator("#scroll").evaluate("(e, top) => e.scrollTo(0, top)", top)
+    page.wait_for_timeout(150)
+
+
+def test_a_long_chat_opens_at_its_end_and_earlier_messages_leave_what_is_read_in_place(visit: Visit, long_chat: Chat) -> None:
+    open_chat(visit, long_chat)
+    page, scroll = visit.page, visit.page.locator("#scroll")
+    expect(page.locator("#history .typed").last).to_be_in_viewport()
+    assert scroll.evaluate(TO_END) < 4
+    scrolled_to(page, 0)
+    before = page.evaluate(TOP_OF, "user 70")
+    page.get_by_role("button", name="Show earlier messages (140)").click()
+    expect(page.locator("#history article")).to_have_count(2 * WINDOW)
+    expect(page.get_by_role("button", name="Show earlier messages (80)")).to_have_count(1)
+    assert abs(page.evaluate(TOP_OF, "user 70") - before) < 4
+    scrolled_to(page, 0)
+    visit.send("hello")
+    expect(page.locator("#history article")).to_have_count(2 * WINDOW + 2)
+    expect(page.get_by_role("button", name="Show earlier messages (80)")).to_have_count(1)
+    texts = page.locator("#history .typed").all_inner_texts()
+    assert texts == [*(f"user {turn}" for turn in range(40, 100)), "hello"]
+
+
+def test_an_answer_becomes_history_as_it_stands(visit: Visit) -> None:
+    visit.send("lines of text")
+    page, scroll = visit.page, visit.page.locator("#scroll")
+    expect(visit.live).to_contain_text("Line 40.")
+    page.evaluate("() => { window.first = document.querySelector('#live .answer .md > div'); }")
+    page.evaluate(WATCH, "Line 20.")
+    scrolled_to(page, 200)
+    expect(page.get_by_role("button", name="Jump to the latest")).to_be_visible()
+    visit.finished(1)
+    assert page.evaluate("window.gaps") == 0
+    assert page.evaluate("window.first.isConnected && Boolean(window.first.closest('#history'))")
+    assert abs(scroll.evaluate("e => e.scrollTop") - 200) < 4
+
+
+def test_an_answer_that_is_followed_to_its_end_stays_in_view(visit: Visit) -> None:
+    visit.ask("lines of text")
+    page, scroll = visit.page, visit.page.locator("#scroll")
+    page.wait_for_timeout(300)
+    assert scroll.evaluate(TO_END) < 4
+    expect(page.get_by_role("button", name="Jump to the latest")).to_be_hidden()
+    scrolled_to(page, 0)
+    page.get_by_role("button", name="Jump to the latest").click()
+    assert scroll.evaluate(TO_END) < 4
+
+
+def test_typing_while_an_answer_comes_loses_no_key(visit: Visit) -> None:
+    visit.send("long one")
+    expect(visit.live.locator(".answer-text")).to_contain_text("word5 ")
+    visit.page.locator("#message").press_sequentially("the next question", delay=20)
+    expect(visit.live.locator(".answer-text")).to_contain_text("word40 ")
+    expect(visit.page.locator("#message")).to_have_value("the next question")
+    visit.page.keyboard.press("Escape")
+    visit.finished(1)
+    expect(visit.page.locator("#message")).to_have_value("the next question")
+
+
+def test_a_long_list_of_chats_shows_the_newest_and_older_ones_on_request(visit: Visit, scripted_app: ScriptedApp) -> None:
+    old = time.time() - 40 * 86_400
+    keep(scripted_app, *(chat_of(f"Old {number}", [("user", "x"), ("assistant", "y")], old - number) for number in range(ROWS)))
+    visit.reload()
+    page, rows = visit.page, visit.page.locator("[data-chat-row]")
+    expect(rows).to_have_count(ROWS)
+    page.get_by_role("button", name="Show older chats").click()
+    expect(page.get_by_role("link", name=f"Old {ROWS - 1}", exact=True)).to_have_count(1)
+    visit.ask("hello")
+    expect(page.get_by_role("link", name=f"Old {ROWS - 1}", exact=True)).to_have_count(1)
+    expect(page.get_by_role("button", name="Show older chats")).to_have_count(0)
