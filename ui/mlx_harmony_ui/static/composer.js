@@ -17,6 +17,7 @@ const isBusy = () => document.body.dataset.busy === "yes" || state.pending !== n
 // What begins like a command is the server's to read, unless it is to be sent `as` a "message" all the same.
 function send(as = "") {
   const text = one("#message").value;
+  if (document.body.dataset.offline === "yes") return;
   if (state.opening || tray.reading) {
     window.setTimeout(send, 40, as);
     return;

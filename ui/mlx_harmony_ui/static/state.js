@@ -139,6 +139,7 @@ function say(text, undo = "", token = "") {
   const line = one("#say");
   if (!line) return;
   line.textContent = text;
+  line.dataset.tone = "";
   if (undo) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Undo", className: "plain" });
     button.dataset.do = "undo";

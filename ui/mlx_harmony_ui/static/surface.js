@@ -108,6 +108,7 @@ const commands = {
   refused({ text, say: why }) {
     giveBack(text);
     say(why);
+    one("#say").dataset.tone = "bad";
   },
   say({ text, undo, token }) {
     say(text, undo, token);
