@@ -24,7 +24,7 @@ help:
 	@echo 'make test    install what the tests need and run them all'
 	@echo 'make check   ruff, formatting and strict types'
 	@echo 'make format  let ruff rewrite the files'
-	@echo 'make bench   the engine benchmark and the evaluation of the Starter'
+	@echo 'make bench   the engine, the page and the Starter, measured'
 	@echo 'make docs    write the tables of modules, check the links and tables of docs/'
 	@echo 'make clean   remove the virtual environment and build products'
 

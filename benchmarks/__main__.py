@@ -1,4 +1,4 @@
-"""`make bench`: the engine beside mlx-lm's own loop, then the evaluation of the Starter. Prints Markdown; --write keeps it in docs/.
+"""`make bench`: the engine beside mlx-lm's own loop, the page beside plain Gradio, the evaluation of the Starter. Prints Markdown; --write keeps it in docs/.
 
 Each part runs in a process of its own. `--quick` asks a part of the questions and writes fewer tokens.
 """
@@ -21,7 +21,9 @@ def parts(quick: bool) -> list[tuple[str, list[str]]]:
     """Heading and command line of each part."""
     engine = [sys.executable, "-m", "benchmarks.engine", *(["--tokens", "60"] if quick else [])]
     starter = [sys.executable, "assets/starter/recipe/evaluate.py", *(["--quick"] if quick else [])]
-    return [("The engine", engine), ("At rest", [sys.executable, "-m", "benchmarks.idle"]), ("The Starter", starter)]
+    idle = [sys.executable, "-m", "benchmarks.idle"]
+    page = [sys.executable, "-m", "benchmarks.page", *(["--quick"] if quick else [])]
+    return [("The engine", engine), ("At rest", idle), ("The page", page), ("The Starter", starter)]
 
 
 def machine() -> str:
