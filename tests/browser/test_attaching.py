@@ -97,11 +97,16 @@ def test_chips_are_taken_off_by_mouse_and_key_and_a_file_too_large_stays_out(vis
     page.keyboard.press("Enter")
     expect(chips).to_have_count(0)
     expect(page.locator("#message")).to_be_focused()
+    drag(visit, "#middle", ["dragenter", "dragover", "dragleave"], ("away.txt", "text"))
+    expect(page.locator(".drop")).to_be_hidden()
+    page.locator("#attach").set_input_files([file("<img src=x onerror=alert(1)>.txt", b"<script>alert(1)</script>")])
+    expect(chips.locator(".chip-name")).to_have_text("<img src=x onerror=alert(1)>.txt")
     page.locator("#attach").set_input_files([file("only.txt", b"only this")])
-    expect(chips).to_have_count(1)
+    expect(chips).to_have_count(2)
     page.press("#message", "Enter")
     expect(visit.finished(1)).to_contain_text("only this")
     expect(page.locator("#chats")).to_contain_text("only.txt")
+    expect(page.locator("#history .attached .chip-name").first).to_have_text("<img src=x onerror=alert(1)>.txt")
 
 
 def test_a_long_paste_becomes_an_attachment_and_can_go_back_into_the_text(visit: Visit) -> None:

@@ -46,10 +46,16 @@ document.addEventListener("dragover", (event) => {
   if (!hasFiles(event)) return;
   event.preventDefault();
   event.dataTransfer.dropEffect = "copy";
+  window.clearTimeout(dragGone);
   for (const zone of all("#drop [data-drop]")) zone.dataset.over = zone.dataset.drop === dropPlace(event) ? "yes" : "no";
 });
 
-document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) showDrop(false); });
+// Leaving one element for the next is no leaving of the page, and not every browser tells the two apart: the next dragover does.
+let dragGone = 0;
+document.addEventListener("dragleave", (event) => {
+  window.clearTimeout(dragGone);
+  if (hasFiles(event)) dragGone = window.setTimeout(showDrop, 300, false);
+});
 
 document.addEventListener("drop", (event) => {
   if (!hasFiles(event)) return;
