@@ -30,7 +30,9 @@ def test_every_ink_is_readable_on_every_paper(ink: str, paper: str, dark: bool) 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_special_pairs_are_readable(dark: bool) -> None:
     pairs = [("accent-ink", "accent"), ("accent", "accent-soft"), ("ink", "accent-soft"), ("bad", "bad-soft")]
-    pairs += [(ink, "sunken") for ink in CODE]
+    pairs += [(ink, "sunken") for ink in CODE] + [("ink", "warn-soft"), ("warn", "warn-soft"), ("accent", "warn-soft"), ("ink", "bad-soft")]
+    # A button of the last step of a dangerous act, Stop, and the counts and kinds that stand on the list of chats.
+    pairs += [("paper", "bad"), ("paper", "ink"), ("muted", "accent-soft"), ("thinking", "paper"), ("muted", "line")]
     for ink, paper in pairs:
         assert contrast(token(ink, dark=dark), token(paper, dark=dark)) >= 4.5, (ink, paper)
 

@@ -2,7 +2,7 @@
 // what has been drawn, so it knows nothing of how that is done.
 const HEAR_MS = 400;
 const KEPT_SENTENCES = 40;
-const heard = { key: "", chars: 0, stage: "", step: "", since: 0, told: new Set() };
+const heard = { key: "", chat: "", kept: new Set(), chars: 0, stage: "", step: "", since: 0 };
 let hearing = 0;
 
 function beginListening() {
@@ -15,28 +15,28 @@ function beginListening() {
 function listen() {
   const live = one("#live .answer");
   const article = live ?? (heard.key && one(`#history [data-key="${CSS.escape(heard.key)}"]`));
-  if (!article) {
-    heard.key = "";
-    return;
-  }
+  if (article) hear(article, live);
+  heard.chat = state.chat;
+  heard.kept = new Set(all("#history .answer").map(({ dataset }) => dataset.key));
+  if (!article) heard.key = "";
+}
+
+function hear(article, live) {
   const running = article.getAttribute("aria-busy") === "true";
-  beginHearing(article, running);
+  if (article.dataset.key !== heard.key) beginHearing(article, running);
   hearSteps(article);
-  hearCalls(article);
   hearSentences(article, running);
   if (running || live) return;
   if (!one("[role=alert]", article)) tell(one(".notice b", article)?.textContent ?? "The answer is complete.");
   heard.key = "";
 }
 
-// What stood there before is not read again: the first part of an answer that goes on, or all that was written in another chat meanwhile.
+// What stood there before is not read again: the first part of an answer that goes on, or what was written while another chat was open.
 function beginHearing(article, running) {
   const { key } = article.dataset;
-  if (key === heard.key) return;
-  const goesOn = heard.key === "a-next";
+  const known = heard.kept.has(key) || (heard.chat !== "" && heard.chat !== state.chat);
+  if (heard.key !== "a-next") Object.assign(heard, { chars: known ? speakable(article, running).length : 0, stage: "", step: "", since: 0 });
   heard.key = key;
-  if (goesOn) return;
-  Object.assign(heard, { chars: speakable(article, running).length, stage: "", step: "", since: 0, told: new Set(all(".call", article).map((call) => call.dataset.key)) });
 }
 
 function hearSentences(article, running) {
@@ -55,13 +55,14 @@ function sayAloud(text) {
 
 // The text that will not change any more: whole blocks, and of the one being written its whole sentences. A line for each block.
 function speakable(article, running) {
-  const blocks = all(":is(.answer-text, .aside) .md > div", article);
+  const blocks = all(":is(.answer-text, .aside) .md > div, .call", article);
   const last = running ? blocks.pop() : null;
   const text = blocks.map((block) => `${spoken(block)}\n`).join("");
-  return text + (last && !one(".code, table", last) ? wholeSentences(wordsOf(last)) : "");
+  return text + (last && !last.matches(".call") && !one(".code, table", last) ? wholeSentences(wordsOf(last)) : "");
 }
 
 function spoken(block) {
+  if (block.matches(".call")) return `The model asks for the tool ${one("summary b", block).textContent}.`;
   const code = one(".code pre", block);
   if (code) return `Code, ${code.textContent.trimEnd().split("\n").length} lines.`;
   const rows = all("tr", block);
@@ -78,14 +79,6 @@ function wordsOf(block) {
 }
 
 const wholeSentences = (text) => /^[\s\S]*[.!?…。！？](?=["”’)\]]*\s)["”’)\]]*/.exec(text)?.[0].replace(/\s+/g, " ").trimStart() ?? "";
-
-function hearCalls(article) {
-  for (const call of all(".call", article)) {
-    if (heard.told.has(call.dataset.key)) continue;
-    heard.told.add(call.dataset.key);
-    sayAloud(`The model asks for the tool ${one("summary b", call).textContent}.`);
-  }
-}
 
 // Loading and reading are told once they take longer than a second, then at every quarter; thinking is told once.
 function hearSteps(article) {
