@@ -1,5 +1,6 @@
 """Files that are damaged, half written, circular, doubled, huge, later or wrong: a named error or a warning, and the rest imported."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -311,3 +312,11 @@ async def test_the_prompt_config_that_a_chat_was_made_with_is_kept_as_far_as_it_
     assert "not used: max_context_tokens" in report.warnings[0]
     await brought(service, file(("d", [message("z")]), prompt_config={"reasoning_effort": "high"}))
     assert (await service.read_chat("d")).options.setup is None
+
+
+async def test_the_same_file_brought_in_by_several_windows_at_once_comes_in_as_often(service: Service) -> None:
+    data = json.dumps(file(("c", LINE), ("d", [message("x")]))).encode()
+    reports = await asyncio.gather(*(service.import_chats(data) for _ in range(6)))
+    ids = [chat_id for report in reports for chat_id in report.imported]
+    assert len(set(ids)) == 12 == len(await service.list_chats())
+    assert sorted([len(await texts(service, chat_id)) for chat_id in ids]) == [1] * 6 + [3] * 6

@@ -25,24 +25,38 @@ async def import_chats(store: Store, source: bytes | Path, find_model: FindModel
     for draft in drafts:
         warnings += draft.warnings
         title = draft.chat.summary.title
-        if await store.any_taken(draft.chat):
-            draft = with_fresh_ids(draft)
-            warnings.append(f"{title}: it is here already and was imported as a copy.")
         model = draft.chat.options.model
         found = find_model(model) if model is not None else None
         if model is not None and found is None:
             warnings.append(f"{title}: its model {model[:100]} is not on this machine; the default model will answer.")
         options = msgspec.structs.replace(draft.chat.options, model=found)
         try:
-            await store.add_chat(msgspec.structs.replace(draft.chat, options=options), draft.shown)
+            kept = await _kept(store, draft._replace(chat=msgspec.structs.replace(draft.chat, options=options)))
         except StorageError as error:
             lost = error
             warnings.append(f"{title}: {error.message}")
         else:
-            imported.append(draft.chat.summary.id)
+            imported.append(kept)
+            if kept != draft.chat.summary.id:
+                warnings.append(f"{title}: it is here already and was imported as a copy.")
     if lost is not None and not imported:
         raise lost
     return ImportReport(imported=tuple(imported), warnings=tuple(warnings))
+
+
+async def _kept(store: Store, draft: Imported) -> str:
+    """The id under which the chat was stored: a fresh one where its own, or one of its messages', is taken."""
+    if not await store.any_taken(draft.chat):
+        try:
+            await store.add_chat(draft.chat, draft.shown)
+            return draft.chat.summary.id
+        except StorageError:
+            # Another import may have stored the same chat at this very moment.
+            if not await store.any_taken(draft.chat):
+                raise
+    fresh = with_fresh_ids(draft)
+    await store.add_chat(fresh.chat, fresh.shown)
+    return fresh.chat.summary.id
 
 
 def _drafts(source: bytes | Path) -> tuple[list[Imported], list[str]]:
