@@ -1,5 +1,6 @@
-"""`make bench`: the engine beside mlx-lm's own loop, the page beside plain Gradio, the evaluation of the Starter. Prints Markdown; --write keeps it in docs/.
+"""`make bench`: the engine beside mlx-lm's own loop, the page beside plain Gradio, the evaluation of the Starter.
 
+Prints Markdown; --write keeps it in docs/.
 Each part runs in a process of its own. `--quick` asks a part of the questions and writes fewer tokens.
 """
 

@@ -73,5 +73,7 @@ def script(request: GenerationRequest) -> Sequence[Event]:
             return [*(Queued(position=3) for _ in range(600)), *say("At last.")]
         case "lines":
             return say("\n\n".join(f"Line {number}." for number in range(80)), pieces=40)
+        case "slowly":
+            return say("\n\n".join(f"Line {number}." for number in range(80)), pieces=300)
         case _:
             return say(f"You said: {said}", thinking="They said something.")

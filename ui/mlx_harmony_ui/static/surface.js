@@ -35,7 +35,7 @@ function drawOn(name, element, html) {
   // Where the end is followed, the watch on the sizes does it (start.js): asking for a size here would have the page laid out twice.
   const scroll = name === "history" && state.keepBelow ? one("#scroll") : null;
   const below = scroll && scroll.scrollHeight - scroll.scrollTop;
-  if (name === "live") letGo(element);
+  if (name === "history" || (name === "live" && !html.includes("<article"))) letGo();
   patch(element, foreign ? "" : html);
   drawn[name]?.(element);
   if (!scroll) return;
@@ -43,11 +43,12 @@ function drawOn(name, element, html) {
   state.keepBelow = false;
 }
 
-// What stands in the live turn now is kept for a moment: once it is history, it is moved there as it is.
-function letGo(live) {
-  const articles = all("article", live);
-  for (const article of articles) leaving.set(article.dataset.key, article);
-  window.setTimeout(() => { for (const { dataset } of articles) leaving.delete(dataset.key); }, 1000);
+// What stands in the live turn is moved into the history as it is, whichever of the two is drawn first.
+let forgetTimer = 0;
+function letGo() {
+  for (const article of all("#live article")) leaving.set(article.dataset.key, article);
+  window.clearTimeout(forgetTimer);
+  forgetTimer = window.setTimeout(() => leaving.clear(), 1000);
 }
 
 const drawn = {
