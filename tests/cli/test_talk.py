@@ -95,6 +95,15 @@ async def test_a_tool_call_is_shown_beside_the_data(service: Service, provider: 
     assert '[python] {"code": "1+1"}' in pipe.err.getvalue()
 
 
+async def test_what_came_attached_on_the_page_is_named(service: Service, pipe: Recorded) -> None:
+    chat = await service.create_chat()
+    notes = await service.attach("notes.txt", b"text")
+    async for _ in service.send(chat.summary.id, "Read it", chat.options, (notes.id,)):
+        pass
+    await Talk(service, pipe, {}).resume(chat.summary.id)
+    assert pipe.out.getvalue().startswith("user: Read it\n  (with notes.txt)\n")
+
+
 async def test_a_kept_chat_goes_on(service: Service, provider: ScriptedProvider, pipe: Recorded) -> None:
     await Talk(service, pipe, {}).take("my name is Ada")
     (chat,) = await service.list_chats()

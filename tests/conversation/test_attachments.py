@@ -14,7 +14,9 @@ from mlx_harmony.conversation.schema import MIGRATIONS, migrate
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import Provider
-from mlx_harmony.errors import InvalidRequest, StorageError
+from mlx_harmony.errors import ChatNotFound, InvalidRequest, StorageError
+from mlx_harmony.service import Service
+from mlx_harmony.settings import Settings
 from tests.conversation.conftest import gather
 from tests.fixtures.provider import ScriptedProvider
 
@@ -193,3 +195,25 @@ async def test_an_attachment_whose_text_is_damaged_is_said(store: Store) -> None
     await store.database.write(lambda db: db.execute("UPDATE messages SET attached = 'gone'").close())
     with pytest.raises(StorageError, match="damaged"):
         await store.read_chat("c")
+
+
+async def test_forks_copies_and_the_meter_know_of_attachments(tmp_path: Path) -> None:
+    service = await Service.open(Settings(home=str(tmp_path)), ScriptedProvider())
+    notes = await service.attach("notes.txt", b"The zebra sleeps. " * 50)
+    chat = await service.create_chat(TurnOptions())
+    chat_id = chat.summary.id
+    await service.load("starter")
+    with_notes = await service.context(chat_id, "Why?", TurnOptions(), (notes.id, "unknown"))
+    without = await service.context(chat_id, "Why?", TurnOptions())
+    assert with_notes and without and with_notes.total >= without.total + 150
+    await gather(service.send(chat_id, "Why?", TurnOptions(), (notes.id,)))
+    question, answer = (await service.read_chat(chat_id)).messages
+    copy = await service.fork(chat_id, answer.id)
+    assert copy.messages[0].attachments == question.attachments == (notes,)
+    for kind in ("curl", "python", "cli"):
+        assert "The zebra sleeps." in await service.copy_as(chat_id, answer.id, kind)
+    assert (await service.read_attachment(copy.summary.id, copy.messages[0].id, notes.id)).content == notes.content
+    for names in ((chat_id, question.id, "other"), (chat_id, answer.id, notes.id), (chat_id, "other", notes.id)):
+        with pytest.raises(ChatNotFound):
+            await service.read_attachment(*names)
+    await service.close()

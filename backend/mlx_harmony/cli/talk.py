@@ -8,6 +8,7 @@ from mlx_harmony.cli.answer import Answer
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE
 from mlx_harmony.cli.models import model_lines
 from mlx_harmony.cli.terminal import Terminal
+from mlx_harmony.conversation.attachments import names as attached
 from mlx_harmony.conversation.beginning import overlaid
 from mlx_harmony.conversation.commands import (
     HELP,
@@ -61,6 +62,8 @@ class Talk:
         begin = ids.index(self._last_seen) + 1 if self._last_seen in ids else 0
         for message in chat.messages[begin:]:
             self._terminal.line(self._terminal.strong(f"{names.get(message.role, message.role)}: ") + message.content)
+            if message.attachments:
+                self._terminal.line(f"  (with {attached(message.attachments)})")
         self._last_seen = last_id(chat)
 
     async def take(self, text: str) -> int:
