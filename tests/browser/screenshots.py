@@ -6,6 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
+from tests.browser import guide_pictures
 from tests.browser.visit import Visit, launch
 from tests.fixtures.server import serving
 
@@ -70,6 +71,11 @@ def main() -> None:
         browser = launch(tool)
         chat_pictures(browser, app.address)
         other_pictures(browser, app.address)
+        browser.close()
+    home = home.with_name("guide")
+    with serving(home, environment={"HF_HUB_OFFLINE": "1"}) as app, sync_playwright() as tool:
+        browser = launch(tool)
+        guide_pictures.take(browser, app.address)
         browser.close()
     shutil.rmtree(home.parent)
 
