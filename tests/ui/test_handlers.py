@@ -55,7 +55,7 @@ async def test_a_message_makes_a_chat_and_its_answer_ends_in_the_history(service
 
 
 async def test_a_full_disk_gives_the_text_back(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refuse(chat_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
+    async def refuse(chat_id: str, text: str, options: TurnOptions, *more: object, **also: object) -> AsyncGenerator[TurnEvent, None]:
         yield FULL
 
     chat = await service.create_chat()
