@@ -130,8 +130,7 @@ def places(round_: Inspection, app: ScriptedApp) -> None:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", WIDE), ("light", NARROW)], ids=["light", "dark", "narrow"])
 def test_no_state_of_the_page_has_a_serious_fault(chromium: Browser, scripted_app: ScriptedApp, scheme: Scheme, size: ViewportSize) -> None:
     with Visit.to(chromium, scripted_app.address, size, scheme) as visit:
         round_ = Inspection(visit, size["width"])
@@ -144,7 +143,7 @@ def test_no_state_of_the_page_has_a_serious_fault(chromium: Browser, scripted_ap
 def test_the_inspection_finds_what_it_should(chromium: Browser, scripted_app: ScriptedApp) -> None:
     with Visit.to(chromium, scripted_app.address, NARROW) as visit:
         visit.page.evaluate(
-            "document.querySelector('#live').innerHTML = '<button style=\"width:20px\"></button><p style=\"color:#eee\">x</p>'"
+            "document.querySelector('#live').innerHTML = '<button style=\"width:20px\"></button><p style=\"color:#eee\">pale words</p>'"
         )
         round_ = Inspection(visit, 390)
         round_.look("spoilt")
