@@ -276,15 +276,15 @@ async def test_numbers_longer_than_any_field_cost_neither_the_file_nor_time(serv
 
 def test_reading_takes_no_more_than_in_proportion_to_the_file() -> None:
     def seconds(data: bytes) -> float:
-        began = time.perf_counter()
+        began = time.thread_time()
         read_document(data)
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     def doubled(number: int) -> bytes:
         return b'{"chats": {' + b", ".join([b'"c": {}'] * number) + b"}}"
 
     assert len(read_document(doubled(50)).chats) == 50
-    assert seconds(doubled(100_000)) < 40 * max(seconds(doubled(10_000)), 0.01)
+    assert seconds(doubled(100_000)) < 60 * max(seconds(doubled(10_000)), 0.01)
 
 
 async def test_a_file_of_thousands_of_chats_is_brought_in_at_once(service: Service) -> None:
