@@ -53,7 +53,9 @@ class Turns:
         with self._store.answering.hold(chat_id):
             chat = await self._store.read_chat(chat_id)
             if after is not None and after != last_id(chat):
-                raise ChatChanged("Nothing was sent: the chat has gone on elsewhere.", hint="Look at what is new, then send again.", param="after")
+                raise ChatChanged(
+                    "Nothing was sent: the chat has gone on elsewhere.", hint="Look at what is new, then send again.", param="after"
+                )
             attachments = taken(await self._store.read_waiting(attached), attached)
             user = user_message(chat_id, text, chat.messages[-1].id if chat.messages else None, attachments)
             first = chat.summary.title == UNTITLED and not any(message.role == "user" for message in chat.messages)
