@@ -167,9 +167,9 @@ def test_two_tabs_do_not_mix(chromium: Browser, scripted_app: ScriptedApp) -> No
 
 
 def test_a_long_answer_is_followed_until_the_reader_scrolls_up(visit: Visit) -> None:
-    visit.send("lines of text")
+    visit.send("slowly please")
     scroll = visit.page.locator("#scroll")
-    expect(visit.live).to_contain_text("Line 40.")
+    expect(visit.live).to_contain_text("Line 25.")
     assert scroll.evaluate("e => e.scrollHeight - e.scrollTop - e.clientHeight") < 60
     scroll.evaluate("e => e.scrollTo(0, 0)")
     visit.finished(1)

@@ -17,7 +17,7 @@ from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.browser
 
-TO_END = "e => e.scrollHeight - e.scrollTop - e.clientHeight"
+AT_END = "() => { const e = document.querySelector('#scroll'); return e.scrollHeight - e.scrollTop - e.clientHeight < 4; }"
 TOP_OF = "text => [...document.querySelectorAll('#history .typed')].find((e) => e.textContent === text).getBoundingClientRect().top"
 # Notes each animation frame in which a text that was there is not on the page.
 WATCH = """text => {
@@ -61,9 +61,9 @@ def scrolled_to(page: Page, top: int) -> None:
 
 def test_a_long_chat_opens_at_its_end_and_earlier_messages_leave_what_is_read_in_place(visit: Visit, long_chat: Chat) -> None:
     open_chat(visit, long_chat)
-    page, scroll = visit.page, visit.page.locator("#scroll")
+    page = visit.page
     expect(page.locator("#history .typed").last).to_be_in_viewport()
-    assert scroll.evaluate(TO_END) < 4
+    page.wait_for_function(AT_END, timeout=5000)
     scrolled_to(page, 0)
     before = page.evaluate(TOP_OF, "user 70")
     page.get_by_role("button", name="Show earlier messages (140)").click()
@@ -79,9 +79,9 @@ def test_a_long_chat_opens_at_its_end_and_earlier_messages_leave_what_is_read_in
 
 
 def test_an_answer_becomes_history_as_it_stands(visit: Visit) -> None:
-    visit.send("lines of text")
+    visit.send("slowly please")
     page, scroll = visit.page, visit.page.locator("#scroll")
-    expect(visit.live).to_contain_text("Line 40.")
+    expect(visit.live).to_contain_text("Line 25.")
     page.evaluate("() => { window.first = document.querySelector('#live .answer .md > div'); }")
     page.evaluate(WATCH, "Line 20.")
     scrolled_to(page, 200)
@@ -94,13 +94,12 @@ def test_an_answer_becomes_history_as_it_stands(visit: Visit) -> None:
 
 def test_an_answer_that_is_followed_to_its_end_stays_in_view(visit: Visit) -> None:
     visit.ask("lines of text")
-    page, scroll = visit.page, visit.page.locator("#scroll")
-    page.wait_for_timeout(300)
-    assert scroll.evaluate(TO_END) < 4
+    page = visit.page
+    page.wait_for_function(AT_END, timeout=5000)
     expect(page.get_by_role("button", name="Jump to the latest")).to_be_hidden()
     scrolled_to(page, 0)
     page.get_by_role("button", name="Jump to the latest").click()
-    assert scroll.evaluate(TO_END) < 4
+    page.wait_for_function(AT_END, timeout=5000)
 
 
 def test_typing_while_an_answer_comes_loses_no_key(visit: Visit) -> None:

@@ -15,10 +15,27 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("scroll", (event) => {
   if (event.target.id !== "scroll") return;
-  const { scrollHeight, scrollTop, clientHeight } = event.target;
-  state.follow = scrollHeight - scrollTop - clientHeight < 48;
-  document.body.dataset.away = scrollHeight - scrollTop - clientHeight > 240 ? "yes" : "no";
+  // Only scrolling up ends the following: at the end one may also be left behind by an answer that has grown since.
+  const up = event.target.scrollTop < state.top;
+  state.top = event.target.scrollTop;
+  if (toEnd() < 48) state.follow = true;
+  else if (up) state.follow = false;
+  markAway();
 }, true);
+
+function toEnd() {
+  const { scrollHeight, scrollTop, clientHeight } = one("#scroll");
+  return scrollHeight - scrollTop - clientHeight;
+}
+
+function markAway() {
+  document.body.dataset.away = !state.follow && toEnd() > 240 ? "yes" : "no";
+}
+
+function followEnd() {
+  if (state.follow) one("#scroll").scrollTop = one("#scroll").scrollHeight;
+  markAway();
+}
 
 // What is not sent yet stays in this tab over a reload: the text here, attachments by their ids (attach.js).
 window.addEventListener("pagehide", () => {
@@ -66,7 +83,7 @@ function begin() {
   if (draft) putText(draft);
   if (tray.ids.length) askTray();
   if (!narrow) one("#message")?.focus();
-  const grown = new ResizeObserver(() => { if (state.follow) one("#scroll").scrollTop = one("#scroll").scrollHeight; });
+  const grown = new ResizeObserver(followEnd);
   for (const id of ["#history", "#live", "#scroll"]) grown.observe(one(id));
   window.setTimeout(pulse, 1500);
   document.body.dataset.ready = "yes";
