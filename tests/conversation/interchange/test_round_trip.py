@@ -10,7 +10,8 @@ import pytest
 from mlx_harmony.conversation.interchange.markdown import as_markdown
 from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, TurnOptions
 from mlx_harmony.errors import ChatNotFound
-from mlx_harmony.records import Sampling, Tool
+from mlx_harmony.prompting.records import ChatSetup
+from mlx_harmony.records import Message, Sampling, Tool
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 from tests.fixtures.provider import ScriptedProvider
@@ -196,3 +197,18 @@ def test_markdown_closes_what_a_cut_answer_left_open() -> None:
     text = as_markdown(chat)
     assert "```python\nprint(1)\n```\n\n*The length limit ended this answer.*" in text
     assert "## Tool (python)\n\n````\na ``` b\n````" in text
+
+
+async def test_how_a_chat_was_set_up_goes_out_in_the_fields_of_version_2_too(service: Service) -> None:
+    setup = ChatSetup(
+        greeting="Hello {name}!",
+        knowledge_cutoff="2025-01",
+        start_date="2024-02-03",
+        placeholders={"name": "Ada"},
+        examples=((Message(role="user", content="Hi"), Message(role="assistant", content="Yes?")),),
+    )
+    chat_id = (await service.create_chat(TurnOptions(setup=setup))).summary.id
+    document = json.loads(await service.export_json(chat_id))
+    del document["chats"][chat_id]["metadata"]["mlx_harmony"]
+    (copy,) = (await service.import_chats(json.dumps(document).encode())).imported
+    assert (await service.read_chat(copy)).options.setup == setup

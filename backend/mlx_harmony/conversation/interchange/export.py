@@ -11,7 +11,7 @@ import msgspec
 
 from mlx_harmony.conversation.attachments import told
 from mlx_harmony.conversation.records import Chat, ChatMessage, TurnOptions, WholeChat
-from mlx_harmony.prompting.records import ChatSetup
+from mlx_harmony.prompting.records import DEFAULT_CUTOFF, ChatSetup
 from mlx_harmony.ranges import SAMPLING_FIELDS
 from mlx_harmony.records import Sampling
 
@@ -115,8 +115,21 @@ def _prompt_config(options: TurnOptions) -> dict[str, Any]:
         "system_model_identity": options.identity,
         "developer_instructions": options.instructions or None,
         "end_token_strings": list(options.stop) or None,
+        **_setup(options.setup or ChatSetup()),
     }
     return {name: value for name, value in config.items() if value is not None}
+
+
+def _setup(setup: ChatSetup) -> dict[str, Any]:
+    """What version 2 has fields for of how a chat was set up, less what is as it is by default."""
+    examples = [[{"role": each.role, "content": each.content} for each in dialogue] for dialogue in setup.examples]
+    return {
+        "assistant_greeting": setup.greeting or None,
+        "knowledge_cutoff": None if setup.knowledge_cutoff == DEFAULT_CUTOFF else setup.knowledge_cutoff,
+        "conversation_start_date": setup.start_date,
+        "example_dialogues": examples or None,
+        "placeholders": setup.placeholders or None,
+    }
 
 
 def _iso(seconds: float) -> str:
