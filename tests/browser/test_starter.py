@@ -48,8 +48,8 @@ def test_the_voices_of_a_turn_are_shown_with_their_marks(real_visit: Visit) -> N
     lanes = real_visit.page.locator("#details .lanes")
     expect(lanes).to_contain_text("analysis")
     expect(lanes).to_contain_text("closed by <|return|>")
-    real_visit.page.get_by_label("Raw, as the model wrote it").check()
-    expect(lanes.locator(".raw").last).to_contain_text("<|channel|>final<|message|>")
+    real_visit.page.get_by_label("Raw tokens, as the model wrote them").check()
+    expect(lanes.locator("li").last.locator(".token.control b")).to_have_text(["<|start|>", "<|channel|>", "<|message|>", "<|return|>"])
     expect(real_visit.page.locator("#details .facts").last).to_contain_text("starter")
 
 
