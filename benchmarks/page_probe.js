@@ -16,7 +16,7 @@
 
   let observer = null;
   function watch(selector, name) {
-    const token = new RegExp(`\\b${name}(\\d+) `, "g");
+    const token = new RegExp(`\\b${name}(\\d+)\\b`, "g");
     for (const list of Object.values(seen)) list.length = 0;
     observer?.disconnect();
     let last = -1;
