@@ -21,7 +21,7 @@ TRAP = """
 """
 # What no text may become: elements that load, run, lead away or stand for the page's own; handlers; addresses that are none of the web's.
 ODD = """() => {
-    const ours = (element) => ['composer-form', 'shortcuts-sheet'].includes(element.id);
+    const ours = (element) => ['composer-form', 'preset-form', 'shortcuts-sheet', 'replay-question', 'empty-trash'].includes(element.id);
     const odd = [...document.querySelectorAll(`#app :is(script, img, iframe, object, embed, style, link, base, meta, video, audio, source,
         portal, applet, frame, marquee, template, slot, area, map, picture, foreignObject, use, image, animate, set, maction, dialog,
         form)`)]
@@ -29,7 +29,9 @@ ODD = """() => {
     for (const element of document.querySelectorAll('#app *')) {
         for (const { name, value } of element.attributes) {
             const address = ['href', 'src', 'srcset', 'action', 'formaction', 'ping', 'data', 'background', 'poster'].includes(name);
-            if (/^on|popovertarget|autofocus/.test(name) || (address && !/^(https?:|mailto:|#)/.test(value))) odd.push(`${name}=${value}`);
+            const focusing = name === 'autofocus' && !ours(element.closest('dialog') ?? element);
+            const leading = address && !/^(https?:|mailto:|#)/.test(value);
+            if (/^on|popovertarget/.test(name) || focusing || leading) odd.push(`${name}=${value}`);
             if (name === 'style' && /url|image-set|expression/.test(value)) odd.push(`${name}=${value}`);
         }
     }
@@ -71,6 +73,12 @@ def test_a_hostile_file_is_harmless_in_every_place_of_the_page(trapped: Visit) -
     page = trapped.page
     file = {"name": "<img src=x onerror=window.pwned=1>.json", "mimeType": "application/json", "buffer": hostile_file()}
     page.locator("#import").set_input_files(file)  # type: ignore[arg-type]
+    older = page.locator("#chats .older")
+    older.click(timeout=30_000)
+    expect(page.locator("[data-chat-row]").nth(150)).to_be_attached()
+    while older.count():
+        older.click()
+        page.wait_for_timeout(400)
     expect(page.locator("[data-chat-row^=face]")).to_have_count(len(SNIPPETS), timeout=30_000)
     assert_harmless(trapped)
     page.locator(".panel-open").click()
@@ -103,6 +111,7 @@ def test_hostile_words_are_harmless_to_search_for_and_as_a_title(trapped: Visit)
     expect(page.locator("#chats mark").first).to_have_text("onerror")
     assert_harmless(trapped)
     page.fill("#search", "")
+    expect(page.locator(".chats.found")).to_have_count(0)
     expect(row.locator("a")).to_contain_text("<img src=x")
     row.hover()
     row.get_by_role("button", name="Rename").click()
