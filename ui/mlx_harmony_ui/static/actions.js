@@ -88,7 +88,8 @@ function beginRename(row) {
   const end = (keep) => {
     if (over) return;
     over = true;
-    if (keep && box.value.trim() && box.value !== link.textContent) {
+    const renamed = keep && box.value.trim() && box.value !== link.textContent;
+    if (renamed) {
       link.textContent = box.value;
       sources.delete(row);
       emit("rename", { chat: row.dataset.chatRow, title: box.value, query: one("#search").value });
@@ -96,6 +97,8 @@ function beginRename(row) {
     const held = box === document.activeElement;
     box.replaceWith(link);
     if (held) link.focus();
+    if (state.heldChats && !renamed) surfaces.get("chats").draw(true);
+    state.heldChats = false;
   };
   box.addEventListener("keydown", (event) => {
     if (event.key === "Enter") end(true);

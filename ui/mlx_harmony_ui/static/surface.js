@@ -30,6 +30,11 @@ function drawOn(name, element, html) {
   const owner = /data-chat="([^"]*)"/.exec(html.slice(0, 300))?.[1];
   const foreign = owner !== undefined && owner !== state.chat;
   if (foreign && name === "history") return;
+  // While a title is being typed its list waits; the end of the typing draws it.
+  if (name === "chats" && one(".rename", element)) {
+    state.heldChats = true;
+    return;
+  }
   const ask = name === "tuning" && /data-ask="(\d+)"/.exec(html)?.[1];
   if (ask && Number(ask) < state.asked) return;
   // Where the end is followed, the watch on the sizes does it (start.js): asking for a size here would have the page laid out twice.
