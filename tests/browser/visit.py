@@ -62,7 +62,7 @@ class Visit:
         """Type and send; returns once the answer has begun."""
         self.page.fill("#message", text)
         self.page.press("#message", "Enter")
-        expect(self.page.locator(".ask").last).to_have_text(text.strip(), timeout=10_000)
+        expect(self.page.locator(".ask .typed").last).to_have_text(text.strip(), timeout=10_000)
 
     def ask(self, text: str) -> Locator:
         """Send and wait for the whole answer."""
