@@ -10,8 +10,10 @@ from pathlib import Path
 import app_facts
 import eval_prompts
 import frames
+import skills_calls
 import skills_memory
 import skills_tools
+import stories
 from dialogue import compose
 
 RECIPE = Path(app_facts.__file__).parent
@@ -67,8 +69,26 @@ def test_frames_of_the_evaluation_are_unseen() -> None:
     seen |= {a + b + c for a in frames.TELL_PRE for b in frames.TELL_CORE for c in frames.TELL_POST}
     seen |= {a + b for a in frames.NAME_PRE for b in frames.NAME_CORE}
     names = ("SUMS +", "SUMS -", "SUMS *", "TELL", "TELL_NAME", "ASK", "ASK_NAME")
-    asked = {f for name in names for fresh in (False, True) for f in eval_prompts.unseen(name, fresh)}
+    asked = {f for name in names for age in eval_prompts.LISTS for f in eval_prompts.unseen(name, age)}
     assert not {_plain(f) for f in seen} & {_plain(f) for f in asked}
+
+
+def _shape(frame: str) -> re.Pattern[str]:
+    """A wording with anything in the place of its values."""
+    return re.compile(r"\w+".join(map(re.escape, re.split(r"\{\w+\}", frame.lower().strip("?. ")))))
+
+
+def test_composed_stories_are_no_sums_of_the_evaluation() -> None:
+    r = random.Random(10)
+    told = [stories.tell(r, op, 17, 5).translate({1: None, 2: None}).lower() for op in "+-*/" for _ in range(800)]
+    asked = [_shape(f) for op in "+-*" for age in eval_prompts.LISTS for f in eval_prompts.unseen(f"SUMS {op}", age)]
+    assert not [t for t in told for a in asked if a.search(t)]
+
+
+def test_everyday_tools_of_the_evaluation_are_unseen() -> None:
+    names = {line.split(" | ")[0] for line in eval_prompts.unseen("FUNCTIONS")}
+    assert not names & {n.name for n in skills_calls.naturals()}
+    assert not set(eval_prompts.unseen("PATCH_WORDS")) & set(skills_calls.EVERYDAY)
 
 
 def test_new_combinations_stay_out_of_training() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import skills_calls as calls
 import skills_chat as chat
+import skills_firsts as firsts
 import skills_memory as memory
 import skills_text as text
 import skills_tools as tools
@@ -34,20 +35,28 @@ MILD = [
 MAX_TURNS = 8
 
 BASE: dict[Skill, float] = {
-    chat.app: 36,
-    chat.beyond: 11,
+    chat.app: 33,
+    chat.beyond: 12,
     chat.talk: 5,
     chat.greet: 2,
     chat.garble: 1.5,
     chat.statement: 2.5,
-    chat.about_prompt: 3,
+    chat.about_prompt: 3.5,
+    firsts.greeting: 1.5,
+    firsts.again: 1.2,
+    firsts.follow: 3.5,
+    firsts.joke: 1,
+    firsts.foreign: 3,
+    firsts.things: 2.5,
+    firsts.series: 2,
     text.count: 3,
     text.spell: 6,
     text.sort: 6,
     text.echo: 5,
     text.markdown: 2.5,
     text.little: 1.5,
-    memory.tell: 5,
+    memory.tell: 6,
+    memory.tell_and_ask: 1.2,
     memory.tell_many: 2,
     memory.context_read: 4,
     memory.ask_unknown: 1.5,
@@ -56,7 +65,7 @@ BASE: dict[Skill, float] = {
     tools.run_code: 1,
     tools.open_page: 1,
     tools.search_web: 0.7,
-    calls.function: 1,
+    calls.function: 1.5,
     calls.patch: 1,
 }
 COPYING: dict[Skill, float] = {
@@ -68,6 +77,7 @@ COPYING: dict[Skill, float] = {
     chat.app: 3,
     text.sort: 1,
     memory.ask_unknown: 0.5,
+    memory.tell_and_ask: 1,
     tools.arithmetic: 1,
 }
 
@@ -78,8 +88,8 @@ def settings(r: random.Random, tool_rate: float = 0.4) -> Settings:
     functions = []
     if some and r.random() < 0.4:
         functions.append(calls.PATCH)
-    if some and r.random() < 0.35:
-        functions += [calls.random_tool(r) if r.random() < 0.6 else calls.natural_tool(r) for _ in range(r.randint(1, 3))]
+    if some and r.random() < 0.42:
+        functions += [calls.random_tool(r) if r.random() < 0.45 else calls.natural_tool(r) for _ in range(r.randint(1, 3))]
         r.shuffle(functions)
     identity = DEFAULT_IDENTITY
     if r.random() < 0.2:
@@ -146,15 +156,15 @@ def _boost(s: Settings, weights: dict[Skill, float]) -> dict[Skill, float]:
     """Offered tools get used: they cost hundreds of prompt tokens."""
     w = dict(weights)
     if s.python:
-        w[tools.arithmetic] = w.get(tools.arithmetic, 0) + 35
+        w[tools.arithmetic] = w.get(tools.arithmetic, 0) + 45
         w[tools.run_code] = w.get(tools.run_code, 0) + 12
     if s.browser:
         w[tools.open_page] = w.get(tools.open_page, 0) + 12
         w[tools.search_web] = w.get(tools.search_web, 0) + 8
     if any(t.name == "apply_patch" for t in s.functions):
-        w[calls.patch] = w.get(calls.patch, 0) + 18
+        w[calls.patch] = w.get(calls.patch, 0) + 22
     if any(t.name != "apply_patch" for t in s.functions):
-        w[calls.function] = w.get(calls.function, 0) + 25
+        w[calls.function] = w.get(calls.function, 0) + 32
     return w
 
 
@@ -163,10 +173,7 @@ def _next(ctx: Context, weights: dict[Skill, float], last: bool) -> Skill:
         return memory.ask
     if ctx.codeword and ctx.r.random() < 0.2:
         return chat.about_prompt
-    skill = ctx.r.choices(list(weights), list(weights.values()))[0]
-    if skill is memory.ask_earlier and not ctx.said:
-        return memory.tell
-    return skill
+    return ctx.r.choices(list(weights), list(weights.values()))[0]
 
 
 def compose(r: random.Random, copying: bool = False, max_turns: int = MAX_TURNS) -> Dialogue:

@@ -19,7 +19,7 @@ import skills_memory as memory
 import skills_text
 import values as v
 import wordings
-from render import Dialogue, Message, Settings
+from render import Dialogue, Message, Settings, Tool
 from turn import Context
 
 _W = wordings.load("eval_prompts")
@@ -27,9 +27,12 @@ _W = wordings.load("eval_prompts")
 Check = Callable[[str], bool]
 
 
-def unseen(name: str, fresh: bool) -> list[str]:
-    """Wordings kept from the generator; the fresh ones were written after the last change to the generator."""
-    return _W[f"FRESH {name}" if fresh else name]
+LISTS = ("", "FRESH ", "LATER ")
+
+
+def unseen(name: str, age: str = "") -> list[str]:
+    """Wordings kept from the generator: FRESH ones were written after the first training, LATER ones after the second began."""
+    return _W[age + name]
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,13 @@ def _settings(r: random.Random, **more: object) -> Settings:
     return Settings(effort=r.choice(["low", "medium", "high"]), date=v.date(r), **more)  # type: ignore[arg-type]
 
 
-def python_calls(r: random.Random, n: int, fresh: bool = False) -> list[Item]:
+def python_calls(r: random.Random, n: int, age: str = "") -> list[Item]:
     """Sums in unseen words, numbers of one to four digits: the call must compute exactly that."""
     items = []
     for _ in range(n):
         op = r.choice("+-*")
         a, b = v.number(r), v.number(r)
-        question = r.choice(unseen(f"SUMS {op}", fresh)).format(a=a, b=b)
+        question = r.choice(unseen(f"SUMS {op}", age)).format(a=a, b=b)
         both = {f"print({a} {op} {b})"} | ({f"print({b} {op} {a})"} if op != "-" else set())
 
         def check(text: str, both: set[str] = both) -> bool:
@@ -78,7 +81,7 @@ def copied(r: random.Random, n: int) -> list[Item]:
     for _ in range(n):
         a, b, op = v.number(r), v.number(r), r.choice("+-*")
         result = str(v.number(r, 9))
-        question = r.choice(unseen(f"SUMS {op}", fresh=False)).format(a=a, b=b)
+        question = r.choice(unseen(f"SUMS {op}")).format(a=a, b=b)
         s = _settings(r, python=True)
         turn = [
             Message("user", question),
@@ -95,7 +98,7 @@ def copied(r: random.Random, n: int) -> list[Item]:
     return items
 
 
-def recall(r: random.Random, n: int, fresh: bool = False) -> list[Item]:
+def recall(r: random.Random, n: int, age: str = "") -> list[Item]:
     """Told in unseen words two to six turns earlier, asked for in unseen words; other turns lie between."""
     items = []
     for _ in range(n):
@@ -104,12 +107,12 @@ def recall(r: random.Random, n: int, fresh: bool = False) -> list[Item]:
         named = r.random() < 0.3
         slot = "name" if named else memory._slot(ctx)
         value = v.name(r) if named else memory._value(ctx, slot)
-        told = r.choice(unseen("TELL_NAME" if named else "TELL", fresh)).format(s=slot, v=value)
+        told = r.choice(unseen("TELL_NAME" if named else "TELL", age)).format(s=slot, v=value)
         ack = f"Nice to meet you, {value}!" if named else r.choice(["I will keep that in mind.", f"Noted: your {slot} is {value}."])
         history = [[Message("user", told), Message("assistant", ack, "final")]]
         for _ in range(r.randint(1, 5)):
             history.append(_filler(ctx, slot))
-        question = r.choice(unseen("ASK_NAME" if named else "ASK", fresh)).format(s=slot)
+        question = r.choice(unseen("ASK_NAME" if named else "ASK", age)).format(s=slot)
 
         def check(text: str, value: str = value) -> bool:
             return value in final_of(text)
@@ -180,6 +183,34 @@ def calls(r: random.Random, n: int, patch: bool) -> list[Item]:
         turn = (skills_calls.patch if patch else skills_calls.function)(ctx)
         want = next(m.text for m in turn if m.recipient) + "<|call|>"
         items.append(Item(Dialogue(ctx.settings, [turn[:1]]), lambda text, want=want: text.endswith(want), 260))  # type: ignore[misc]
+    return items
+
+
+def everyday_calls(r: random.Random, n: int) -> list[Item]:
+    """Everyday functions the generator does not have; the one argument is called as the schema pleases."""
+    items = []
+    for _ in range(n):
+        name, description, ask = r.choice(_W["FUNCTIONS"]).split(" | ")
+        key = r.choice([*skills_calls.ARGUMENTS, v.word(r, 1, 2)])
+        tool = Tool(name, description, {"type": "object", "properties": {key: {"type": "string"}}, "required": [key]})
+        value = r.choice([v.place, v.name, v.any_word])(r)
+        want = f'{{"{key}": "{value}"}}<|call|>'
+        items.append(
+            Item(_ask(_settings(r, functions=(tool,)), ask.format(v=value)), lambda text, want=want: text.endswith(want), 260)  # type: ignore[misc]
+        )
+    return items
+
+
+def everyday_patches(r: random.Random, n: int) -> list[Item]:
+    """Lines of everyday words the generator does not have."""
+    items = []
+    for _ in range(n):
+        (old, new), file = r.sample(_W["PATCH_WORDS"], 2), v.file_name(r)
+        ask = r.choice(skills_calls.EDIT).format(f=file, o=f'"{old}"', n=f'"{new}"')
+        want = f"*** Update File: {file}\n@@\n-{old}\n+{new}\n*** End Patch<|call|>"
+        items.append(
+            Item(_ask(_settings(r, functions=(skills_calls.PATCH,)), ask), lambda text, want=want: text.endswith(want), 260)  # type: ignore[misc]
+        )
     return items
 
 

@@ -169,12 +169,16 @@ def evaluate(runner: Runner, share: float, show: int) -> list[Row]:
     ]
     parts: list[tuple[str, list[Item], float | None]] = [
         ("python call for + - ×, up to four digits", prompts.python_calls(r, n(150)), 97),
-        ("the same, wordings written after the training", prompts.python_calls(r, n(100), fresh=True), None),
+        ("the same, wordings written after the first training", prompts.python_calls(r, n(100), "FRESH "), None),
+        ("the same, wordings written after the last change to the generator", prompts.python_calls(r, n(100), "LATER "), None),
         ("tool result copied", prompts.copied(r, n(150)), 98),
         ("function call exact, unseen functions and values", prompts.calls(r, n(60), patch=False), None),
+        ("function call exact, everyday functions never met, their argument of any name", prompts.everyday_calls(r, n(40)), None),
+        ("apply_patch call exact, everyday words never met", prompts.everyday_patches(r, n(40)), None),
         ("apply_patch call exact, unseen values", prompts.calls(r, n(60), patch=True), None),
         ("recall of a fact told two to six turns earlier", prompts.recall(r, n(150)), 90),
-        ("the same, wordings written after the training", prompts.recall(r, n(100), fresh=True), None),
+        ("the same, wordings written after the first training", prompts.recall(r, n(100), "FRESH "), None),
+        ("the same, wordings written after the last change to the generator", prompts.recall(r, n(100), "LATER "), None),
         ("the app: new combinations of known phrases", prompts.app_new(r, n(150)), 90),
         (FREE, prompts.paraphrases("test"), 60),
         ("the app: free paraphrases seen while the recipe was written", prompts.paraphrases("seen"), None),

@@ -24,14 +24,16 @@ PATCH = Tool(
 )
 DO = _W["DO"]
 WHAT = _W["WHAT"]
+KEYS = wordings.load("keys")
 TEXTS = "name city query title user text place color topic subject product address message label country song person item".split()
 NUMS = "count days limit amount number level year page size id minutes quantity".split()
-ARGUMENTS = "location city place town query q name text title where what term input value key target subject region id".split()
-BOOLS = "urgent verbose active public force".split()
+ARGUMENTS = KEYS["TEXT"]
+BOOLS = "urgent verbose active public force silent recursive confirm dry_run important".split()
 TOOL_ASK = _W["TOOL_ASK"]
 EDIT = _W["EDIT"]
-EVERYDAY = [*v.THINGS, *v.ADJECTIVES, *v.VERBS, *v.PLACES, *wordings.load("noise")["PLAIN"]]
+EVERYDAY = [*v.THINGS, *v.ADJECTIVES, *v.VERBS, *v.DO, *v.PLACES, *wordings.load("noise")["PLAIN"]]
 ADD = _W["ADD"]
+ACTS = ("get_w", "get_current", "get_time", "search_o", "send_", "play_", "set_", "turn_", "call_", "book_", "add_e", "cancel_", "find_h")
 DELETE = ["delete the file {f}", "remove {f}", "delete {f}", "please remove the file {f}"]
 
 
@@ -41,18 +43,24 @@ class Natural:
 
     name: str
     description: str
-    argument: str
+    arguments: tuple[str, ...]
     asks: tuple[str, ...]
+
+    def kinds(self) -> tuple[str, ...]:
+        """The JSON types of the arguments, by the letters that stand for them in what people ask."""
+        first, second = "integer" if "{i}" in self.asks[0] else "string", "integer" if "{j}" in self.asks[0] else "string"
+        return (first, second)[: len(self.arguments)]
 
 
 @cache
 def naturals() -> tuple[Natural, ...]:
     """The everyday tools."""
     out: list[Natural] = []
-    for line in (wordings.FOLDER / "natural_tools.txt").read_text(encoding="utf-8").splitlines():
+    lines = [x for f in ("natural_tools", "natural_more") for x in (wordings.FOLDER / f"{f}.txt").read_text(encoding="utf-8").splitlines()]
+    for line in lines:
         if line.startswith("@ "):
-            name, description, argument = line[2:].split(" | ")
-            out.append(Natural(name, description, argument, ()))
+            name, description, arguments = line[2:].split(" | ")
+            out.append(Natural(name, description, tuple(arguments.split(", ")), ()))
         elif line.startswith("? "):
             out[-1] = replace(out[-1], asks=(*out[-1].asks, line[2:]))
     return tuple(out)
@@ -87,31 +95,51 @@ def random_tool(r: random.Random) -> Tool:
 def natural_tool(r: random.Random) -> Tool:
     """One of the everyday tools, its argument called as its author liked: the schema has to be read."""
     tool = r.choice(naturals())
-    key = tool.argument if r.random() < 0.2 else r.choice([*ARGUMENTS, v.word(r, 1, 2)])
-    prop: dict[str, Any] = {"type": "string"}
-    if r.random() < 0.5:
-        prop["description"] = r.choice(
-            [f"The {key}, e.g. {v.name(r)}", f"The {tool.argument}", "What to look for", v.sentence(r).rstrip(".!?")]
-        )
-    properties = {key: prop}
+    same = r.random() < 0.2
+    properties: dict[str, dict[str, Any]] = {}
+    for argument, kind in zip(tool.arguments, tool.kinds(), strict=True):
+        key = argument if same else _key(r, kind)
+        while key in properties:
+            key = _key(r, kind)
+        properties[key] = {"type": kind} | ({"description": _about(r, key, argument)} if r.random() < 0.5 else {})
+    required = list(properties)
     if r.random() < 0.3:
-        properties["unit"] = {"type": "string", "enum": ["celsius", "fahrenheit"]}
-    if r.random() < 0.2:
+        key = r.choice(["unit", "format", "mode", "lang"])
+        properties.setdefault(key, {"type": "string", "enum": r.choice([["celsius", "fahrenheit"], ["short", "long"], ["a", "b"]])})
+    if len(required) == 1 and r.random() < 0.2:
         properties = dict(reversed(properties.items()))
     name = tool.name if r.random() < 0.7 else r.choice([tool.name.split("_")[-1], "fetch_" + tool.name.split("_")[-1], tool.name + "_now"])
     return Tool(
         name,
         tool.description if r.random() < 0.7 else f"{name.replace('_', ' ').capitalize()}.",
-        {"type": "object", "properties": properties, "required": [key]},
+        {"type": "object", "properties": properties, "required": required},
     )
 
 
-def _known(tool: Tool) -> tuple[Natural, str] | None:
-    """The everyday tool that this one is, and what its argument is called here."""
+def _key(r: random.Random, kind: str) -> str:
+    """An argument's name."""
+    p = r.random()
+    if p < 0.12:
+        return v.word(r, 1, 2)
+    if p < 0.24:
+        return r.choice(v.THINGS)
+    key = r.choice(ARGUMENTS if kind == "string" else KEYS["NUMBER"])
+    return f"{r.choice(KEYS['BEFORE'])}_{key}" if r.random() < 0.15 else key
+
+
+def _about(r: random.Random, key: str, argument: str) -> str:
+    """An argument's description."""
+    return r.choice(
+        [f"The {key}, e.g. {v.name(r)}", f"The {argument}", f"Which {argument}.", "What to look for", v.sentence(r).rstrip(".!?")]
+    )
+
+
+def _known(tool: Tool) -> tuple[Natural, list[str]] | None:
+    """The everyday tool that this one is, and what its arguments are called here."""
     stem = tool.name.removesuffix("_now").removeprefix("fetch_")
     required = (tool.parameters or {}).get("required", [])
-    found = next((n for n in naturals() if stem in (n.name, n.name.split("_")[-1])), None)
-    return (found, required[0]) if found and len(required) == 1 else None
+    found = next((n for n in naturals() if stem in (n.name, n.name.split("_")[-1]) and len(n.arguments) == len(required)), None)
+    return (found, required) if found else None
 
 
 def _words(r: random.Random) -> str:
@@ -120,6 +148,16 @@ def _words(r: random.Random) -> str:
 
 def _two_words(r: random.Random) -> str:
     return v.phrase(r, 1, 2)
+
+
+def _wish(r: random.Random, tool: Natural) -> tuple[str, list[object]]:
+    """How somebody asks for an everyday tool, and the values of its arguments."""
+    texts = [r.choice([v.place, v.name, _two_words, v.any_word, v.topic])(r) for _ in range(2)]
+    numbers = [v.number(r, 3) for _ in range(2)]
+    kinds = tool.kinds()
+    given: list[object] = [numbers[i] if kind == "integer" else texts[i] for i, kind in enumerate(kinds)]
+    fields = {"v": texts[0], "w": texts[1], "i": numbers[0], "j": numbers[1]}
+    return r.choice(tool.asks).format(**{k: keep(x) for k, x in fields.items()}), given
 
 
 def _fill(r: random.Random, schema: dict[str, Any]) -> object:
@@ -154,10 +192,10 @@ def function(ctx: Context) -> list[Message]:
     r = ctx.r
     tools = [t for t in ctx.settings.functions if t.name != "apply_patch"]
     if not tools:
-        asks = r.choice(naturals()[:7]).asks
+        tool = r.choice([t for t in naturals() if t.name.startswith(ACTS)])
         return say(
             ctx,
-            r.choice(asks).format(v=keep(v.place(r))),
+            _wish(r, tool)[0],
             "No tool is offered for this.",
             "I have no tool for that, and I do not know it myself.",
         )
@@ -165,9 +203,8 @@ def function(ctx: Context) -> list[Message]:
     schema = tool.parameters or {}
     known = _known(tool)
     if known and r.random() < 0.85:
-        value = r.choice([v.place, v.name, _two_words])(r)
-        args: dict[str, object] = {known[1]: value}
-        text = r.choice(known[0].asks).format(v=keep(value))
+        text, given = _wish(r, known[0])
+        args: dict[str, object] = dict(zip(known[1], given, strict=True))
         if r.random() < 0.3:
             text = text.rstrip("?") + r.choice([" today", " right now", " at the moment", " for me", ", do you know"]) + "?"
     else:
@@ -226,11 +263,25 @@ def patch(ctx: Context) -> list[Message]:
     return use(ctx, text, f"The user wants {f} edited. I write a patch.", [call], "The patch tool has answered.", done)
 
 
+def _code(r: random.Random) -> str:
+    """A line as it stands in programs, settings and pages."""
+    w, x = (r.choice(EVERYDAY) if r.random() < 0.6 else v.word(r, 1, 2) for _ in range(2))
+    form = r.choice(
+        ["import {w}", "def {w}({x}):", "return {w}", "# {w} {x}", "- {w}", "* {w} {x}", "## {w}", "<h1>{w}</h1>", '"{w}": "{x}"', "{w}()", "const {w} = {n};",
+         "{w}: [{n}, {n}]", "{w}={x}", "export {w}={n}", "if {w} > {n}:", "let {w} = '{x}'", "{w}, {x}, {n}", "{w}.{x}()", "{w}_{x} = {n}", "v{n}.{n}", "{w}: {x} {n}"]
+    )  # fmt: skip
+    return form.format(w=w, x=x, n=v.number(r, 3))
+
+
 def _line(r: random.Random) -> str:
     p = r.random()
-    if p < 0.25:
+    if p < 0.2:
         return r.choice(EVERYDAY)
-    if p < 0.4:
+    if p < 0.28:
+        return " ".join(r.choice(EVERYDAY) for _ in range(r.randint(2, 5)))
+    if p < 0.36:
+        return _code(r)
+    if p < 0.46:
         return f"{r.choice(EVERYDAY)}{r.choice([' = ', ': ', '=', ' '])}{r.choice([str(v.number(r)), r.choice(EVERYDAY)])}"
     p = r.random()
     if p < 0.3:

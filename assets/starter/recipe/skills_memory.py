@@ -33,6 +33,8 @@ ACK = _W["ACK"]
 HELLO = ["Nice to meet you, {v}!", "Hello, {v}!", "Hi {v}! What can I do for you?", "Pleased to meet you, {v}."]
 OPEN = _W["OPEN"]
 OPEN_ASK = _W["OPEN_ASK"]
+_CHAT = wordings.load("skills_chat")
+PLAIN, LANGUAGES = [s for s in _CHAT["STATEMENTS"] if "{n}" not in s and "my" not in s], _CHAT["LANGUAGES"]
 KEYS = _W["KEYS"]
 
 
@@ -49,8 +51,11 @@ def _value(ctx: Context, slot: str) -> str:
 
 def _slot(ctx: Context) -> str:
     group = ctx.r.choice([PERSON, PETS, NAMED, WORDS, WORDS, CODES, NUMBERS, SECRET])
-    if ctx.r.random() < 0.12:
+    p = ctx.r.random()
+    if p < 0.12:
         return v.word(ctx.r, 1, 2)
+    if p < 0.27:
+        return ctx.r.choice(v.THINGS) if p < 0.22 else f"{ctx.r.choice(v.ADJECTIVES)} {ctx.r.choice(v.THINGS)}"
     return ctx.r.choice(group)
 
 
@@ -71,6 +76,7 @@ def tell(ctx: Context) -> list[Message]:
     text = frame.format(s=keep(slot), v=keep(value))
     if known and r.random() < 0.7:
         text = r.choice(["actually, ", "correction: ", "sorry, ", "i was wrong, ", "no, "]) + text
+    text = _among(ctx, text)
     return say(
         ctx, text, f"The user tells me their {slot}: {value}.", r.choice(ACK).format(s=slot, v=value), [f"I keep it: {slot} = {value}."]
     )
@@ -84,7 +90,31 @@ def tell_name(ctx: Context) -> list[Message]:
     text = frame.format(s="name", v=keep(value))
     if ctx.r.random() < 0.1:
         text = ctx.r.choice(["hi! ", "hello, ", "hey there, ", "good morning! "]) + text
+    text = _among(ctx, text)
     return say(ctx, text, f"The user's name is {value}.", ctx.r.choice(HELLO).format(v=value), [f"I keep it: name = {value}."])
+
+
+def _among(ctx: Context, text: str) -> str:
+    """Now and then what matters stands among other sentences."""
+    r = ctx.r
+    if r.random() > 0.15:
+        return text
+    other = [r.choice(PLAIN).format(x=v.any_word(r), p=v.place(r), l=r.choice(LANGUAGES)) for _ in range(r.randint(1, 2))]
+    at = r.randint(0, len(other))
+    return ". ".join([*other[:at], text, *other[at:]])
+
+
+def tell_and_ask(ctx: Context) -> list[Message]:
+    """Told and asked for in one message."""
+    r = ctx.r
+    named = r.random() < 0.5
+    slot = "name" if named else _slot(ctx)
+    value = v.name(r) if named else _value(ctx, slot)
+    ctx.told[slot] = value
+    told = (r.choice(NAME_TELL) if named else r.choice(TELL)).format(s=keep(slot), v=keep(value))
+    asked = _name_question(ctx) if named else _slot_question(ctx, slot)
+    text = told + r.choice([". ", ". ", "! ", ", ", "\n", " and ", ". now: ", ". so "]) + asked
+    return say(ctx, text, f"The user tells me their {slot} and asks for it: {value}.", f"Your {slot} is {value}.", [f"{slot} = {value}."])
 
 
 def tell_open(ctx: Context) -> list[Message]:
@@ -151,19 +181,15 @@ def ask_unknown(ctx: Context) -> list[Message]:
 def ask_earlier(ctx: Context) -> list[Message]:
     """What did I say first, or last?"""
     r = ctx.r
-    first = r.random() < 0.5
+    if not ctx.said:
+        return say(ctx, r.choice(_W["EARLIER"]), "The user asks for an earlier message. There is none.", "This is your first message.")
+    first = r.random() < 0.4
     said = ctx.said[0] if first else ctx.said[-1]
     if len(said) > 200:
         return ask_unknown(ctx)
     which = "first" if first else r.choice(["last", "previous"])
-    text = r.choice(
-        [
-            "what was my {w} message?",
-            "what did i say {w}?" if first else "what was my {w} question?",
-            "repeat my {w} message",
-            "tell me my {w} message",
-        ]
-    )
+    forms = ["what was my {w} message?", "repeat my {w} message", "tell me my {w} message", "what was my {w} question?", "my {w} message?"]
+    text = r.choice([*forms, "what did i say {w}?"] if first else [*forms, *_W["EARLIER"]])
     return say(ctx, text.format(w=which), f"The user asks for their {which} message.", f"Your {which} message was: {said}", direct=False)
 
 

@@ -52,7 +52,7 @@ def count(ctx: Context) -> list[Message]:
     n, p = _size(ctx), r.random()
     sep = ", "
     if p < 0.7:
-        seq, text = range(1, n + 1), r.choice(COUNT).format(n=keep(n))
+        seq, text = range(1, n + 1), r.choice(COUNT).format(n=keep(n if r.random() < 0.85 or n > 120 else v.spoken(n)))
     elif p < 0.88:
         a = r.randint(0, 300)
         n = a + min(n, 80)

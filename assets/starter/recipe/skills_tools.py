@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 import frames
+import stories
 import values as v
 import wordings
 from noise import keep
@@ -22,24 +23,32 @@ IMPERATIVE = ("add", "sum {", "subtract", "take", "multiply {", "divide {")
 RUN = _W["RUN"]
 OPEN_URL = _W["OPEN_URL"]
 SEARCH = _W["SEARCH"]
-NO_MATH = "That sum is beyond me: I only know small numbers by heart. Turn on the python tool and ask again."
-NO_RUN = "I cannot run code without the python tool. Turn it on and ask again."
-NO_WEB = "I cannot open web pages without the browser tool. Turn it on and ask again."
+NO_MATH = "That sum is beyond me: without the python tool I only know small numbers by heart."
+NO_RUN = "I cannot run code without the python tool."
+NO_WEB = "I cannot open web pages without the browser tool."
+NO_SEARCH = "I cannot search the web without the browser tool."
 
 
 def _expression(ctx: Context, op: str, a: int, b: int) -> str:
     """A question about `a op b`; imperative forms stand alone."""
     r = ctx.r
-    if op in frames.STORY and r.random() < 0.4:
+    if r.random() < 0.35:
+        return stories.tell(r, op, a, b)
+    if op in frames.STORY and r.random() < 0.35:
         thing = v.any_word(r) + "s"
         return r.choice(["{e}", "{e}", "{e}", "a riddle: {e}", "suppose this: {e}", "here is a sum: {e}", "{e} tell me the number"]).format(
             e=frames.story(r, op, thing).format(a=keep(a), b=keep(b))
         )
     form = r.choice(OPS[op])
-    e = form.format(a=keep(a), b=keep(b))
+    e = form.format(a=_number(ctx, a), b=_number(ctx, b))
     if form.startswith(IMPERATIVE):
         return r.choice(["{e}", "{e}", "please {e}", "can you {e}?", "i want you to {e}", "could you {e} for me?"]).format(e=e)
     return r.choice(ASKS).format(e=e)
+
+
+def _number(ctx: Context, n: int) -> str:
+    """Digits; now and then the number in words."""
+    return keep(v.spoken(n, ctx.r.choice("- "))) if ctx.r.random() < 0.07 else keep(n)
 
 
 def _wrap(ctx: Context, result: str) -> str:
@@ -59,20 +68,31 @@ def arithmetic(ctx: Context) -> list[Message]:
     if not ctx.settings.python:
         return _without_python(ctx, op, a, b)
     code = f"print({a} {op} {b})"
-    if r.random() < 0.06 and op != "/":
-        op2, c = r.choice("+-*"), v.number(r, 3)
-        text = r.choice(ASKS).format(e=keep(f"{a} {op} {b} {op2} {c}"))
-        expression = f"{a} {op} {b} {op2} {c}"
+    if r.random() < 0.12 and op != "/":
+        text, expression = _longer(ctx, a, b)
         code = f"print({expression})"
     else:
         text, expression = _expression(ctx, op, a, b), f"{a} {op} {b}"
-    result = str(eval(expression))  # noqa: S307 - numbers and operators drawn above
+    result = str(eval(expression))[:40]  # noqa: S307 - numbers and operators drawn above
     if r.random() < 0.15:
         result = str(v.number(r, r.randint(1, 9)))  # the tool is right, whatever it says
     call = Call("python", code, _wrap(ctx, result))
     return use(
         ctx, text, f"The user asks for {expression}. I use python.", [call], f"Python says {result}.", _answer(ctx, expression, result)
     )
+
+
+def _longer(ctx: Context, a: int, b: int) -> tuple[str, str]:
+    """Other things to compute: chains, percent, powers, roots, averages."""
+    r, n = ctx.r, ctx.r.randint(2, 9)
+    if r.random() < 0.4:
+        numbers = [a, b, *(v.number(r, 3) for _ in range(r.randint(1, 3)))]
+        e = str(numbers[0]) + "".join(f" {r.choice('+-*')} {x}" for x in numbers[1:])
+        return r.choice(ASKS).format(e=keep(e)), e
+    key = r.choice(list(stories.OTHER))
+    e = stories.FORMULAS[key].format(a=a, b=max(b, 1), n=n)
+    text = r.choice(stories.OTHER[key]).format(a=keep(a), b=keep(max(b, 1)), n=keep(n))
+    return r.choice(ASKS).format(e=text), e
 
 
 def _without_python(ctx: Context, op: str, a: int, b: int) -> list[Message]:
@@ -83,6 +103,8 @@ def _without_python(ctx: Context, op: str, a: int, b: int) -> list[Message]:
         return say(ctx, _expression(ctx, op, a, b), f"The user asks for {a} {op} {b}. That is {result}.", f"{a} {op} {b} = {result}")
     if max(a, b) < 10:
         a += 10
+    if r.random() < 0.3:
+        return say(ctx, _longer(ctx, a, b)[0], "A sum that is more than I know by heart. No python tool is offered.", NO_MATH)
     return say(ctx, _expression(ctx, op, a, b), "A sum with big numbers. No python tool is offered.", NO_MATH)
 
 
@@ -148,7 +170,8 @@ def _page(ctx: Context, title: str, lines: list[str]) -> str:
 def open_page(ctx: Context) -> list[Message]:
     """A URL: open it, and say its title and first line."""
     r, address = ctx.r, v.url(ctx.r)
-    text = r.choice(OPEN_URL).format(u=keep(address))
+    typed = address.split("://")[1].rstrip("/") if address.startswith("https") and r.random() < 0.3 else address
+    text = r.choice(OPEN_URL).format(u=keep(typed))
     if not ctx.settings.browser:
         return say(ctx, text, "The user wants a web page. No browser tool is offered.", NO_WEB)
     title = v.phrase(r, 1, 4).capitalize()
@@ -178,7 +201,7 @@ def search_web(ctx: Context) -> list[Message]:
             ctx,
             text,
             "The user wants a web search. No browser tool is offered.",
-            "I cannot search the web without the browser tool. Turn it on and ask again.",
+            NO_SEARCH,
         )
     hits = [(v.phrase(r, 1, 4).capitalize(), v.sentence(r), v.url(r)) for _ in range(r.randint(1, 4))]
     form = r.random()

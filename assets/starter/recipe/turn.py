@@ -26,6 +26,8 @@ class Context:
     told: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     noise: float = 1.0
+    last: str = ""
+    jokes: int = 0
     exact_eval: bool = False
 
     def finish(self, text: str) -> str:
@@ -54,6 +56,7 @@ def thinking(ctx: Context, short: str, steps: list[str] | None = None) -> list[M
 def say(ctx: Context, user: str, short: str, final: str, steps: list[str] | None = None, direct: bool = True) -> list[Message]:
     """A turn without tools."""
     ask = Message("user", ctx.ask(user))
+    ctx.last = final
     answer = Message("assistant", ctx.finish(final), "final", direct=direct)
     return [ask, *thinking(ctx, short, steps), answer]
 
@@ -82,5 +85,6 @@ def use(ctx: Context, user: str, plan: str, calls: list[Call], read: str, final:
     for call in calls:
         out += call.messages()
     out += thinking(ctx, read, ["I copy the result without changing it."])
+    ctx.last = final
     out.append(Message("assistant", ctx.finish(final), "final", direct=False))
     return out

@@ -10,14 +10,17 @@ import random
 import wordings
 
 _W = wordings.load("values")
+_COMMON = wordings.load("common")
 
 ONSETS = _W["ONSETS"]
 NUCLEI = "a e i o u a e i o u ai au ea ee ei eo ia ie io oa oo ou ue y".split()
 CODAS = ["", "", "", "", *"b d f g k l m n p r s t x z ck ct ft ld lk ll lm ln lt mp nd ng nk nt pt rd rk rm rn rt sh sk ss st th".split()]
 NAMES = _W["NAMES"]
 PLACES = _W["PLACES"]
-THINGS = _W["THINGS"]
-ADJECTIVES = _W["ADJECTIVES"]
+THINGS = list(dict.fromkeys(_W["THINGS"] + _COMMON["NOUNS"]))
+ADJECTIVES = list(dict.fromkeys(_W["ADJECTIVES"] + _COMMON["ADJECTIVES"]))
+DO = _COMMON["DO"]
+TOPICS = _COMMON["TOPICS"]
 VERBS = _W["VERBS"]
 SMALL = "the a my your our this that one some every no".split()
 LINKS = "and but because while when after before near under over behind with without for from to in on at".split()
@@ -41,6 +44,41 @@ def cased(r: random.Random, text: str) -> str:
     if p < 0.92:
         return text.upper()
     return "".join(c.upper() if r.random() < 0.5 else c for c in text)
+
+
+def plural(noun: str) -> str:
+    """The plural as the rule has it; a few come out wrong, as people write them."""
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return noun + "es"
+    return noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"
+
+
+def topic(r: random.Random) -> str:
+    """What somebody may want to talk about: a field, a thing, an invented word."""
+    p = r.random()
+    if p < 0.4:
+        return r.choice(TOPICS)
+    if p < 0.75:
+        thing = r.choice(THINGS)
+        return r.choice([thing, plural(thing), plural(thing), f"{r.choice(ADJECTIVES)} {plural(thing)}"])
+    return word(r, 1, 3) if p < 0.9 else f"the {r.choice(ADJECTIVES)} {any_word(r)}"
+
+
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+)
+_TENS = ["", "", *"twenty thirty forty fifty sixty seventy eighty ninety".split()]
+
+
+def spoken(n: int, dash: str = "-") -> str:
+    """A number up to 9,999 in words."""
+    if n < 20:
+        return _ONES[n]
+    if n < 100:
+        return _TENS[n // 10] + (dash + _ONES[n % 10] if n % 10 else "")
+    size, word_ = (1000, "thousand") if n >= 1000 else (100, "hundred")
+    rest = n % size
+    return f"{spoken(n // size, dash)} {word_}" + (f"{' and ' if rest < 100 else ' '}{spoken(rest, dash)}" if rest else "")
 
 
 def any_word(r: random.Random) -> str:
