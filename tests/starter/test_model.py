@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from eval_prompts import final_of
-from evaluate import well_formed
+from eval_checks import final_of, well_formed
 from render import Dialogue, Message, Settings
 
 

@@ -6,9 +6,6 @@ Owns held-out frames for sums, telling and asking. Knows nothing about running a
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import app_facts
@@ -19,35 +16,25 @@ import skills_memory as memory
 import skills_text
 import values as v
 import wordings
+from eval_checks import Item
 from render import Dialogue, Message, Settings, Tool
 from turn import Context
 
 _W = wordings.load("eval_prompts")
 
-Check = Callable[[str], bool]
-
-
+FORMED = "well-formed Harmony turns, temperature 0"
+FORMED_WARM = "well-formed Harmony turns, temperature 1"
+SUMS = "python call for + - ×, up to four digits"
+COPIED = "tool result copied"
+RECALL = "recall of a fact told two to six turns earlier"
+APP = "the app: new combinations of known phrases"
+THINKING = "mean analysis tokens, effort"
 LISTS = ("", "FRESH ", "LATER ")
 
 
 def unseen(name: str, age: str = "") -> list[str]:
     """Wordings kept from the generator: FRESH ones were written after the first training, LATER ones after the second began."""
     return _W[age + name]
-
-
-@dataclass(frozen=True)
-class Item:
-    """One prompt and what its answer must satisfy."""
-
-    dialogue: Dialogue
-    check: Check
-    max_tokens: int = 160
-
-
-def final_of(text: str) -> str:
-    """The final channel's content in generated text, empty without one."""
-    found = re.search(r"<\|channel\|>final<\|message\|>(.*?)(?:<\|return\|>|$)", text, re.S)
-    return found.group(1).replace("<¦", "<|").replace("¦>", "|>") if found else ""
 
 
 def _ask(settings: Settings, question: str, history: list[list[Message]] | None = None) -> Dialogue:
@@ -65,13 +52,8 @@ def python_calls(r: random.Random, n: int, age: str = "") -> list[Item]:
         op = r.choice("+-*")
         a, b = v.number(r), v.number(r)
         question = r.choice(unseen(f"SUMS {op}", age)).format(a=a, b=b)
-        both = {f"print({a} {op} {b})"} | ({f"print({b} {op} {a})"} if op != "-" else set())
-
-        def check(text: str, both: set[str] = both) -> bool:
-            call = re.search(r" to=python<\|channel\|>analysis code<\|message\|>(.*?)<\|call\|>", text, re.S)
-            return bool(call) and call.group(1) in both  # type: ignore[union-attr]
-
-        items.append(Item(_ask(_settings(r, python=True), question), check))
+        both = (f"print({a} {op} {b})", *([f"print({b} {op} {a})"] if op != "-" else []))
+        items.append(Item(_ask(_settings(r, python=True), question), "python", both))
     return items
 
 
@@ -90,11 +72,7 @@ def copied(r: random.Random, n: int) -> list[Item]:
         ]
         if s.effort != "low":
             turn.insert(1, Message("assistant", f"The user asks for {a} {op} {b}. I use python.", "analysis"))
-
-        def check(text: str, result: str = result) -> bool:
-            return result in re.findall(r"\d+", final_of(text))
-
-        items.append(Item(Dialogue(s, [turn]), check))
+        items.append(Item(Dialogue(s, [turn]), "number", (result,)))
     return items
 
 
@@ -113,11 +91,7 @@ def recall(r: random.Random, n: int, age: str = "") -> list[Item]:
         for _ in range(r.randint(1, 5)):
             history.append(_filler(ctx, slot))
         question = r.choice(unseen("ASK_NAME" if named else "ASK", age)).format(s=slot)
-
-        def check(text: str, value: str = value) -> bool:
-            return value in final_of(text)
-
-        items.append(Item(_ask(s, question, history), check))
+        items.append(Item(_ask(s, question, history), "holds", (value,)))
     return items
 
 
@@ -137,7 +111,7 @@ def app_new(r: random.Random, n: int) -> list[Item]:
     items = []
     for _ in range(n):
         q = app_facts.draw(r, held_out=True)
-        items.append(Item(_ask(_settings(r), Context(r, Settings()).ask(q.text)), lambda text, want=q.answer: final_of(text) == want, 260))  # type: ignore[misc]
+        items.append(Item(_ask(_settings(r), Context(r, Settings()).ask(q.text)), "equals", (q.answer,), 260))
     return items
 
 
@@ -151,11 +125,7 @@ def paraphrases(part: str) -> list[Item]:
             current = line[3:]
         elif " | " in line and current == part:
             question, *keys = line.split(" | ")
-
-            def check(text: str, keys: list[str] = keys) -> bool:
-                return any(k.lower() in final_of(text).lower() for k in keys)
-
-            items.append(Item(_ask(_settings(r), question), check, 260))
+            items.append(Item(_ask(_settings(r), question), "mentions", tuple(keys), 260))
     return items
 
 
@@ -169,7 +139,7 @@ def small_work(r: random.Random, n: int) -> dict[str, list[Item]]:
             turn = skill(ctx)
             if len(turn[-1].text) > 700 or sum(m.role == "user" for m in turn) > 1:
                 turn = skills_text.spell(ctx)
-            items.append(Item(Dialogue(ctx.settings, [turn[:1]]), lambda text, want=turn[-1].text: final_of(text) == want, 700))  # type: ignore[misc]
+            items.append(Item(Dialogue(ctx.settings, [turn[:1]]), "equals", (turn[-1].text,), 700))
         out[name] = items
     return out
 
@@ -182,7 +152,7 @@ def calls(r: random.Random, n: int, patch: bool) -> list[Item]:
         ctx = Context(r, _settings(r, functions=(tool,)))
         turn = (skills_calls.patch if patch else skills_calls.function)(ctx)
         want = next(m.text for m in turn if m.recipient) + "<|call|>"
-        items.append(Item(Dialogue(ctx.settings, [turn[:1]]), lambda text, want=want: text.endswith(want), 260))  # type: ignore[misc]
+        items.append(Item(Dialogue(ctx.settings, [turn[:1]]), "ends", (want,), 260))
     return items
 
 
@@ -195,9 +165,7 @@ def everyday_calls(r: random.Random, n: int) -> list[Item]:
         tool = Tool(name, description, {"type": "object", "properties": {key: {"type": "string"}}, "required": [key]})
         value = r.choice([v.place, v.name, v.any_word])(r)
         want = f'{{"{key}": "{value}"}}<|call|>'
-        items.append(
-            Item(_ask(_settings(r, functions=(tool,)), ask.format(v=value)), lambda text, want=want: text.endswith(want), 260)  # type: ignore[misc]
-        )
+        items.append(Item(_ask(_settings(r, functions=(tool,)), ask.format(v=value)), "ends", (want,), 260))
     return items
 
 
@@ -208,9 +176,7 @@ def everyday_patches(r: random.Random, n: int) -> list[Item]:
         (old, new), file = r.sample(_W["PATCH_WORDS"], 2), v.file_name(r)
         ask = r.choice(skills_calls.EDIT).format(f=file, o=f'"{old}"', n=f'"{new}"')
         want = f"*** Update File: {file}\n@@\n-{old}\n+{new}\n*** End Patch<|call|>"
-        items.append(
-            Item(_ask(_settings(r, functions=(skills_calls.PATCH,)), ask), lambda text, want=want: text.endswith(want), 260)  # type: ignore[misc]
-        )
+        items.append(Item(_ask(_settings(r, functions=(skills_calls.PATCH,)), ask), "ends", (want,), 260))
     return items
 
 
@@ -233,20 +199,60 @@ def refusals(r: random.Random, n: int) -> list[Item]:
     return [
         Item(
             _ask(_settings(r), r.choice(frames).format(x=r.choice(v.THINGS), p=r.choice(v.PLACES), n=v.name(r))),
-            lambda text: "beyond me" in final_of(text) or "do not know" in final_of(text) or "cannot" in final_of(text),
+            "holds",
+            ("beyond me", "do not know", "cannot"),
         )
         for _ in range(n)
     ]
 
 
-def mixed(r: random.Random, n: int) -> list[Dialogue]:
+def mixed(r: random.Random, n: int) -> list[Item]:
     """Prompts of every kind the mixture has, half of them after a tool's result where there is one."""
-    out: list[Dialogue] = []
+    out: list[Item] = []
     while len(out) < n:
         d = mixture.compose(r, max_turns=4)
         turn = d.turns[-1]
         tools = [i for i, m in enumerate(turn) if m.role not in ("user", "assistant")]
         cut = tools[-1] + 1 if tools and r.random() < 0.5 else 1
         if len(turn[-1].text) < 400:
-            out.append(Dialogue(d.settings, [*d.turns[:-1], turn[:cut]]))
+            out.append(Item(Dialogue(d.settings, [*d.turns[:-1], turn[:cut]]), "formed", (), 600))
     return out
+
+
+def thinking(r: random.Random, n: int) -> dict[str, list[Item]]:
+    """The same questions about the app at each effort; nothing is checked, the thinking is measured."""
+    asked = [app_facts.draw(r).text for _ in range(n)]
+    return {
+        effort: [Item(_ask(Settings(effort=effort), Context(r, Settings()).ask(q)), "", (), 300) for q in asked]
+        for effort in ("low", "medium", "high")
+    }
+
+
+def shipped(r: random.Random) -> dict[str, list[Item]]:
+    """Every row that weights are measured by when they ship, drawn from the generator as it stands; see eval_frozen.py."""
+    return {
+        FORMED: mixed(r, 200),
+        FORMED_WARM: mixed(r, 200),
+        SUMS: python_calls(r, 150),
+        "python call, wordings written after the training": python_calls(r, 100, "FRESH "),
+        COPIED: copied(r, 150),
+        "function call exact, unseen functions and values": calls(r, 60, patch=False),
+        "apply_patch call exact, unseen values": calls(r, 60, patch=True),
+        RECALL: recall(r, 150),
+        "recall, wordings written after the training": recall(r, 100, "FRESH "),
+        APP: app_new(r, 150),
+        "refuses what is beyond it, in unseen words": refusals(r, 60),
+        **{f"{name}, unseen values": items for name, items in small_work(r, 40).items()},
+        **{f"{THINKING} {effort}": items for effort, items in thinking(r, 30).items()},
+    }
+
+
+def wider(r: random.Random) -> dict[str, list[Item]]:
+    """Rows without a goal over what the generator has gained since the shipped weights were trained."""
+    return {
+        f"wider generator: {FORMED}": mixed(r, 200),
+        "wider generator: python call, wordings written after it": python_calls(r, 100, "LATER "),
+        "wider generator: recall, wordings written after it": recall(r, 100, "LATER "),
+        "wider generator: call exact, everyday functions never met, their argument of any name": everyday_calls(r, 40),
+        "wider generator: apply_patch exact, everyday words never met": everyday_patches(r, 40),
+    }

@@ -1,6 +1,7 @@
 """Evaluates a Starter on the CPU with mlx, on wordings the generator never emits, and prints a Markdown table.
 
-Owns decoding, the grammar of a well-formed turn and the table. float32 weights, as the app runs it.
+Owns decoding, the goals and the table. Rows with a goal ask the frozen prompts, those of the wider generator what it says today.
+float32 weights, as the app runs it.
 """
 
 from __future__ import annotations
@@ -15,20 +16,24 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import app_facts
+import eval_frozen
 import eval_prompts as prompts
-from eval_prompts import Item
-from render import START, Dialogue, Message, Segment, Settings, render
+from eval_checks import Item
+from render import START, Dialogue, Segment, render
 from runtime import open_model
 from tokenizer import Codec
-from turn import Context
 
+SEED = 20_27
 FREE = "the app: free paraphrases"
-HEADER = r"(?: to=(?P<to>[\w.]+))?<\|channel\|>(?P<channel>analysis|commentary|final)(?: ?(?P<type>code|<\|constrain\|>json))?<\|message\|>"
-PART = re.compile(
-    HEADER + r"(?P<body>(?:(?!<\|(?:end|call|return|start|channel|message|constrain|endoftext)\|>).)*)(?P<end><\|(?:end|call|return)\|>)",
-    re.S,
-)
+GOALS: dict[str, float] = {
+    prompts.FORMED: 100,
+    prompts.FORMED_WARM: 98,
+    prompts.SUMS: 97,
+    prompts.COPIED: 98,
+    prompts.RECALL: 90,
+    prompts.APP: 90,
+    FREE: 60,
+}
 
 
 @dataclass(frozen=True)
@@ -40,38 +45,6 @@ class Row:
     score: float
     goal: float | None = None
     unit: str = "%"
-
-
-def _is_part(m: re.Match[str], tools: set[str]) -> bool:
-    """Whether one message's header and ending agree."""
-    to, channel, end = m["to"], m["channel"], m["end"]
-    if not to:
-        return (channel, end) in {("analysis", "<|end|>"), ("final", "<|return|>"), ("commentary", "<|end|>")} and not m["type"]
-    if end != "<|call|>" or to not in tools:
-        return False
-    if m["type"] == "<|constrain|>json" or to.startswith("browser."):
-        try:
-            return isinstance(json.loads(m["body"]), dict)
-        except ValueError:
-            return False
-    return channel == ("commentary" if to.startswith("functions.") else "analysis")
-
-
-def well_formed(text: str, settings: Settings) -> bool:
-    """Whether generated text is a Harmony turn: thinking, then one answer or one call to an offered tool."""
-    tools = {"python"} if settings.python else set()
-    tools |= {"browser.open", "browser.search", "browser.find"} if settings.browser else set()
-    tools |= {f"functions.{t.name}" for t in settings.functions}
-    while True:
-        m = PART.match(text)
-        if not m or not _is_part(m, tools):
-            return False
-        text = text[m.end() :]
-        if m["end"] != "<|end|>":
-            return not text
-        if not text.startswith("<|start|>assistant"):
-            return False
-        text = text.removeprefix("<|start|>assistant")
 
 
 class Runner:
@@ -124,74 +97,49 @@ class Runner:
         return best
 
 
-def score(runner: Runner, items: list[Item], show: int = 0) -> float:
+def score(runner: Runner, items: list[Item], show: int = 0, temperature: float = 0.0) -> float:
     """Percent of items whose answer passes; prints up to `show` failures."""
-    texts = runner.run([i.dialogue for i in items], [i.max_tokens for i in items])
-    good = [i.check(t) for i, t in zip(items, texts, strict=True)]
+    texts = runner.run([i.dialogue for i in items], [i.max_tokens for i in items], temperature)
+    good = [i.passes(t) for i, t in zip(items, texts, strict=True)]
     failures = [(i, t) for i, t, g in zip(items, texts, good, strict=True) if not g]
     for item, text in failures[:show]:
         print(f"  - {item.dialogue.turns[-1][0].text!r} -> {text[-260:]!r}", flush=True)
     return 100 * mean(good)
 
 
-def formed(runner: Runner, r: random.Random, n: int, temperature: float, show: int) -> float:
-    """Percent of well-formed turns over every kind of prompt."""
-    dialogues = prompts.mixed(r, n)
-    texts = runner.run(dialogues, [600] * n, temperature)
-    good = [well_formed(t, d.settings) for t, d in zip(texts, dialogues, strict=True)]
-    for d, t in [(d, t) for d, t, g in zip(dialogues, texts, good, strict=True) if not g][:show]:
-        print(f"  - {d.turns[-1][0].text!r} -> {t[-300:]!r}", flush=True)
-    return 100 * mean(good)
+def thinking(runner: Runner, items: list[Item]) -> float:
+    """Mean tokens of analysis."""
+    texts = runner.run([i.dialogue for i in items], [i.max_tokens for i in items])
+    found = ["".join(re.findall(r"<\|channel\|>analysis<\|message\|>(.*?)<\|end\|>", t, re.S)) for t in texts]
+    return mean(len(runner.codec.text(f)) for f in found)
 
 
-def thinking(runner: Runner, r: random.Random, n: int) -> dict[str, float]:
-    """Mean tokens of analysis at each effort, over the same questions."""
-    asked = [app_facts.draw(r).text for _ in range(n)]
-    out = {}
-    for effort in ("low", "medium", "high"):
-        dialogues = [Dialogue(Settings(effort=effort), [[Message("user", Context(r, Settings()).ask(q))]]) for q in asked]
-        texts = runner.run(dialogues, [300] * n)
-        found = ["".join(re.findall(r"<\|channel\|>analysis<\|message\|>(.*?)<\|end\|>", t, re.S)) for t in texts]
-        out[effort] = mean(len(runner.codec.text(f)) for f in found)
-    return out
+def asked() -> dict[str, list[Item]]:
+    """Every row's prompts, in the table's order: the frozen ones, the paraphrases, and those of the generator as it stands."""
+    frozen = eval_frozen.load()
+    last = list(frozen).index(prompts.APP) + 1
+    before, after = list(frozen.items())[:last], list(frozen.items())[last:]
+    free = {FREE: prompts.paraphrases("test"), "the app: free paraphrases seen while the recipe was written": prompts.paraphrases("seen")}
+    return {**dict(before), **free, **dict(after), **prompts.wider(random.Random(SEED))}
 
 
-def evaluate(runner: Runner, share: float, show: int) -> list[Row]:
-    """Every row of the table; `share` scales the number of prompts."""
-    r = random.Random(20_26)
-
-    def n(full: int) -> int:
-        return max(10, int(full * share))
-
-    rows = [
-        Row("well-formed Harmony turns, temperature 0", n(200), formed(runner, r, n(200), 0.0, show), 100),
-        Row("well-formed Harmony turns, temperature 1", n(200), formed(runner, r, n(200), 1.0, show), 98),
-    ]
-    parts: list[tuple[str, list[Item], float | None]] = [
-        ("python call for + - ×, up to four digits", prompts.python_calls(r, n(150)), 97),
-        ("the same, wordings written after the first training", prompts.python_calls(r, n(100), "FRESH "), None),
-        ("the same, wordings written after the last change to the generator", prompts.python_calls(r, n(100), "LATER "), None),
-        ("tool result copied", prompts.copied(r, n(150)), 98),
-        ("function call exact, unseen functions and values", prompts.calls(r, n(60), patch=False), None),
-        ("function call exact, everyday functions never met, their argument of any name", prompts.everyday_calls(r, n(40)), None),
-        ("apply_patch call exact, everyday words never met", prompts.everyday_patches(r, n(40)), None),
-        ("apply_patch call exact, unseen values", prompts.calls(r, n(60), patch=True), None),
-        ("recall of a fact told two to six turns earlier", prompts.recall(r, n(150)), 90),
-        ("the same, wordings written after the first training", prompts.recall(r, n(100), "FRESH "), None),
-        ("the same, wordings written after the last change to the generator", prompts.recall(r, n(100), "LATER "), None),
-        ("the app: new combinations of known phrases", prompts.app_new(r, n(150)), 90),
-        (FREE, prompts.paraphrases("test"), 60),
-        ("the app: free paraphrases seen while the recipe was written", prompts.paraphrases("seen"), None),
-        ("refuses what is beyond it, in unseen words", prompts.refusals(r, n(60)), None),
-        *((f"{name}, unseen values", items, None) for name, items in prompts.small_work(r, n(40)).items()),
-    ]
-    for name, items, goal in parts:
+def evaluate(runner: Runner, share: float, show: int, only: str = "") -> list[Row]:
+    """Every row of the table whose name holds `only`; `share` scales the number of prompts, except of the paraphrases."""
+    rows = []
+    for name, items in asked().items():
+        if only not in name:
+            continue
+        if "paraphrases" not in name:
+            items = items[: max(10, int(len(items) * share))]
         if show:
             print(name, flush=True)
-        rows.append(Row(name, len(items), score(runner, items, 0 if name == FREE else show), goal))
-    lengths = thinking(runner, r, n(30))
-    rows += [Row(f"mean analysis tokens, effort {e}", n(30), x, None, "") for e, x in lengths.items()]
-    rows.append(Row("decode, one stream, float32 on this CPU", 3, runner.speed(), 150, " tok/s"))
+        if name.startswith(prompts.THINKING):
+            rows.append(Row(name, len(items), thinking(runner, items), None, ""))
+            continue
+        measured = score(runner, items, 0 if name == FREE else show, 1.0 if name == prompts.FORMED_WARM else 0.0)
+        rows.append(Row(name, len(items), measured, GOALS.get(name)))
+    if not only:
+        rows.append(Row("decode, one stream, float32 on this CPU", 3, runner.speed(), 150, " tok/s"))
     return rows
 
 
@@ -209,11 +157,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=Path(__file__).parent.parent)
     parser.add_argument("--quick", action="store_true", help="a fifth of the prompts")
+    parser.add_argument("--only", default="", help="the rows whose name holds this text")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--show", type=int, default=0, help="print this many failures a row")
     args = parser.parse_args()
     start = time.time()
-    rows = evaluate(Runner(args.model), 0.15 if args.quick else 1.0, args.show)
+    rows = evaluate(Runner(args.model), 0.15 if args.quick else 1.0, args.show, args.only)
     print(table(rows))
     print(f"\n{time.time() - start:.0f} s")
     if args.json:

@@ -192,10 +192,10 @@ def function(ctx: Context) -> list[Message]:
     r = ctx.r
     tools = [t for t in ctx.settings.functions if t.name != "apply_patch"]
     if not tools:
-        tool = r.choice([t for t in naturals() if t.name.startswith(ACTS)])
+        missing = r.choice([t for t in naturals() if t.name.startswith(ACTS)])
         return say(
             ctx,
-            _wish(r, tool)[0],
+            _wish(r, missing)[0],
             "No tool is offered for this.",
             "I have no tool for that, and I do not know it myself.",
         )
