@@ -21,8 +21,10 @@ class Emitted:
         self.events.append((request_id, event))
 
 
-def taken(inbox: Inbox) -> str:
-    ticket = inbox.take()
+def taken(inbox: Inbox, done: str = "") -> str:
+    """The next request, once the seat of `done` is free."""
+    inbox.done(done)
+    ticket = inbox.take(wait=False)
     assert ticket is not None
     return ticket.request.id
 
@@ -32,7 +34,7 @@ def test_requests_are_taken_in_order_and_hear_their_place() -> None:
     inbox = Inbox(emitted)
     for name in "abc":
         inbox.put(request(name))
-    assert [taken(inbox), taken(inbox), taken(inbox)] == ["a", "b", "c"]
+    assert [taken(inbox), taken(inbox, "a"), taken(inbox, "b")] == ["a", "b", "c"]
     places = [(name, event.position) for name, event in emitted.events if isinstance(event, Queued)]
     assert places == [("b", 2), ("c", 3), ("b", 1), ("c", 2), ("c", 1)]
 
@@ -55,8 +57,8 @@ def test_cancelling_a_waiting_request_ends_it_at_once_and_moves_the_others_up() 
     inbox.cancel("b")
     assert [name for name, event in emitted.events if isinstance(event, Finished) and event.reason == "cancelled"] == ["b"]
     assert ("c", Queued(position=1)) in emitted.events
-    assert not inbox.cancelled()
-    assert taken(inbox) == "c"
+    assert not inbox.cancelled("a")
+    assert taken(inbox, "a") == "c"
 
 
 def test_cancelling_the_running_request_ends_only_that_one() -> None:
@@ -65,9 +67,11 @@ def test_cancelling_the_running_request_ends_only_that_one() -> None:
     inbox.put(request("b"))
     assert taken(inbox) == "a"
     inbox.cancel("a")
-    assert inbox.cancelled()
-    assert taken(inbox) == "b"
-    assert not inbox.cancelled()
+    assert inbox.cancelled("a")
+    assert not inbox.cancelled("b")
+    assert taken(inbox, "a") == "b"
+    assert not inbox.cancelled("b")
+    assert not inbox.cancelled("a")
 
 
 def test_cancelling_an_unknown_request_changes_nothing() -> None:
@@ -75,7 +79,7 @@ def test_cancelling_an_unknown_request_changes_nothing() -> None:
     inbox.put(request("a"))
     inbox.cancel("stranger")
     assert taken(inbox) == "a"
-    assert not inbox.cancelled()
+    assert not inbox.cancelled("a")
 
 
 def test_closing_wakes_whoever_waits_for_a_request() -> None:
@@ -86,4 +90,27 @@ def test_closing_wakes_whoever_waits_for_a_request() -> None:
     inbox.close()
     thread.join(5)
     assert seen == [None]
-    assert inbox.cancelled()
+    assert inbox.closed
+    assert inbox.cancelled("anyone")
+
+
+def test_as_many_are_taken_as_there_are_seats_and_the_others_hear_their_place() -> None:
+    emitted = Emitted()
+    inbox = Inbox(emitted, seats=2)
+    for name in "abcd":
+        inbox.put(request(name))
+    assert [taken(inbox), taken(inbox)] == ["a", "b"]
+    assert inbox.take(wait=False) is None
+    assert [(name, event.position) for name, event in emitted.events if isinstance(event, Queued)][-2:] == [("c", 1), ("d", 2)]
+    assert taken(inbox, "b") == "c"
+    assert inbox.take(wait=False) is None
+
+
+def test_a_question_for_a_length_needs_no_seat_and_goes_first() -> None:
+    inbox = Inbox(Emitted())
+    inbox.put(request("a"))
+    inbox.put(request("b"))
+    assert taken(inbox) == "a"
+    inbox.put_count(request("length"))
+    assert taken(inbox) == "length"
+    assert inbox.take(wait=False) is None

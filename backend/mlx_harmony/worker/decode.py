@@ -1,20 +1,18 @@
-"""Runs the model: reads a prompt in chunks, then draws token after token. The only file that calls the model.
+"""Draws token after token: one forward pass of the model for a group of answers, each with a sampler of its own.
 
-It knows token ids, caches and a sampler; nothing of formats, requests or stop conditions: whoever drives it stops by leaving.
+It knows token ids, caches and samplers; nothing of formats, requests or stop conditions: whoever drives it stops by leaving.
 """
 
-import time
-from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_harmony.worker.pace import Pace
+from mlx_harmony.errors import GenerationFailed
+from mlx_harmony.events import Failed
+from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.prompt_cache import Layers
-from mlx_harmony.worker.sampling import Drawn, Sampler
-
-CLEAR_EVERY = 256
+from mlx_harmony.worker.sampling import Drawn, Sampler, normalised
 
 
 class Drawing(NamedTuple):
@@ -25,103 +23,159 @@ class Drawing(NamedTuple):
     top: tuple[tuple[int, float], ...] = ()
 
 
-class _Pending(NamedTuple):
-    token: mx.array
-    logprob: mx.array | None
-    top: mx.array | None
-    top_values: mx.array | None
+class Row:
+    """One answer while it is drawn. `held` counts the tokens in its caches, `left` how many it may still have.
 
-    def arrays(self) -> list[mx.array]:
-        return [part for part in self if part is not None]
-
-
-class Reader(NamedTuple):
-    """Reads a prompt into caches, no chunk longer than the pace allows and none across a mark."""
-
-    model: nn.Module
-    layers: Layers
-    pace: Pace
-
-    def read(self, tokens: list[int], start: int, marks: Sequence[int]) -> Iterator[int]:
-        """Read `tokens[start:]` but the last; yields how many are in the caches after each chunk, and stops at every mark on the way."""
-        done, end = start, len(tokens) - 1
-        stops = sorted({mark for mark in marks if start < mark < end} | {end})
-        while done < end:
-            until = min(done + self.pace.chunk, next(stop for stop in stops if stop > done))
-            began = time.perf_counter()
-            self.model(mx.array(tokens[done:until], mx.int32)[None], cache=self.layers)
-            mx.eval([layer.state for layer in self.layers])
-            self.pace.learn(until - done, time.perf_counter() - began)
-            done = until
-            yield done
-
-
-class Decoder:
-    """Draws one answer's tokens. Step n+1 is under way while step n is read, so the device never waits for Python.
-
-    `fed` counts the tokens in the caches: leaving early leaves it exact.
+    `problem` is what its sampler or its model raised. `lost`: its caches went with a group that failed; it can go on `alone` once what
+    it said is read again.
     """
 
-    def __init__(self, model: nn.Module, layers: Layers, sampler: Sampler, top_logprobs: int | None) -> None:
+    def __init__(self, sampler: Sampler, top_logprobs: int | None, held: int, left: int) -> None:
+        self.sampler = sampler
+        self.top = top_logprobs
+        self.held = held
+        self.left = left
+        self.problem: Failed | None = None
+        self.lost = False
+        self.alone = False
+
+
+class Facts(NamedTuple):
+    """What is wanted of a draw besides its token, still lazy."""
+
+    logprob: mx.array
+    top: mx.array | None = None
+    values: mx.array | None = None
+
+
+class Pending(NamedTuple):
+    """A draw under way for each row of a group: tokens (B,)."""
+
+    tokens: mx.array
+    facts: tuple[Facts | None, ...]
+
+    def arrays(self) -> list[mx.array]:
+        return [self.tokens, *(part for facts in self.facts if facts for part in facts if part is not None)]
+
+
+class Group:
+    """Rows that take each step together. Step n+1 is under way while step n is read, so the device never waits for Python.
+
+    One row has plain caches, more have mlx-lm's batch caches.
+    """
+
+    def __init__(self, model: nn.Module, rows: list[Row], layers: Layers) -> None:
         self._model = model
-        self._layers = layers
-        self._sampler = sampler
-        self._top = top_logprobs
-        self._pending: _Pending | None = None
-        self.fed = 0
-        self.left = 0
+        self.rows = rows
+        self.layers = layers
+        self.gone: set[Row] = set()
+        self.pending: Pending | None = None
 
-    def start(self, last: int, limit: int) -> None:
-        """Begin an answer of at most `limit` tokens after the prompt's `last` one, which the caches do not hold yet."""
-        self.left = limit
-        self._pending = self._schedule(mx.array([last], mx.int32))
+    def feed(self, tokens: mx.array) -> None:
+        """Feed each row its tokens (B, n) and draw what follows. Raises what the model raises; a sampler's failure is its row's."""
+        logits = self._model(tokens, cache=self.layers)[:, -1, :]
+        self.pending = self._draw(logits.astype(mx.float32))
+        mx.async_eval(*self.pending.arrays())  # type: ignore[no-untyped-call]
+        for row in self.rows:
+            row.held += tokens.shape[1]
 
-    def say(self, tokens: list[int]) -> None:
-        """Go on after these tokens, fewer than are `left`, instead of with the one under way, which was fed to nothing yet."""
-        self.left -= len(tokens)
-        self._pending = self._schedule(mx.array(tokens, mx.int32))
+    def advance(self) -> None:
+        """Feed what is under way, where any row may still have more after it."""
+        current, self.pending = self.pending, None
+        for row in self.rows:
+            row.left -= 1
+        if current is not None and any(row.left > 0 for row in self.rows):
+            self.feed(current.tokens[:, None])
 
-    def tokens(self) -> Iterator[Drawing]:
-        """The tokens of the answer that was started."""
-        while self.left > 0 and (current := self._pending) is not None:
-            self.left -= 1
-            if self.left > 0:
-                self._pending = self._schedule(current.token)
-            yield _read(current)
-            if self.fed % CLEAR_EVERY == 0:
-                mx.clear_cache()
+    def compact(self) -> None:
+        """Take those that left out of the caches. A last row gets plain caches again."""
+        if not self.gone:
+            return
+        keep = [at for at, row in enumerate(self.rows) if row not in self.gone]
+        if keep and len(self.rows) > 1:
+            self._narrow(keep)
+        self.rows = [self.rows[at] for at in keep]
+        self.gone.clear()
 
-    def _schedule(self, tokens: mx.array) -> _Pending:
-        logits = self._model(tokens[None], cache=self._layers)[:, -1, :]
-        pending = self._facts(self._sampler.draw(logits))
-        mx.async_eval(*pending.arrays())  # type: ignore[no-untyped-call]
-        self.fed += tokens.size
-        return pending
+    def absorb(self, others: list["Group"]) -> None:
+        """Take in groups of one row each."""
+        theirs = _merged([other.layers for other in others])
+        mine = _merged([self.layers]) if len(self.rows) == 1 else self.layers
+        for layer, more in zip(mine, theirs, strict=True):
+            layer.extend(more)
+        self.layers = mine
+        pendings = [group.pending for group in (self, *others) if group.pending is not None]
+        tokens = mx.concatenate([pending.tokens for pending in pendings])
+        self.pending = Pending(tokens, tuple(facts for pending in pendings for facts in pending.facts))
+        self.rows = [*self.rows, *(other.rows[0] for other in others)]
 
-    def _facts(self, drawn: Drawn) -> _Pending:
-        if self._top is None:
-            return _Pending(drawn.token, None, None, None)
-        logprobs = drawn.logprobs[0]
-        chosen = logprobs[drawn.token]
-        if self._top == 0:
-            return _Pending(drawn.token, chosen, None, None)
-        top = mx.argpartition(-logprobs, kth=self._top - 1)[: self._top]
-        return _Pending(drawn.token, chosen, top, logprobs[top])
+    def extract(self, row: Row) -> Layers:
+        """A row's own caches, plain ones."""
+        if len(self.rows) == 1:
+            return self.layers
+        at = self.rows.index(row)
+        return [layer.extract(at) for layer in self.layers]
+
+    def _narrow(self, keep: list[int]) -> None:
+        if len(keep) == 1:
+            self.layers = [layer.extract(keep[0]) for layer in self.layers]
+        else:
+            for layer in self.layers:
+                layer.filter(keep)
+        if self.pending is not None:
+            self.pending = Pending(self.pending.tokens[mx.array(keep)], tuple(self.pending.facts[at] for at in keep))
+
+    def _draw(self, logits: mx.array) -> Pending:
+        if len(self.rows) > 1 and all(row.sampler.greedy for row in self.rows):
+            logprobs = normalised(logits)
+            tokens = mx.argmax(logprobs, axis=-1)
+            every = [Drawn(tokens[at : at + 1], logprobs[at : at + 1]) for at, row in enumerate(self.rows) if row.top is not None]
+            told = iter(every)
+            return Pending(tokens, tuple(_facts(row, next(told)) if row.top is not None else None for row in self.rows))
+        drawn = [_drawn(row, logits[at : at + 1]) for at, row in enumerate(self.rows)]
+        tokens = drawn[0].token if len(drawn) == 1 else mx.concatenate([draw.token for draw in drawn])
+        return Pending(tokens, tuple(_facts(row, draw) for row, draw in zip(self.rows, drawn, strict=True)))
 
 
-def _read(pending: _Pending) -> Drawing:
-    token = _whole(pending.token)
-    if pending.logprob is None:
+def drawings(pending: Pending) -> list[Drawing]:
+    """Wait for a draw and read it, a Drawing for each row."""
+    tokens = _ints(pending.tokens)
+    return [_drawing(token, facts) for token, facts in zip(tokens, pending.facts, strict=True)]
+
+
+def _merged(singles: list[Layers]) -> Layers:
+    return [column[0].merge(list(column)) for column in zip(*singles, strict=True)]
+
+
+def _drawn(row: Row, logits: mx.array) -> Drawn:
+    """A row's own draw; where its sampler raises, the row has a problem and the others go on."""
+    draws: list[Drawn] = []
+    failed = guarded(lambda: draws.append(row.sampler.draw(logits)), GenerationFailed)
+    if failed is None:
+        return draws[0]
+    row.problem, row.top = failed, None
+    return Drawn(mx.zeros((1,), mx.uint32), logits)
+
+
+def _facts(row: Row, drawn: Drawn) -> Facts | None:
+    if row.top is None:
+        return None
+    logprobs = drawn.logprobs[0]
+    chosen = logprobs[drawn.token]
+    if row.top == 0:
+        return Facts(chosen)
+    top = mx.argpartition(-logprobs, kth=row.top - 1)[: row.top]
+    return Facts(chosen, top, logprobs[top])
+
+
+def _drawing(token: int, facts: Facts | None) -> Drawing:
+    if facts is None:
         return Drawing(token)
-    logprob = _floats(pending.logprob)[0]
-    if pending.top is None or pending.top_values is None:
+    logprob = _floats(facts.logprob)[0]
+    if facts.top is None or facts.values is None:
         return Drawing(token, logprob)
-    pairs = zip(_ints(pending.top), _floats(pending.top_values), strict=True)
+    pairs = zip(_ints(facts.top), _floats(facts.values), strict=True)
     return Drawing(token, logprob, tuple(sorted(pairs, key=lambda pair: (-pair[1], pair[0]))))
-
-
-def _whole(array: mx.array) -> int:
-    return int(array.item())  # type: ignore[arg-type]
 
 
 def _ints(array: Any) -> list[int]:

@@ -1,33 +1,38 @@
 """One request from its prompt to its end, as events. Owns nothing that outlives the request; knows no queue and no transport.
 
-The same generator runs in a worker process, in this process for `mlx-harmony generate`, and in tests.
+Between its events it says what it waits for, so that whoever drives it can bring many together: the loop does, `run` drives one alone.
 """
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
-from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_harmony.events import Event, Finished, FinishReason, Prefill, Trimmed
 from mlx_harmony.records import GenerationRequest, Prompt, PromptCount, Timings, Usage
-from mlx_harmony.worker.decode import Decoder, Reader
+from mlx_harmony.worker.batch import Batch
+from mlx_harmony.worker.decode import Drawing, Row
 from mlx_harmony.worker.formats import Rendered
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
-from mlx_harmony.worker.prompt_cache import Layers, PromptCache, divisible
+from mlx_harmony.worker.prompt_cache import Layers, PromptCache
+from mlx_harmony.worker.reading import Reading
 from mlx_harmony.worker.reply import Reply
 from mlx_harmony.worker.sampling import Penalties, Sampler
 from mlx_harmony.worker.trim import capped, fit_prompt, prompt_limit
-from mlx_harmony.worker.validate import check_against_model, check_prompt, check_request, end_token_ids
-
-LATE_MARKS = 2
+from mlx_harmony.worker.validate import check_against_model, check_prompt, check_request, end_token_ids, tokens_left
 
 Cancelled = Callable[[], bool]
 RenderGuard = Callable[[], AbstractContextManager[None]]
 """Stands around the rendering of a prompt, which runs a model's own template."""
+
+
+Wait = Reading | Row
+"""What a generation waits for: its turn to read the next chunk of its prompt, or the next token of its row."""
+
+Steps = Generator[Event | Wait, Drawing | None, None]
 
 
 class Desk(NamedTuple):
@@ -58,7 +63,24 @@ class Generation:
         self._cached = 0
 
     def run(self) -> Iterator[Event]:
-        """The events, ending in Finished. Raises RequestError for what the model cannot take; anything else is the model's failure."""
+        """The events of an answer that is made alone."""
+        batch = Batch(self._desk.loaded.model)
+        steps = self.steps(batch)
+        step = next(steps, None)
+        while step is not None:
+            if isinstance(step, Row):
+                ((_, drawing),) = batch.step()
+                step = steps.send(drawing)
+                continue
+            if not isinstance(step, Reading):
+                yield step
+            step = next(steps, None)
+
+    def steps(self, batch: Batch) -> Steps:
+        """The events, ending in Finished, and between them what this waits for: its turn to read on, or its row's next Drawing.
+
+        Raises RequestError for what the model cannot take; anything else is the model's failure.
+        """
         request, loaded = self._request, self._desk.loaded
         check_request(request)
         check_against_model(request, loaded.card)
@@ -67,19 +89,19 @@ class Generation:
         self._prompt = rendered.tokens
         check_prompt(self._prompt, capped(loaded.card, request))
         sampler = self._sampler()
-        layers = self._restore()
-        yield from self._read(layers, _marks(rendered.boundaries, layers))
+        reading = Reading(loaded.model, self._desk.cache, self._desk.pace, self._prompt)
+        yield from self._read(reading, rendered.boundaries)
         if self._cancelled():
             yield self._finished("cancelled", sampler.seed)
             return
-        yield from self._write(layers, sampler)
+        yield from self._write(batch, reading.layers, sampler)
 
-    def _whole(self) -> Generator[Event, None, Rendered]:
+    def _whole(self) -> Generator[Event, Drawing | None, Rendered]:
         """The prompt as it is."""
         yield from ()
         return self._desk.render(self._request.prompt)
 
-    def _fit(self) -> Generator[Event, None, Rendered]:
+    def _fit(self) -> Generator[Event, Drawing | None, Rendered]:
         """The prompt less what the context has no room for; the event says what went."""
         loaded = self._desk.loaded
         limit = prompt_limit(self._request, loaded.format.defaults, loaded.card)
@@ -105,33 +127,75 @@ class Generation:
             kept = tuple(protected_from_xtc(self._desk.loaded))
         return Sampler(sampling, penalties, kept or (), self._prompt)
 
-    def _restore(self) -> Layers:
-        self._cached, layers = self._desk.cache.take(self._prompt)
-        return layers if layers is not None else list(make_prompt_cache(self._desk.loaded.model))
-
-    def _read(self, layers: Layers, marks: Sequence[int]) -> Iterator[Event]:
+    def _read(self, reading: Reading, boundaries: Sequence[int]) -> Steps:
         total = len(self._prompt)
-        yield Prefill(done=self._cached, total=total, cached=self._cached)
+        yield reading
         if self._cancelled():
             return
-        keep_at = {*marks, total - 1}
-        for done in Reader(self._desk.loaded.model, layers, self._desk.pace).read(self._prompt, self._cached, marks):
-            if done in keep_at:
-                self._desk.cache.put(self._prompt[:done], layers)
-            yield Prefill(done=done, total=total, cached=self._cached)
-            if self._cancelled():
-                if divisible(layers):
-                    self._desk.cache.put(self._prompt[:done], layers)
-                return
+        reading.begin(boundaries)
+        self._cached = reading.cached
+        yield Prefill(done=reading.done, total=total, cached=self._cached)
+        while not reading.over and not self._cancelled():
+            reading.read()
+            yield Prefill(done=reading.done, total=total, cached=self._cached)
+            if not reading.over:
+                yield reading
+        if self._cancelled():
+            reading.leave()
 
-    def _write(self, layers: Layers, sampler: Sampler) -> Iterator[Event]:
-        loaded = self._desk.loaded
-        decoder = Decoder(loaded.model, layers, sampler, self._request.top_logprobs)
-        reply = Reply(loaded, self._request, self._prompt, sampler, decoder)
-        yield from reply.events(self._begun, self._cancelled)
-        self._desk.cache.put(reply.fed, layers)
+    def _write(self, batch: Batch, layers: Layers, sampler: Sampler) -> Steps:
+        loaded, request = self._desk.loaded, self._request
+        reply = Reply(loaded, request)
+        left = tokens_left(len(self._prompt), request.max_tokens, loaded.format.defaults, capped(loaded.card, request))
+        row = Row(sampler, request.top_logprobs, len(self._prompt) - 1, left)
+        batch.join(row, layers, self._prompt[-1:])
+        try:
+            yield from self._draw(batch, row, reply)
+            yield from reply.ending()
+            self._desk.cache.put([*self._prompt, *reply.written][: row.held], batch.leave(row))
+        finally:
+            batch.drop(row)
         called = reply.parser.called_tool and reply.reason == "stop" and reply.stop is None
         yield self._finished("tool_calls" if called else reply.reason, sampler.seed, reply)
+
+    def _draw(self, batch: Batch, row: Row, reply: Reply) -> Steps:
+        """The answer's events until it is over; thinking is closed where its budget is used up."""
+        if (closing := reply.closing(row.left)) is not None:
+            yield self._begun()
+            yield from self._say(batch, row, reply, closing)
+        while row.left > 0:
+            drawing = yield row
+            if row.problem is not None:
+                raise row.problem.error()
+            if not reply.written:
+                yield self._begun()
+            yield from reply.take(cast(Drawing, drawing))
+            if reply.over:
+                return
+            if self._cancelled():
+                reply.reason = "cancelled"
+                return
+            if row.lost and row.left > 0:
+                yield from self._resume(batch, row, reply)
+            if (closing := reply.closing(row.left)) is not None:
+                yield from self._say(batch, row, reply, closing)
+
+    def _say(self, batch: Batch, row: Row, reply: Reply, tokens: list[int]) -> Steps:
+        """Put words into the model's mouth: it goes on as if it had said these tokens itself."""
+        yield from reply.say(tokens)
+        row.sampler.look_back_on([*self._prompt, *reply.written])
+        batch.say(row, tokens)
+
+    def _resume(self, batch: Batch, row: Row, reply: Reply) -> Steps:
+        """Read again what a row had read and said, whose caches were lost when others failed beside it."""
+        reading = Reading(self._desk.loaded.model, self._desk.cache, self._desk.pace, [*self._prompt, *reply.written])
+        yield reading
+        reading.begin()
+        while not reading.over:
+            reading.read()
+            yield reading
+        row.lost, row.held = False, reading.end
+        batch.join(row, reading.layers, reply.written[-1:])
 
     def _begun(self) -> Prefill:
         """The prompt is read and the first token drawn."""
@@ -186,10 +250,3 @@ def protected_from_xtc(loaded: LoadedModel) -> list[int]:
     """What XTC must never exclude: the tokens that end an answer, and the line break."""
     breaks = loaded.tokenizer.encode("\n", add_special_tokens=False)
     return sorted({*loaded.format.stop_tokens, *breaks[-1:]})
-
-
-def _marks(boundaries: Sequence[int], layers: Layers) -> list[int]:
-    """Where to keep a snapshot on the way: the system block and the last turns. Caches that can be cut need none."""
-    if divisible(layers):
-        return []
-    return sorted({*boundaries[:1], *boundaries[-LATE_MARKS:]})

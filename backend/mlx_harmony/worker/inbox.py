@@ -25,26 +25,36 @@ class Ticket(NamedTuple):
 
 
 class Inbox:
-    """Waiting requests and cancelled ids. A request that is cancelled while it waits ends at once, without the loop."""
+    """Waiting requests and cancelled ids. At most `seats` requests are under way at once; the others wait.
 
-    def __init__(self, emit: Emit) -> None:
+    A request that is cancelled while it waits ends at once, without the loop.
+    """
+
+    def __init__(self, emit: Emit, seats: int = 1) -> None:
         self.emit = emit
+        self.seats = seats
         self._changed = threading.Condition()
         self._waiting: deque[Ticket] = deque()
-        self._running: str | None = None
-        self._cancelled = False
+        self._running: set[str] = set()
+        self._cancelled: set[str] = set()
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is to be done."""
+        return self._closed
 
     def put(self, request: GenerationRequest) -> None:
         """Add a request; it hears its place in the queue while it has to wait."""
         with self._changed:
             self._waiting.append(Ticket(request, time.perf_counter()))
-            if self._running is not None or len(self._waiting) > 1:
-                self.emit(request.id, Queued(position=len(self._waiting)))
+            places = sum(not ticket.counting for ticket in self._waiting)
+            if len(self._running) + places > self.seats:
+                self.emit(request.id, Queued(position=places))
             self._changed.notify()
 
     def put_count(self, request: GenerationRequest) -> None:
-        """Add a question for a prompt's length; it goes before all that wait, because it takes no time."""
+        """Add a question for a prompt's length; it goes before all that wait and needs no seat, because it takes no time."""
         with self._changed:
             self._waiting.appendleft(Ticket(request, time.perf_counter(), counting=True))
             self._changed.notify()
@@ -52,8 +62,8 @@ class Inbox:
     def cancel(self, request_id: str) -> None:
         """End a request: at once while it waits, before its next step while it runs. Unknown ids are ignored."""
         with self._changed:
-            if request_id == self._running:
-                self._cancelled = True
+            if request_id in self._running:
+                self._cancelled.add(request_id)
             for ticket in self._waiting:
                 if ticket.request.id == request_id:
                     self._waiting.remove(ticket)
@@ -61,27 +71,43 @@ class Inbox:
                     self._tell_places()
                     return
 
-    def take(self) -> Ticket | None:
-        """The next request, blocking until there is one; None once the inbox is closed."""
+    def take(self, wait: bool = True) -> Ticket | None:
+        """The next request there is a seat for, which it holds until it is `done`; `wait` blocks until there is one.
+
+        None where there is none, or once the inbox is closed.
+        """
         with self._changed:
-            self._running = None
-            self._changed.wait_for(lambda: self._closed or bool(self._waiting))
-            if self._closed:
+            if wait:
+                self._changed.wait_for(lambda: self._closed or self._next() is not None)
+            ticket = self._next()
+            if self._closed or ticket is None:
                 return None
-            ticket = self._waiting.popleft()
-            self._running, self._cancelled = ticket.request.id, False
-            self._tell_places()
+            self._waiting.popleft()
+            if not ticket.counting:
+                self._running.add(ticket.request.id)
+                self._tell_places()
             return ticket
 
-    def cancelled(self) -> bool:
-        """Whether the running request should end. Cheap: asked before every step."""
-        return self._cancelled or self._closed
+    def done(self, request_id: str) -> None:
+        """Free a request's seat."""
+        with self._changed:
+            self._running.discard(request_id)
+            self._cancelled.discard(request_id)
+
+    def cancelled(self, request_id: str) -> bool:
+        """Whether a running request should end. Cheap: asked before every step."""
+        return self._closed or request_id in self._cancelled
 
     def close(self) -> None:
-        """Let the loop end; the running request is cancelled."""
+        """Let the loop end; the running requests are cancelled."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _next(self) -> Ticket | None:
+        if self._waiting and (self._waiting[0].counting or len(self._running) < self.seats):
+            return self._waiting[0]
+        return None
 
     def _tell_places(self) -> None:
         for position, ticket in enumerate((ticket for ticket in self._waiting if not ticket.counting), 1):

@@ -49,7 +49,7 @@ class InProcessEngine:
         """Load the model in a thread of its own. Raises the errors of loading."""
 
         def report(stage: str, fraction: float) -> None:
-            if self._inbox.cancelled():
+            if self._inbox.closed:
                 raise ShuttingDown("The load was cancelled.")
             self._call(lambda: progress(stage, fraction))
 
@@ -113,7 +113,8 @@ def _run(options: LoadOptions, progress: Progress, inbox: Inbox, loaded: Future[
 
     device = prepare()
     from mlx_harmony.worker.load import LoadedModel, load
-    from mlx_harmony.worker.loop import Loop, guarded
+    from mlx_harmony.worker.guard import guarded
+    from mlx_harmony.worker.loop import Loop
 
     models: list[LoadedModel] = []
     problem = guarded(lambda: models.append(load(options, device, progress)), LoadFailed)

@@ -1,21 +1,40 @@
-"""The loop: takes requests one after another, runs them, sends their events. One thread, which owns mlx. It knows no transport."""
+"""The loop: seats requests as they come and brings them on together, step by step. One thread, which owns mlx. It knows no transport.
 
-import logging
-from collections.abc import Callable
+A round answers questions for counts, seats who may come in, reads one chunk of one prompt, and draws one token of every answer. So
+an answer waits for at most one chunk of somebody else's prompt, and a cancel for at most one round.
+"""
+
 from contextlib import nullcontext
+from functools import partial
 
 import mlx.core as mx
 
-from mlx_harmony.errors import GenerationFailed, HarmonyError, LoadFailed, OutOfMemory
-from mlx_harmony.events import Counted, Failed
+from mlx_harmony.errors import GenerationFailed
+from mlx_harmony.events import Counted
+from mlx_harmony.worker.batch import Batch
+from mlx_harmony.worker.decode import Drawing, Row
 from mlx_harmony.worker.device import available_bytes
-from mlx_harmony.worker.generation import Desk, Generation, RenderGuard, count_prompt
+from mlx_harmony.worker.generation import Desk, Generation, RenderGuard, Steps, Wait, count_prompt
+from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.inbox import Inbox, Ticket
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import DEFAULT_BYTES, PromptCache
+from mlx_harmony.worker.reading import Reading
 
-log = logging.getLogger(__name__)
+__all__ = ["SEATS", "Loop", "cache_budget", "guarded"]
+
+SEATS = 16
+"""How many requests are under way at once. Devices gain little beyond eight rows; a few more keep them full while some read."""
+
+
+class _Seat:
+    """A request under way and what it waits for."""
+
+    def __init__(self, request_id: str, steps: Steps) -> None:
+        self.id = request_id
+        self.steps = steps
+        self.waits: Wait | None = None
 
 
 class Loop:
@@ -23,54 +42,99 @@ class Loop:
 
     def __init__(self, loaded: LoadedModel, inbox: Inbox, guard: RenderGuard = nullcontext) -> None:
         self._desk = Desk(loaded, PromptCache(cache_budget()), Pace(), guard)
+        self._batch = Batch(loaded.model)
         self._inbox = inbox
+        self._seats: list[_Seat] = []
+        self._rounds = 0
 
     def run(self) -> None:
         """Blocks while there is nothing to do."""
-        while (ticket := self._inbox.take()) is not None:
-            failed = guarded(lambda ticket=ticket: self._answer(ticket), GenerationFailed)  # type: ignore[misc]
-            if failed is not None:
-                self._inbox.emit(ticket.request.id, failed)
+        while self._seats or not self._inbox.closed:
+            self._inbox.seats = SEATS if self._batch.together else 1
+            self._admit()
+            self._read()
+            self._write()
+
+    def _admit(self) -> None:
+        """Take what waits; where answers are being written only one request, since rendering its prompt takes time."""
+        while (ticket := self._inbox.take(wait=not self._seats)) is not None:
+            if ticket.counting:
+                self._count(ticket)
+                continue
+            cancelled = partial(self._inbox.cancelled, ticket.request.id)
+            seat = _Seat(ticket.request.id, Generation(self._desk, ticket.request, cancelled, ticket.asked_at).steps(self._batch))
+            self._seats.append(seat)
+            self._go_on(seat)
+            if len(self._batch):
+                return
+
+    def _count(self, ticket: Ticket) -> None:
+        def count() -> None:
+            self._inbox.emit(ticket.request.id, Counted(count=count_prompt(self._desk, ticket.request)))
+
+        if (failed := guarded(count, GenerationFailed)) is not None:
+            self._inbox.emit(ticket.request.id, failed)
+
+    def _read(self) -> None:
+        """One chunk of one prompt; who was cancelled meanwhile ends here."""
+        for seat in self._readers():
+            if self._inbox.cancelled(seat.id):
+                self._go_on(seat)
+        if (seat := self._next_reader()) is not None:
+            self._batch.settle()
+            self._desk.pace.shared = len(self._batch) > 0
+            self._go_on(seat)
+
+    def _write(self) -> None:
+        """One token of every answer."""
+        if not len(self._batch):
+            return
+        writers = {seat.waits: seat for seat in self._seats if isinstance(seat.waits, Row)}
+        for row, drawing in self._batch.step():
+            if (seat := writers.get(row)) is not None:
+                self._go_on(seat, drawing)
+
+    def _readers(self) -> list[_Seat]:
+        return [seat for seat in self._seats if isinstance(seat.waits, Reading)]
+
+    def _next_reader(self) -> _Seat | None:
+        """By turns the one that came first and the one with the least to read, so that neither a long nor a short prompt starves.
+
+        One whose beginning somebody else is reading waits for that.
+        """
+        readings = [(seat, seat.waits) for seat in self._readers() if isinstance(seat.waits, Reading)]
+        begun = [reading for _, reading in readings if reading.begun]
+        ready = [
+            (seat, reading) for seat, reading in readings if reading.begun or not [other for other in begun if other.serves(reading)]
+        ]
+        if not ready:
+            return None
+        self._rounds += 1
+        return ready[0][0] if self._rounds % 2 else min(ready, key=lambda pair: pair[1].left)[0]
+
+    def _go_on(self, seat: _Seat, drawing: Drawing | None = None) -> None:
+        """Send a request's events until it waits again, or has ended."""
+        failed = guarded(lambda: self._advance(seat, drawing), GenerationFailed)
+        if failed is not None:
+            self._inbox.emit(seat.id, failed)
+            seat.waits = None
+        if seat.waits is None:
+            self._seats.remove(seat)
+            self._inbox.done(seat.id)
             mx.clear_cache()
 
-    def _answer(self, ticket: Ticket) -> None:
-        if ticket.counting:
-            self._inbox.emit(ticket.request.id, Counted(count=count_prompt(self._desk, ticket.request)))
+    def _advance(self, seat: _Seat, drawing: Drawing | None) -> None:
+        seat.waits = None
+        try:
+            step = seat.steps.send(drawing)
+            while not isinstance(step, Reading | Row):
+                self._inbox.emit(seat.id, step)
+                step = next(seat.steps)
+            seat.waits = step
+        except StopIteration:
             return
-        generation = Generation(self._desk, ticket.request, self._inbox.cancelled, ticket.asked_at)
-        for event in generation.run():
-            self._inbox.emit(ticket.request.id, event)
 
 
 def cache_budget() -> int:
     """Bytes for what was read before: an eighth of the memory that is free once the model is loaded, at most the default."""
     return min(DEFAULT_BYTES, available_bytes() // 8)
-
-
-def guarded(step: Callable[[], None], unexpected: type[GenerationFailed | LoadFailed]) -> Failed | None:
-    """Run one step of the worker; whatever it raises becomes the event that a person reads, and the worker lives on.
-
-    The one broad except of the worker: a model's code, template and tokenizer can raise anything, also the Rust tokenizer's
-    PanicException, which is no Exception.
-    """
-    try:
-        step()
-    except HarmonyError as error:
-        return Failed.of(error)
-    except MemoryError:
-        return Failed.of(OutOfMemory("There is not enough memory for this.", hint="Shorten the chat, or choose a smaller model."))
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        log.exception("a step of the worker raised")
-        return Failed.of(_unexpected(error, unexpected))
-    return None
-
-
-def _unexpected(error: BaseException, kind: type[GenerationFailed | LoadFailed]) -> HarmonyError:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-    if isinstance(error, RuntimeError) and "allocate" in line:
-        return OutOfMemory(f"There is not enough memory for this: {line}", hint="Shorten the chat, or choose a smaller model.")
-    if kind is LoadFailed:
-        return LoadFailed(f"The model cannot be loaded: {line}", hint="Download the model again, or choose another.")
-    return GenerationFailed(f"The model failed while it answered: {line}", hint="Send the message again; the log has the details.")

@@ -10,12 +10,18 @@ GROWTH = 4
 class Pace:
     """Adapts the size of prefill chunks to the time they take; lives as long as the model, so that each prompt starts well.
 
-    Sizes are powers of two: a GPU compiles its kernels for few shapes.
+    Sizes are powers of two: a GPU compiles its kernels for few shapes. `shared` says that answers are being written meanwhile.
     """
 
     def __init__(self, target_s: float = TARGET_S) -> None:
         self.target_s = target_s
         self.chunk = FIRST
+        self.shared = False
+
+    @property
+    def limit(self) -> int:
+        """The most tokens to read now: half a chunk where an answer waits for it."""
+        return max(SMALLEST, self.chunk // 2) if self.shared else self.chunk
 
     def learn(self, tokens: int, seconds: float) -> None:
         """Take note that a chunk of `tokens` took `seconds`. Small leftovers say little and are only heeded when they were slow."""

@@ -52,10 +52,14 @@ class Sampler:
         self._carry = mx.random.key(self.seed)
         self._keys: list[mx.array] = []
 
+    @property
+    def greedy(self) -> bool:
+        """Whether a draw is the likeliest token of the model's own probabilities and changes nothing here."""
+        return self._sampling.temperature == 0 and self._bias is None and self._history is None
+
     def draw(self, logits: mx.array) -> Drawn:
         """The next token of logits (1, V), all lazily: nothing is computed until it is read."""
-        logits = self._penalise(logits.astype(mx.float32))
-        logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+        logprobs = normalised(self._penalise(logits.astype(mx.float32)))
         token = mx.argmax(logprobs, axis=-1) if self._sampling.temperature == 0 else self._choose(logprobs)
         if self._history is not None:
             self._history = self._cut_array(mx.concatenate([self._history, token.astype(mx.int32)]))
@@ -116,6 +120,11 @@ class Sampler:
 
     def _cut_array(self, tokens: mx.array) -> mx.array:
         return tokens[-self._penalties.window :]
+
+
+def normalised(logits: mx.array) -> mx.array:
+    """Log-probabilities of float32 logits, row by row."""
+    return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
 
 
 def _bias_arrays(bias: dict[int, float]) -> tuple[mx.array, mx.array] | None:

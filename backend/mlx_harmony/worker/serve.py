@@ -116,10 +116,11 @@ def _work(options: LoadOptions, link: Link, inbox: Inbox) -> None:
     device = prepare()
     from mlx_harmony.worker.deadline import render_deadline
     from mlx_harmony.worker.load import LoadedModel, load
-    from mlx_harmony.worker.loop import Loop, guarded
+    from mlx_harmony.worker.guard import guarded
+    from mlx_harmony.worker.loop import Loop
 
     def progress(stage: str, fraction: float) -> None:
-        if inbox.cancelled():
+        if inbox.closed:
             raise ShuttingDown("The load was cancelled.")
         link.send(Progress(stage=stage, fraction=fraction))
 

@@ -1,0 +1,136 @@
+"""The answers that are being drawn at this moment, in groups that take each step together. Knows no requests and no events.
+
+Answers join and leave between steps. Those whose lengths differ so much that the padding would cost more than it saves are grouped
+apart; a model whose caches cannot be batched, or that answers differently in a batch, has a group for each.
+"""
+
+import mlx.core as mx
+import mlx.nn as nn
+
+from mlx_harmony.errors import GenerationFailed, OutOfMemory
+from mlx_harmony.worker.agreement import agrees, mergeable
+from mlx_harmony.worker.decode import Drawing, Group, Pending, Row, drawings
+from mlx_harmony.worker.guard import guarded
+from mlx_harmony.worker.prompt_cache import Layers
+
+CLEAR_EVERY = 256
+FREE_PADDING = 4096
+"""Tokens of caches, padding included, that a group may have in any case; beyond that, twice what its rows really hold."""
+
+
+class Batch:
+    """Draws the next token of every row at once. `together` is False once it is known that this model's answers must be drawn alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._groups: list[Group] = []
+        self._checked = False
+        self._steps = 0
+        self.together = mergeable(model)
+
+    def __len__(self) -> int:
+        return sum(len(group.rows) - len(group.gone) for group in self._groups)
+
+    def join(self, row: Row, layers: Layers, tokens: list[int]) -> None:
+        """Begin, or go on, after these tokens, which the row's caches do not hold yet. Raises what the model raises."""
+        group = Group(self._model, [row], layers)
+        group.feed(mx.array(tokens, mx.int32)[None])
+        self._groups.append(group)
+
+    def say(self, row: Row, tokens: list[int]) -> None:
+        """Go on after these tokens, fewer than are `left`, instead of with the one under way, which was fed to nothing yet."""
+        layers = self.leave(row)
+        row.left -= len(tokens)
+        self.join(row, layers, tokens)
+
+    def leave(self, row: Row) -> Layers:
+        """End a row; its own caches, which hold `held` tokens."""
+        group = self._group_of(row)
+        if group is None:
+            return []
+        group.gone.add(row)
+        return group.extract(row)
+
+    def drop(self, row: Row) -> None:
+        """End a row whose caches nobody wants; one that has left already is ignored."""
+        if (group := self._group_of(row)) is not None:
+            group.gone.add(row)
+
+    def settle(self) -> None:
+        """Wait for the step under way, so that what comes next is timed by itself."""
+        mx.eval([group.pending.tokens for group in self._groups if group.pending is not None])
+
+    def step(self) -> list[tuple[Row, Drawing]]:
+        """The next token of every row, once the step after it is under way."""
+        self._gather()
+        read: list[tuple[Row, Drawing]] = []
+        under_way = [(group, group.pending) for group in self._groups]
+        for group, _ in under_way:
+            self._advance(group)
+        for group, pending in under_way:
+            if pending is not None:
+                read += zip(group.rows, self._read(group, pending), strict=True)
+        self._steps += 1
+        if self._steps % CLEAR_EVERY == 0:
+            mx.clear_cache()
+        return read
+
+    def _advance(self, group: Group) -> None:
+        """A group's next step. Where the model raises over several rows, each goes on alone; a single row has the problem."""
+        failed = guarded(group.advance, GenerationFailed)
+        if failed is None:
+            return
+        self._groups.remove(group)
+        self.together = self.together and (len(group.rows) == 1 or failed.code == OutOfMemory.code)
+        for row in group.rows:
+            row.lost = row.alone = True
+            if len(group.rows) == 1:
+                row.problem = failed
+
+    def _read(self, group: Group, pending: Pending) -> list[Drawing]:
+        read: list[Drawing] = []
+        failed = guarded(lambda: read.extend(drawings(pending)), GenerationFailed)
+        if failed is not None:
+            for row in group.rows:
+                row.problem = row.problem or failed
+            return [Drawing(0)] * len(group.rows)
+        return read
+
+    def _gather(self) -> None:
+        """Take out who left, and bring together who can go together."""
+        for group in self._groups:
+            group.compact()
+        self._groups = [group for group in self._groups if group.rows]
+        if len(self._groups) < 2 or not self.together:
+            return
+        if not self._checked:
+            self._checked, self.together = True, agrees(self._model)
+        if self.together:
+            self._groups = _gathered(self._groups)
+
+    def _group_of(self, row: Row) -> Group | None:
+        return next((group for group in self._groups if row in group.rows and row not in group.gone), None)
+
+
+def _gathered(groups: list[Group]) -> list[Group]:
+    """The groups with every single row taken in by the first group that it suits."""
+    kept: list[Group] = []
+    joining: dict[int, list[Group]] = {}
+    for group in groups:
+        at = next((at for at, base in enumerate(kept) if _suits(base, joining.get(at, []), group)), None)
+        if at is None:
+            kept.append(group)
+        else:
+            joining.setdefault(at, []).append(group)
+    for at, others in joining.items():
+        kept[at].absorb(others)
+    return kept
+
+
+def _suits(base: Group, joined: list[Group], group: Group) -> bool:
+    """Whether a group of one row may be taken in without too much padding."""
+    rows = [*base.rows, *(row for other in joined for row in other.rows), *group.rows]
+    if len(group.rows) > 1 or any(row.alone for row in rows):
+        return False
+    lengths = [row.held for row in rows]
+    return len(rows) * max(lengths) <= max(FREE_PADDING, 2 * sum(lengths))
