@@ -110,7 +110,7 @@ class Inbox:
         return None
 
     def _tell_places(self) -> None:
-        for position, ticket in enumerate((ticket for ticket in self._waiting if not ticket.counting), 1):
+        for position, ticket in enumerate([ticket for ticket in self._waiting if not ticket.counting], 1):
             self.emit(ticket.request.id, Queued(position=position))
 
 

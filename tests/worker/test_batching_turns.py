@@ -1,0 +1,139 @@
+"""Who may go on when: a prompt is read between others' steps, shared beginnings once, counts at once, a cancel at any stage."""
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from mlx_harmony.events import Counted, Finished, Prefill, Queued, TextDelta
+from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, TokenPrompt
+from mlx_harmony.worker.inbox import Inbox
+from mlx_harmony.worker.load import LoadedModel
+from mlx_harmony.worker.loop import SEATS
+from tests.worker.company import GREEDY, Watched, alone, ask, end, text, together
+
+
+def watched(loaded: LoadedModel, wait_s: float = 0.0) -> tuple[LoadedModel, Watched]:
+    model = Watched(loaded.model, wait_s)
+    return loaded._replace(model=model), model  # type: ignore[arg-type]
+
+
+def long(name: str, tokens: tuple[int, ...], **fields: object) -> GenerationRequest:
+    settings: dict[str, object] = {"max_tokens": 8, "sampling": GREEDY, "loop_detection": "off", **fields}
+    return GenerationRequest(id=name, prompt=TokenPrompt(tokens=tokens), **settings)  # type: ignore[arg-type]
+
+
+def test_an_answer_never_waits_long_for_somebody_else_s_prompt(llama: LoadedModel) -> None:
+    slow, model = watched(llama, wait_s=0.002)
+    marks: list[int] = []
+    writer, reader = ask("writer", max_tokens=70), long("reader", tuple(range(20, 320)) * 4)
+    acts: dict[tuple[str, int], Callable[[Inbox], None]] = {
+        ("writer", 11): lambda inbox: inbox.put(reader),
+        ("reader", 2): lambda _inbox: marks.append(len(model.calls)),
+        ("writer", 36): lambda _inbox: marks.append(len(model.calls)),
+    }
+    heard = together(slow, [writer], acts, expected=2)
+    assert text(heard["writer"]) == text(alone(llama, writer))
+    assert len(marks) == 2
+    meanwhile = [tokens for _, tokens in model.calls[slice(*marks)]]
+    chunks = [tokens for tokens in meanwhile if tokens > 1]
+    assert len(chunks) > 5
+    assert max(chunks) * 0.002 <= 0.1
+    assert not any(before > 1 and after > 1 for before, after in itertools.pairwise(meanwhile))
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt_oss"])
+def test_what_several_prompts_begin_with_is_read_once(name: str, request: pytest.FixtureRequest) -> None:
+    loaded: LoadedModel = request.getfixturevalue(name)
+    model, calls = watched(loaded)
+    system = tuple(range(30, 330))
+    requests = [long(str(at), (*system, *range(40 + at, 60 + at))) for at in range(5)]
+    heard = together(model, requests)
+    read = sum(end(heard[str(at)]).timings.prompt_n for at in range(5))
+    assert read <= 300 + 5 * 25
+    assert sum(rows * tokens for rows, tokens in calls.calls if tokens > 1) <= 300 + 5 * 25 + 100
+    for each in requests:
+        assert text(heard[each.id]) == text(alone(loaded, each))
+
+
+def test_a_short_prompt_is_not_kept_waiting_by_a_long_one(llama: LoadedModel) -> None:
+    slow, _ = watched(llama, wait_s=0.0005)
+    reader = long("long", tuple(range(20, 320)) * 8)
+    events = together(slow, [reader, long("short", tuple(range(50, 80)))])
+    first_word = [at for at, event in enumerate(events["short"]) if isinstance(event, TextDelta)]
+    assert first_word
+    assert end(events["short"]).timings.first_token_ms < end(events["long"]).timings.first_token_ms / 2
+
+
+def test_a_count_is_told_while_an_answer_is_written(llama: LoadedModel) -> None:
+    question = GenerationRequest(id="count", prompt=ChatPrompt(messages=(Message(role="user", content="How long is this?"),)))
+    order: list[str] = []
+    acts = {("writer", 10): lambda inbox: inbox.put_count(question), ("count", 1): lambda _inbox: order.append("count")}
+    heard = together(llama, [ask("writer", max_tokens=60)], acts, expected=2)  # type: ignore[arg-type]
+    assert order == ["count"]
+    assert isinstance(heard["count"][0], Counted)
+    assert heard["count"][0].count.total > 5
+    assert text(heard["writer"]) == text(alone(llama, ask("writer", max_tokens=60)))
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3, 9])
+def test_cancelling_one_ends_it_at_once_and_leaves_the_others(llama: LoadedModel, stage: int) -> None:
+    others = [ask("a", max_tokens=60), ask("b", start=70, max_tokens=60)]
+    victim = ask("victim", start=150, length=200, max_tokens=400)
+    acts = {("victim", stage + 1): lambda inbox: inbox.cancel("victim")}
+    heard = together(llama, [*others, victim], acts, expected=3)
+    assert end(heard["victim"]).reason == "cancelled"
+    assert len(heard["victim"]) <= stage + 4
+    for other in others:
+        assert text(heard[other.id]) == text(alone(llama, other))
+
+
+def test_cancelling_who_waits_for_a_turn_to_read_ends_it_before_anything_is_read(llama: LoadedModel) -> None:
+    slow, calls = watched(llama, wait_s=0.001)
+    first, second = long("first", tuple(range(20, 320)) * 2), long("second", tuple(range(40, 340)) * 2)
+    heard = together(slow, [first, second], {("first", 3): lambda inbox: inbox.cancel("second")}, expected=2)
+    assert end(heard["second"]).reason == "cancelled"
+    assert end(heard["second"]).usage.completion_tokens == 0
+    assert end(heard["first"]).reason == "length"
+    assert calls.calls
+
+
+def test_a_model_that_cannot_be_batched_answers_one_after_another(llama: LoadedModel) -> None:
+    class Stubborn(Watched):
+        """Refuses more than one row, as architectures do that count positions themselves."""
+
+        def __call__(self, tokens: object, cache: object) -> object:
+            if tokens.shape[0] > 1:  # type: ignore[attr-defined]
+                raise ValueError("only one row")
+            return super().__call__(tokens, cache)
+
+    stubborn = llama._replace(model=Stubborn(llama.model))  # type: ignore[arg-type]
+    requests = [ask(str(at), start=at * 31, length=10 + at) for at in range(4)]
+    heard = together(stubborn, requests)
+    for request in requests:
+        assert text(heard[request.id]) == text(alone(llama, request))
+
+
+def test_caches_of_an_unknown_kind_are_never_batched(llama: LoadedModel) -> None:
+    from mlx_lm.models.cache import ConcatenateKVCache
+
+    class Odd(Watched):
+        def make_cache(self) -> list[object]:
+            return [ConcatenateKVCache() for _ in range(2)]
+
+    model = Odd(llama.model)
+    heard = together(llama._replace(model=model), [ask(str(at), start=at) for at in range(3)])  # type: ignore[arg-type]
+    assert {rows for rows, _ in model.calls} == {1}
+    assert Queued(position=2) in heard["2"]
+    assert all(isinstance(events[-1], Finished) for events in heard.values())
+
+
+def test_more_than_there_are_seats_wait_and_hear_their_place(llama: LoadedModel) -> None:
+    many = [ask(str(at), start=at, length=8, max_tokens=12) for at in range(SEATS + 3)]
+    late = {("0", 4): lambda inbox: [inbox.put(request) for request in many[1:]]}
+    heard = together(llama, many[:1], late, expected=len(many))  # type: ignore[arg-type]
+    assert Queued(position=3) in heard[str(SEATS + 2)]
+    assert Queued(position=1) in heard[str(SEATS + 2)]
+    for request in many:
+        assert text(heard[request.id]) == text(alone(llama, request))
+    assert any(isinstance(event, Prefill) for event in heard[str(SEATS + 2)])
