@@ -289,7 +289,7 @@ class Service:
         return found
 
     async def count_text(self, text: str, model_id: str | None = None) -> int | None:
-        """How many tokens a text has for a model, with what its tokenizer begins a text with; None while it is asleep or answering."""
+        """How many tokens a text has for a model, with what its tokenizer begins a text with; None while it is asleep."""
         request = GenerationRequest(id=new_id(), prompt=TextPrompt(text=_writable("text", text)))
         count = await self._provider.count(self._usable(model_id), request) if text else None
         return count.total if count else (None if text else 0)

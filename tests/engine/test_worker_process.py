@@ -26,6 +26,8 @@ from mlx_harmony.records import GenerationRequest, LoadOptions, ModelEntry, Samp
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 FOREVER = 8000
+SEATS = 16
+"""As `worker.loop` has it, which cannot be imported here without mlx."""
 
 
 def entry(folder: Path) -> ModelEntry:
@@ -160,7 +162,7 @@ async def test_leaving_in_the_middle_of_a_prompt_stops_reading_it(engine: Worker
     assert time.monotonic() - began < 2.0
 
 
-async def test_requests_are_answered_in_the_order_they_came(engine: WorkerEngine) -> None:
+async def test_requests_are_answered_side_by_side(engine: WorkerEngine) -> None:
     ends: list[str] = []
 
     async def ask(name: str, max_tokens: int) -> list[Event]:
@@ -168,19 +170,37 @@ async def test_requests_are_answered_in_the_order_they_came(engine: WorkerEngine
         ends.append(name)
         return events
 
-    first = asyncio.create_task(ask("first", 60))
-    await asyncio.sleep(0)
-    second = asyncio.create_task(ask("second", 5))
-    await asyncio.sleep(0)
-    third = asyncio.create_task(ask("third", 5))
-    await asyncio.gather(first, second, third)
-    assert ends == ["first", "second", "third"]
-    assert Queued(position=2) in third.result()
-    assert Queued(position=1) in third.result()
+    first = asyncio.create_task(ask("first", 400))
+    await asyncio.sleep(0.05)
+    others = [asyncio.create_task(ask(f"other{at}", 5)) for at in range(3)]
+    await asyncio.gather(first, *others)
+    assert ends[-1] == "first"
+    assert all(isinstance(task.result()[-1], Finished) for task in (first, *others))
+
+
+async def test_more_requests_than_seats_wait_their_turn_and_hear_their_place(engine: WorkerEngine) -> None:
+    tasks = [asyncio.create_task(collect(engine.generate(request(f"many{at}", 60)))) for at in range(SEATS + 4)]
+    answers = await asyncio.gather(*tasks)
+    assert all(isinstance(events[-1], Finished) for events in answers)
+    assert not any(isinstance(event, Queued) for events in answers[:SEATS] for event in events)
+    for events in answers[SEATS:]:
+        places = [event.position for event in events if isinstance(event, Queued)]
+        assert places == sorted(places, reverse=True)
+        assert places[-1] == 1
+
+
+async def test_a_prompt_is_counted_while_answers_are_written(engine: WorkerEngine) -> None:
+    writing = engine.generate(request("writing", FOREVER))
+    async for event in writing:
+        if isinstance(event, TextDelta):
+            break
+    count = await asyncio.wait_for(engine.count(request("count", words=9)), 5)
+    assert count.total > 9
+    await writing.aclose()
 
 
 async def test_a_request_that_is_left_while_it_waits_is_never_run(engine: WorkerEngine) -> None:
-    first = asyncio.create_task(collect(engine.generate(request("first", 400))))
+    seated = [asyncio.create_task(collect(engine.generate(request(f"first{at}", 400)))) for at in range(SEATS)]
     await asyncio.sleep(0.05)
     waiting = engine.generate(request("waiting", FOREVER))
     assert isinstance(await anext(waiting), Queued)
@@ -188,7 +208,7 @@ async def test_a_request_that_is_left_while_it_waits_is_never_run(engine: Worker
     last = await collect(engine.generate(request("last", 2)))
     assert isinstance(last[-1], Finished)
     assert last[-1].usage.completion_tokens == 2
-    assert isinstance((await first)[-1], Finished)
+    assert all(isinstance(events[-1], Finished) for events in await asyncio.gather(*seated))
 
 
 async def test_a_bad_request_fails_alone(engine: WorkerEngine) -> None:

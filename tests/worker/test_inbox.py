@@ -36,7 +36,7 @@ def test_requests_are_taken_in_order_and_hear_their_place() -> None:
         inbox.put(request(name))
     assert [taken(inbox), taken(inbox, "a"), taken(inbox, "b")] == ["a", "b", "c"]
     places = [(name, event.position) for name, event in emitted.events if isinstance(event, Queued)]
-    assert places == [("b", 2), ("c", 3), ("b", 1), ("c", 2), ("c", 1)]
+    assert places == [("b", 1), ("c", 2), ("c", 1)]
 
 
 def test_a_request_that_need_not_wait_hears_nothing() -> None:
@@ -101,7 +101,7 @@ def test_as_many_are_taken_as_there_are_seats_and_the_others_hear_their_place() 
         inbox.put(request(name))
     assert [taken(inbox), taken(inbox)] == ["a", "b"]
     assert inbox.take(wait=False) is None
-    assert [(name, event.position) for name, event in emitted.events if isinstance(event, Queued)][-2:] == [("c", 1), ("d", 2)]
+    assert [(name, event.position) for name, event in emitted.events if isinstance(event, Queued)] == [("c", 1), ("d", 2)]
     assert taken(inbox, "b") == "c"
     assert inbox.take(wait=False) is None
 

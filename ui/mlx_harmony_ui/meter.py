@@ -8,7 +8,7 @@ NEARLY = 0.8
 _SURE = {
     "now": "",
     "before": "Counted when the model was last awake.",
-    "estimate": "In part an estimate, for the model is asleep or busy; it is exact once the model is awake.",
+    "estimate": "In part an estimate, for the model is asleep; it is exact once the model is awake.",
 }
 
 

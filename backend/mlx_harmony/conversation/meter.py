@@ -38,7 +38,7 @@ def _typed(draft: Draft) -> tuple[ChatMessage, ...]:
 
 
 async def measure(provider: Provider, path: tuple[ChatMessage, ...], draft: Draft, asked: Asked) -> ContextUse | None:
-    """What the next prompt takes with `draft` as its question; None while the model is asleep or at work, or there is nothing to count."""
+    """What the next prompt takes with `draft` as its question; None while the model is asleep, or there is nothing to count."""
     typed = _typed(draft)
     if not path and not typed:
         return None

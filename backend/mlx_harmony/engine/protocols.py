@@ -71,7 +71,7 @@ async def counted(next_event: Callable[[], Awaitable[Event]]) -> PromptCount:
 class Provider(Protocol):
     """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload.
 
-    `count` gives None while the model is asleep or at work: counting neither loads a model nor waits for an answer.
+    `count` gives None while the model is asleep or loading: counting neither loads a model nor waits for an answer to end.
     """
 
     def generate(self, entry: ModelEntry, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...

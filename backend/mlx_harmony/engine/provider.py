@@ -52,9 +52,9 @@ class EngineProvider:
             slot.used_at = time.monotonic()
 
     async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None:
-        """How long a request's prompt is; None while the model is asleep, loading or answering. Raises what is wrong with the request."""
+        """How long a request's prompt is; None while the model is asleep or loading. Raises what is wrong with the request."""
         slot = self._slots.get(entry.id)
-        if slot is None or slot.requests or slot.engine is None or not slot.engine.alive:
+        if slot is None or slot.engine is None or not slot.engine.alive:
             return None
         return await slot.engine.count(request)
 

@@ -4,6 +4,8 @@ mlx-lm's batch caches stand in for the plain ones in most architectures, but not
 positions themselves. Two short made-up prompts of different lengths are read and continued, each alone and then both together.
 """
 
+from typing import Any
+
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache, make_prompt_cache
@@ -30,7 +32,7 @@ def agrees(model: nn.Module) -> bool:
     return agreeing == [True]
 
 
-def _mergeable(layer: object) -> bool:
+def _mergeable(layer: Any) -> bool:
     if type(layer) is CacheList:
         return all(_mergeable(part) for part in layer.caches)
     if type(layer) is RotatingKVCache:

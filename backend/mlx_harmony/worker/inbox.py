@@ -37,6 +37,7 @@ class Inbox:
         self._waiting: deque[Ticket] = deque()
         self._running: set[str] = set()
         self._cancelled: set[str] = set()
+        self._told: dict[str, int] = {}
         self._closed = False
 
     @property
@@ -48,9 +49,7 @@ class Inbox:
         """Add a request; it hears its place in the queue while it has to wait."""
         with self._changed:
             self._waiting.append(Ticket(request, time.perf_counter()))
-            places = sum(not ticket.counting for ticket in self._waiting)
-            if len(self._running) + places > self.seats:
-                self.emit(request.id, Queued(position=places))
+            self._tell_places()
             self._changed.notify()
 
     def put_count(self, request: GenerationRequest) -> None:
@@ -110,8 +109,13 @@ class Inbox:
         return None
 
     def _tell_places(self) -> None:
-        for position, ticket in enumerate([ticket for ticket in self._waiting if not ticket.counting], 1):
-            self.emit(ticket.request.id, Queued(position=position))
+        """Tell everyone for whom no seat is free their place, where it has changed."""
+        free = self.seats - len(self._running)
+        waiting = [ticket.request.id for ticket in self._waiting if not ticket.counting]
+        before, self._told = self._told, {name: place for place, name in enumerate(waiting[max(0, free) :], 1)}
+        for name, place in self._told.items():
+            if before.get(name) != place:
+                self.emit(name, Queued(position=place))
 
 
 def _never_started(ticket: Ticket) -> Finished:

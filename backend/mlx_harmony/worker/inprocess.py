@@ -112,8 +112,8 @@ def _run(options: LoadOptions, progress: Progress, inbox: Inbox, loaded: Future[
     from mlx_harmony.worker.device import prepare
 
     device = prepare()
-    from mlx_harmony.worker.load import LoadedModel, load
     from mlx_harmony.worker.guard import guarded
+    from mlx_harmony.worker.load import LoadedModel, load
     from mlx_harmony.worker.loop import Loop
 
     models: list[LoadedModel] = []

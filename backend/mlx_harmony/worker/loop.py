@@ -80,10 +80,10 @@ class Loop:
         for seat in self._readers():
             if self._inbox.cancelled(seat.id):
                 self._go_on(seat)
-        if (seat := self._next_reader()) is not None:
+        if (reader := self._next_reader()) is not None:
             self._batch.settle()
             self._desk.pace.shared = len(self._batch) > 0
-            self._go_on(seat)
+            self._go_on(reader)
 
     def _write(self) -> None:
         """One token of every answer."""
@@ -91,8 +91,8 @@ class Loop:
             return
         writers = {seat.waits: seat for seat in self._seats if isinstance(seat.waits, Row)}
         for row, drawing in self._batch.step():
-            if (seat := writers.get(row)) is not None:
-                self._go_on(seat, drawing)
+            if (writer := writers.get(row)) is not None:
+                self._go_on(writer, drawing)
 
     def _readers(self) -> list[_Seat]:
         return [seat for seat in self._seats if isinstance(seat.waits, Reading)]
@@ -104,9 +104,7 @@ class Loop:
         """
         readings = [(seat, seat.waits) for seat in self._readers() if isinstance(seat.waits, Reading)]
         begun = [reading for _, reading in readings if reading.begun]
-        ready = [
-            (seat, reading) for seat, reading in readings if reading.begun or not [other for other in begun if other.serves(reading)]
-        ]
+        ready = [(seat, reading) for seat, reading in readings if reading.begun or not [other for other in begun if other.serves(reading)]]
         if not ready:
             return None
         self._rounds += 1

@@ -22,7 +22,7 @@ SHARED = 32
 class Reading:
     """All of `tokens` but the last on their way into `layers`; `done` of them are there. `begin` comes first, `read` until `over`."""
 
-    def __init__(self, model: nn.Module, cache: PromptCache, pace: Pace, tokens: Sequence[int]) -> None:
+    def __init__(self, model: nn.Module, cache: PromptCache, pace: Pace, tokens: list[int]) -> None:
         self._model = model
         self._cache = cache
         self._pace = pace

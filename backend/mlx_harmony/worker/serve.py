@@ -115,8 +115,8 @@ def _work(options: LoadOptions, link: Link, inbox: Inbox) -> None:
     link.send(Progress(stage="Starting", fraction=0.0))
     device = prepare()
     from mlx_harmony.worker.deadline import render_deadline
-    from mlx_harmony.worker.load import LoadedModel, load
     from mlx_harmony.worker.guard import guarded
+    from mlx_harmony.worker.load import LoadedModel, load
     from mlx_harmony.worker.loop import Loop
 
     def progress(stage: str, fraction: float) -> None:
