@@ -21,10 +21,11 @@ MARK = "<!-- measured -->"
 def parts(quick: bool) -> list[tuple[str, list[str]]]:
     """Heading and command line of each part."""
     engine = [sys.executable, "-m", "benchmarks.engine", *(["--tokens", "60"] if quick else [])]
+    streams = [sys.executable, "-m", "benchmarks.streams", *(["--tokens", "60", "--rounds", "1"] if quick else [])]
     starter = [sys.executable, "assets/starter/recipe/evaluate.py", *(["--quick"] if quick else [])]
     idle = [sys.executable, "-m", "benchmarks.idle"]
     page = [sys.executable, "-m", "benchmarks.page", *(["--quick"] if quick else [])]
-    return [("The engine", engine), ("At rest", idle), ("The page", page), ("The Starter", starter)]
+    return [("The engine", engine), ("Several streams", streams), ("At rest", idle), ("The page", page), ("The Starter", starter)]
 
 
 def machine() -> str:
