@@ -7,7 +7,7 @@ ToolCallDelta, MessageEnded; then the end. Text never holds control tokens nor h
 from typing import Literal
 
 from mlx_harmony.errors import ERRORS, HarmonyError
-from mlx_harmony.records import Channel, PromptCount, Record, Timings, Usage
+from mlx_harmony.records import Channel, PromptCount, Record, Reuse, Timings, Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 
@@ -103,7 +103,8 @@ class MessageEnded(Record, tag="message_ended"):
 class Finished(Record, tag="finished"):
     """The end. `repaired` says in words what was malformed and mended, "" when nothing was.
 
-    `note` says what a person should know though nothing is wrong: that thinking was cut at its budget, that a loop was ended.
+    `note` says what a person should know though nothing is wrong: that thinking was cut at its budget, that a loop was ended. `reuse`
+    says what of the prompt was not read again and why not more; None where no prompt was looked up.
     """
 
     reason: FinishReason
@@ -113,6 +114,7 @@ class Finished(Record, tag="finished"):
     stop: str | None = None
     repaired: str = ""
     note: str = ""
+    reuse: Reuse | None = None
 
 
 class Failed(Record, tag="failed"):

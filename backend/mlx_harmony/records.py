@@ -13,6 +13,10 @@ Effort = Literal["low", "medium", "high"]
 ToolKind = Literal["function", "python", "browser", "apply_patch"]
 Format = Literal["harmony", "template", "raw", "unsupported"]
 LoopDetection = Literal["off", "cheap", "full"]
+CacheAction = Literal["look", "drop", "pin", "unpin", "clear_memory", "clear_disk", "clear"]
+ReuseReason = Literal["whole", "new", "answer", "differs", "boundary", "nothing", "evicted", "other_model", "damaged", "off"]
+"""Why no more was reused: nothing was left to read; the rest is new; an answer stands in the prompt otherwise than the model wrote it;
+the prompts differ; no snapshot lies nearer; nothing was kept; it was evicted; it is of another model; its file is damaged; no budget."""
 
 CHANNELS: tuple[Channel, ...] = ("analysis", "commentary", "final")
 EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
@@ -147,10 +151,91 @@ class PromptCount(Record):
 
 
 class LoadOptions(Record):
-    """How a model is to be loaded. `path` is a folder on this machine."""
+    """How a model is to be loaded. `path` is a folder on this machine.
+
+    What it reads is kept: in `cache_bytes` of memory (None: as this machine has room), and in `cache_folder`, with whatever other models
+    keep there, in `cache_disk_bytes`; without a folder in memory only.
+    """
 
     path: str
     max_context_tokens: int | None = None
+    cache_bytes: int | None = None
+    cache_folder: str = ""
+    cache_disk_bytes: int = 0
+
+
+class Reuse(Record):
+    """What of one prompt needed no reading, in tokens, and why not more of it.
+
+    `matched`: how far something that is known agrees, kept or evicted. Where what is kept goes on differently, `position` is the first
+    differing token, `kept` the ids that are kept from there on and `asked` those of the prompt. `detail` says more in words.
+    """
+
+    prompt: int
+    memory: int = 0
+    disk: int = 0
+    matched: int = 0
+    reason: ReuseReason = "nothing"
+    position: int | None = None
+    kept: tuple[int, ...] = ()
+    asked: tuple[int, ...] = ()
+    detail: str = ""
+
+    @property
+    def reused(self) -> int:
+        return self.memory + self.disk
+
+
+class CacheEntry(Record):
+    """A run of tokens that is kept or was: it goes on from `parent` ("" at the root) at token `start` and reaches to `end`.
+
+    `text` is how it begins. `snapshots` are the places at which a model that cannot cut its cache can go on. Bytes are the run's with its
+    snapshots'; `used_at` in seconds since the epoch.
+    """
+
+    id: str
+    parent: str
+    start: int
+    end: int
+    where: Literal["memory", "disk", "evicted"]
+    memory_bytes: int = 0
+    disk_bytes: int = 0
+    snapshots: tuple[int, ...] = ()
+    pinned: bool = False
+    hits: int = 0
+    used_at: float = 0.0
+    text: str = ""
+
+
+class CacheRequest(Record):
+    """One prompt that was looked up: when (seconds since the epoch), what was reused, and both sides of the first difference as text."""
+
+    at: float
+    reuse: Reuse
+    kept_text: str = ""
+    asked_text: str = ""
+
+
+class CacheState(Record):
+    """What one model keeps of what it read, and what came of it. Bytes of both tiers with their budgets; the newest entries and requests.
+
+    `misses` counts the prompts of which something was read again, by reason. `problem` says what is wrong with the disk, "" for nothing.
+    """
+
+    memory_bytes: int = 0
+    memory_budget: int = 0
+    disk_bytes: int = 0
+    disk_budget: int = 0
+    evictions: int = 0
+    requests: int = 0
+    hits: int = 0
+    tokens_asked: int = 0
+    tokens_reused: int = 0
+    tokens_from_disk: int = 0
+    misses: dict[ReuseReason, int] = {}
+    entries: tuple[CacheEntry, ...] = ()
+    recent: tuple[CacheRequest, ...] = ()
+    problem: str = ""
 
 
 class ModelCard(Record):

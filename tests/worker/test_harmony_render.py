@@ -210,7 +210,7 @@ def test_the_next_prompt_agrees_up_to_each_boundary(kind: str) -> None:
         for boundary in earlier.boundaries:
             assert later.tokens[:boundary] == earlier.tokens[:boundary]
             assert prompt_format.tokens.text_of(later.tokens[:boundary]).endswith("<|end|>")
-    assert len(later.boundaries) == 4
+    assert len(later.boundaries) == 5
 
 
 def test_an_answer_can_be_continued() -> None:

@@ -174,7 +174,8 @@ def test_a_template_that_refuses_part_of_a_chat_has_fewer_boundaries(tmp_path: P
     needs_two = "{% if messages | length < 2 %}{{ raise_exception('too short') }}{% endif %}" + TEMPLATE
     messages = (user("A"), Message(role="assistant", content="One."), user("B"))
 
-    assert len(TemplateFormat(tokens_for(tmp_path, needs_two)).render(ChatPrompt(messages=messages)).boundaries) == 1
+    boundaries = [len(TemplateFormat(tokens_for(tmp_path, of)).render(ChatPrompt(messages=messages)).boundaries) for of in (needs_two, TEMPLATE)]
+    assert boundaries == [2, 4]
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, CHATML, NO_SYSTEM, ALTERNATING])
@@ -289,6 +290,7 @@ def test_without_a_template_each_message_is_a_line(tmp_path: Path) -> None:
     assert [tokens.text_of(rendered.tokens[:end]).rsplit("\n", 2)[-2] for end in rendered.boundaries] == [
         "system: Be kind.",
         "user: A</s>",
+        "assistant: One.",
         "user: B",
     ]
     assert not set(rendered.tokens) & tokens.control.keys()

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from mlx_harmony.events import Event, Finished, FinishReason, Prefill, Trimmed
-from mlx_harmony.records import GenerationRequest, Prompt, PromptCount, Timings, Usage
+from mlx_harmony.records import GenerationRequest, Prompt, PromptCount, Reuse, Timings, Usage
 from mlx_harmony.worker.batch import Batch
 from mlx_harmony.worker.decode import Drawing, Row
 from mlx_harmony.worker.formats import Rendered
@@ -61,6 +61,7 @@ class Generation:
         self._first_at = 0.0
         self._prompt: list[int] = []
         self._cached = 0
+        self._reuse: Reuse | None = None
 
     def run(self) -> Iterator[Event]:
         """The events of an answer that is made alone."""
@@ -133,7 +134,7 @@ class Generation:
         if self._cancelled():
             return
         reading.begin(boundaries)
-        self._cached = reading.cached
+        self._cached, self._reuse = reading.cached, reading.reuse
         yield Prefill(done=reading.done, total=total, cached=self._cached)
         while not reading.over and not self._cancelled():
             reading.read()
@@ -152,7 +153,7 @@ class Generation:
         try:
             yield from self._draw(batch, row, reply)
             yield from reply.ending()
-            self._desk.cache.put([*self._prompt, *reply.written][: row.held], batch.leave(row))
+            self._desk.cache.put([*self._prompt, *reply.written][: row.held], batch.leave(row), len(self._prompt))
         finally:
             batch.drop(row)
         called = reply.parser.called_tool and reply.reason == "stop" and reply.stop is None
@@ -226,6 +227,7 @@ class Generation:
             stop=reply.stop if reply else None,
             repaired=reply.parser.repaired if reply else "",
             note=reply.note if reply else "",
+            reuse=self._reuse,
         )
 
 

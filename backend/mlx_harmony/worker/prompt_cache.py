@@ -1,144 +1,311 @@
-"""Keeps what the model already read: snapshots of KV caches with the tokens they stand for, reused for prompts that begin the same.
+"""Keeps what the model already read, and gives it back to prompts that begin the same: in memory, and on disk for the next start.
 
-A snapshot is never changed after it was taken and nothing that uses one can change it: restoring hands out copies (mlx arrays are
-copied on write). Where every layer can be cut (plain KV caches) a snapshot serves any shorter prefix too; sliding windows and state
-spaces cannot be cut back, so there only a snapshot taken at exactly the right place fits. It knows nothing of chats or formats.
+Nothing that uses what is kept can change it: live caches are made anew from it. Where every layer can be cut (plain and quantised KV) a
+prompt reuses all that agrees; sliding windows and state spaces go on only from places after which a snapshot was put. It never misses
+silently: every look-up leaves a record. It knows nothing of chats or formats.
 """
 
+import threading
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import mlx.core as mx
-import numpy as np
-from mlx.utils import tree_map
-from mlx_lm.models.cache import KVCache
-from numpy.typing import NDArray
+from mlx_harmony.records import CacheAction, CacheState, Reuse
+from mlx_harmony.shelf.piece import Unreadable
+from mlx_harmony.shelf.shelf import Shelf
+from mlx_harmony.worker.cache.account import Account, Found, Spell, entries_of, explain
+from mlx_harmony.worker.cache.disk import Disk
+from mlx_harmony.worker.cache.layers import (
+    Layers,
+    Shape,
+    divisible,
+    evaluated,
+    holds,
+    keepable,
+    rebuilt,
+    shapes_of,
+    slices,
+    state_of,
+)
+from mlx_harmony.worker.cache.memory import Memory
+from mlx_harmony.worker.cache.tree import Held, Run, State, Tokens, Tree, Way, token_array
+
+__all__ = ["DEFAULT_BYTES", "Layers", "PromptCache", "Taken", "divisible"]
 
 DEFAULT_BYTES = 2 * 1024**3
 MIN_REUSE = 8
-
-Layers = list[Any]
-"""The caches of all layers, as mlx-lm makes them."""
+FLUSH_S = 0.8
 
 
-class Snapshot:
-    """The KV caches of one token sequence, frozen."""
+class Taken(NamedTuple):
+    """Live caches that hold the first `length` tokens, None for none; and the record of the look-up."""
 
-    def __init__(self, tokens: NDArray[np.int32], layers: Layers) -> None:
-        self.tokens = tokens
-        self._kinds = [type(layer) for layer in layers]
-        self._states = [_frozen_state(layer) for layer in layers]
-        arrays = [leaf for state in self._states for leaf in _arrays(state)]
-        mx.eval(arrays)
-        self.bytes = sum(array.nbytes for array in arrays)
-        self.divisible = all(kind is KVCache for kind in self._kinds)
+    length: int
+    layers: Layers | None
+    reuse: Reuse
 
-    def usable(self, prompt: NDArray[np.int32]) -> int:
-        """How many tokens of `prompt` this snapshot spares; one must be left to read."""
-        limit = len(prompt) - 1
-        if not self.divisible:
-            fits = len(self.tokens) <= limit and bool(np.array_equal(self.tokens, prompt[: len(self.tokens)]))
-            return len(self.tokens) if fits else 0
-        common = min(len(self.tokens), limit)
-        differing = np.flatnonzero(self.tokens[:common] != prompt[:common])
-        return int(differing[0]) if differing.size else common
 
-    def restore(self, length: int) -> Layers:
-        """Live caches holding the first `length` tokens, independent of this snapshot."""
-        if length != len(self.tokens) and not self.divisible:
-            raise ValueError("only plain KV caches can be cut")
-        layers = []
-        for kind, state in zip(self._kinds, self._states, strict=True):
-            if kind is KVCache:
-                keys, values, _ = state
-                state = (keys[..., :length, :], values[..., :length, :], length)
-            layers.append(kind.from_state(_copied(state)))
-        return layers
+def _unspelt(tokens: list[int]) -> str:
+    return ""
 
 
 class PromptCache:
-    """Snapshots within a budget of bytes; the least recently used go first. Belongs to the thread that owns mlx."""
+    """What one model has read. `take` and `put` belong to the thread that owns mlx; `look` and `act` to any."""
 
-    def __init__(self, budget_bytes: int = DEFAULT_BYTES) -> None:
-        self.budget_bytes = budget_bytes
-        self._snapshots: list[Snapshot] = []
+    def __init__(self, budget_bytes: int = DEFAULT_BYTES, spell: Spell = _unspelt) -> None:
+        self._tree = Tree()
+        self._memory = Memory(self._tree, budget_bytes)
+        self._account = Account(spell)
+        self._disk: Disk | None = None
+        self._shapes: tuple[Shape, ...] | None = None
+        self._lock = threading.RLock()
+
+    def open_disk(self, shelf: Shelf, layers: Layers) -> None:
+        """Keep what is read on this shelf too, and find what it holds; `layers` are fresh caches of this model. Raises OSError."""
+        found = shelf.open()
+        self._shapes = shapes_of(layers)
+        with self._lock:
+            self._disk = Disk(self._tree, shelf, self._lock)
+            self._memory.begin_at(self._disk.restore(found))
+
+    @property
+    def budget_bytes(self) -> int:
+        return self._memory.budget_bytes
 
     @property
     def bytes(self) -> int:
-        return sum(snapshot.bytes for snapshot in self._snapshots)
+        """What is in memory."""
+        return self._memory.bytes
 
     def __len__(self) -> int:
-        return len(self._snapshots)
+        """How many runs can be had."""
+        return sum(run.here for run in self._tree.runs())
 
     def take(self, prompt: Sequence[int]) -> tuple[int, Layers | None]:
         """The longest reusable prefix of `prompt` and live caches that hold it; (0, None) where nothing is worth reusing."""
-        tokens = np.asarray(prompt, np.int32)
-        best = max(self._snapshots, key=lambda snapshot: snapshot.usable(tokens), default=None)
-        length = best.usable(tokens) if best is not None else 0
-        if best is None or length < MIN_REUSE:
-            return 0, None
-        self._snapshots.remove(best)
-        self._snapshots.append(best)
-        return length, best.restore(length)
+        taken = self.lookup(prompt)
+        return taken.length, taken.layers
 
-    def put(self, tokens: Sequence[int], layers: Layers) -> bool:
-        """Keep a snapshot of live caches that hold exactly `tokens`; False where these caches cannot be kept."""
-        if len(tokens) < MIN_REUSE or not _keepable(layers) or not _holds(layers, len(tokens)):
+    def lookup(self, prompt: Sequence[int]) -> Taken:
+        """The same, with the record of what was reused and why not more."""
+        tokens = token_array(prompt)
+        with self._lock:
+            found, layers = self._reach(tokens)
+            reuse = explain(tokens, found, self._disk.others if self._disk else ())
+            if not self._memory.budget_bytes and self._disk is None:
+                reuse = Reuse(prompt=len(tokens), reason="off")
+            self._account.note(reuse)
+            return Taken(found.length, layers, reuse)
+
+    def put(self, tokens: Sequence[int], layers: Layers, answer_from: int | None = None) -> bool:
+        """Keep live caches that hold exactly `tokens`; False where these caches cannot be kept.
+
+        `answer_from`: from which token on the model wrote them itself.
+        """
+        if len(tokens) < MIN_REUSE or not keepable(layers) or not holds(layers, len(tokens)):
             return False
-        kept = np.asarray(tokens, np.int32)
-        snapshot = Snapshot(kept, layers)
-        if snapshot.bytes > self.budget_bytes:
-            return False
-        self._snapshots = [old for old in self._snapshots if not _replaces(snapshot, old)]
-        self._snapshots.append(snapshot)
-        while self.bytes > self.budget_bytes:
-            self._snapshots.pop(0)
-        return True
+        shapes = shapes_of(layers)
+        with self._lock:
+            if self._shapes not in (None, shapes):
+                return False
+            self._shapes = shapes
+            return self._keep(token_array(tokens), layers, answer_from)
 
     def clear(self) -> None:
-        self._snapshots.clear()
+        """Forget everything, on disk too."""
+        self.act("clear")
+
+    def look(self) -> CacheState:
+        """What is kept and what came of it."""
+        with self._lock:
+            disk, account = self._disk, self._account
+            return CacheState(
+                memory_bytes=self._memory.bytes,
+                memory_budget=self._memory.budget_bytes,
+                disk_bytes=disk.bytes if disk else 0,
+                disk_budget=disk.shelf.budget_bytes if disk else 0,
+                evictions=self._memory.evictions,
+                requests=account.requests,
+                hits=account.hits,
+                tokens_asked=account.asked,
+                tokens_reused=account.memory + account.disk,
+                tokens_from_disk=account.disk,
+                misses=dict(account.misses),
+                entries=entries_of(self._tree),
+                recent=tuple(account.recent),
+                problem=disk.problem if disk else "",
+            )
+
+    def act(self, action: CacheAction, entry: str = "") -> CacheState:
+        """Drop or pin an entry by its id, or clear a tier; an id that is not there changes nothing."""
+        with self._lock:
+            runs = [run for run in self._tree.runs() if run.id == entry]
+            match action:
+                case "drop":
+                    self._forget([gone for run in runs for gone in self._tree.cut_off(run)])
+                case "pin" | "unpin":
+                    self._pin(runs, action == "pin")
+                case "clear_memory":
+                    for run in self._tree.runs():
+                        for held in _whole(run):
+                            self._memory.release(held)
+                case "clear_disk" if self._disk is not None:
+                    self._disk.drop([held for run in self._tree.runs() for held in _whole(run)])
+                case "clear":
+                    self._forget([gone for run in list(self._tree.root.children.values()) for gone in self._tree.cut_off(run)])
+        return self.look()
+
+    def flush(self) -> None:
+        """Wait until all that was put is on the disk."""
+        if self._disk is not None:
+            self._disk.flush()
+
+    def close(self) -> None:
+        """Write what still waits, as far as a moment allows."""
+        if self._disk is not None:
+            self._disk.close(FLUSH_S)
+
+    def _reach(self, tokens: Tokens) -> tuple[Found, Layers | None]:
+        """The longest prefix that can really be had: a piece that turns out damaged is forgotten, and the next best is tried."""
+        trouble = ""
+        while True:
+            way = self._tree.walk(tokens)
+            length, state = self._usable(way, len(tokens) - 1)
+            if length < MIN_REUSE:
+                return Found(way, 0, 0, trouble), None
+            try:
+                layers, from_disk = self._restored(way, length, state)
+            except (Unreadable, ValueError, TypeError, IndexError) as error:
+                trouble = str(error)
+                continue
+            self._use(way, length, state)
+            return Found(way, length, from_disk, trouble), layers
+
+    def _usable(self, way: Way, limit: int) -> tuple[int, State | None]:
+        """How many tokens of a way can be had, and the state to go on from where one is needed."""
+        reach = 0
+        states: list[State] = []
+        for at, run in enumerate(way.runs):
+            if not run.here:
+                break
+            reach = min(limit, way.upto(at))
+            states += [state for state in run.states.values() if state.end <= reach and state.here]
+        if self._shapes is not None and all(_cut(shape) for shape in self._shapes):
+            return reach, None
+        best = max(states, key=lambda state: state.end, default=None)
+        return (best.end, best) if best is not None else (0, None)
+
+    def _restored(self, way: Way, length: int, state: State | None) -> tuple[Layers, int]:
+        """Live caches of the first `length` tokens of a way, and how many of them came from the disk."""
+        assert self._shapes is not None
+        pieces, from_disk = [], 0
+        for at, run in enumerate(way.runs):
+            if run.start >= length:
+                break
+            until = min(way.upto(at), length)
+            from_disk += until - run.start if run.contents is None else 0
+            pieces.append([array[..., : until - run.start, :] for array in self._contents(run)])
+        if state is not None and state.contents is None:
+            from_disk = length
+        return rebuilt(self._shapes, pieces, length, self._contents(state) if state is not None else None), from_disk
+
+    def _contents(self, held: Held) -> Any:
+        """What a run or a state holds, from the disk where it is not in memory. Raises Unreadable; then it is forgotten."""
+        if held.contents is None:
+            try:
+                if self._disk is None:
+                    raise Unreadable("it was evicted")
+                contents = self._disk.load(held)
+            except Unreadable:
+                if isinstance(held, State):
+                    held.run.states.pop(held.end, None)
+                elif isinstance(held, Run):
+                    self._forget(self._tree.cut_off(held))
+                raise
+            arrays = contents.arrays if isinstance(held, State) else contents
+            self._memory.hold(held, contents, sum(array.nbytes for array in arrays) + _overhead(held))
+        return held.contents
+
+    def _use(self, way: Way, length: int, state: State | None) -> None:
+        """Count the runs and the state as used now, and come within the budget."""
+        used: list[Held] = [run for run in way.runs if run.start < length]
+        used += [state] if state is not None else []
+        self._touch(used)
+        for held in used:
+            if isinstance(held, Run):
+                held.hits += 1
+        self._memory.make_room()
+
+    def _touch(self, used: list[Held]) -> None:
+        moment, now = self._memory.tick(), time.time()
+        for held in used:
+            held.used = moment
+            if isinstance(held, Run):
+                held.used_at = now
+        if self._disk is not None:
+            self._disk.touch([held for held in used if held.disk_bytes])
+
+    def _keep(self, tokens: Tokens, layers: Layers, answer_from: int | None) -> bool:
+        way = self._tree.walk(tokens)
+        gone = next((run for run in way.runs if not run.here), None)
+        if gone is not None:
+            # What hangs on it went before it did; the live caches hold it anew.
+            self._forget(self._tree.cut_off(gone))
+            way = self._tree.walk(tokens)
+        fresh = slices(layers, way.matched, len(tokens)) if way.matched < len(tokens) else []
+        state = None if divisible(layers) or self._has_state(way, tokens) else state_of(layers)
+        size = sum(array.nbytes for array in [*fresh, *(state.arrays if state else [])])
+        if size > self._memory.budget_bytes:
+            return False
+        if way.matched < len(tokens):
+            run = self._tree.add(way, tokens)
+            run.answer_from = answer_from if answer_from is not None and answer_from < run.end else None
+            run.text = self._account.opening(run)
+            self._memory.hold(run, fresh, evaluated(fresh) + _overhead(run))
+        else:
+            run = way.runs[-1]
+        kept: list[Held] = [*run.chain()]
+        if state is not None:
+            held = run.states.setdefault(len(tokens), State(run, len(tokens)))
+            self._memory.hold(held, state, evaluated(state.arrays) + _overhead(held))
+            kept.append(held)
+        self._touch(kept)
+        for each in kept if self._disk is not None else ():
+            self._disk.keep(each)  # type: ignore[union-attr]
+        self._memory.make_room()
+        return True
+
+    def _has_state(self, way: Way, tokens: Tokens) -> bool:
+        """Whether a snapshot after exactly these tokens can be had already."""
+        state = way.runs[-1].states.get(len(tokens)) if way.runs and way.matched == len(tokens) else None
+        return state is not None and state.here
+
+    def _forget(self, runs: list[Run]) -> None:
+        held = [each for run in runs for each in _whole(run)]
+        for each in held:
+            self._memory.release(each)
+        if self._disk is not None:
+            self._disk.drop(held)
+
+    def _pin(self, runs: list[Run], pinned: bool) -> None:
+        """Pin entries with all that they go on from; unpinning frees the entry alone."""
+        held = [each for run in runs for link in (run.chain() if pinned else [run]) for each in _whole(link)]
+        for each in held:
+            each.pinned = pinned
+        if self._disk is not None:
+            self._disk.pin(held, pinned)
+        self._memory.make_room()
 
 
-def divisible(layers: Layers) -> bool:
-    """Whether one snapshot of these caches serves every prefix of it."""
-    return all(type(layer) is KVCache for layer in layers)
+def _whole(run: Run) -> list[Held]:
+    """A run with its states."""
+    return [run, *run.states.values()]
 
 
-def _replaces(new: Snapshot, old: Snapshot) -> bool:
-    if len(old.tokens) == len(new.tokens):
-        return bool(np.array_equal(old.tokens, new.tokens))
-    return new.divisible and len(old.tokens) < len(new.tokens) and bool(np.array_equal(old.tokens, new.tokens[: len(old.tokens)]))
+def _overhead(held: Held) -> int:
+    """The bytes of a run's tokens."""
+    return int(held.tokens.nbytes) if isinstance(held, Run) else 0
 
 
-def _keepable(layers: Layers) -> bool:
-    return all(hasattr(layer, "from_state") and not layer.empty() for layer in layers)
-
-
-def _holds(layers: Layers, length: int) -> bool:
-    """Whether every layer that counts its tokens counts `length`: a snapshot that is off by one would be silently wrong."""
-    offsets = [layer.offset for layer in layers if isinstance(getattr(layer, "offset", None), int)]
-    return bool(offsets) and all(offset == length for offset in offsets)
-
-
-def _frozen_state(layer: Any) -> Any:
-    if type(layer) is KVCache:
-        keys, values, offset = layer.state
-        return mx.contiguous(keys[..., :offset, :]), mx.contiguous(values[..., :offset, :]), offset
-    return _copied(layer.state)
-
-
-def _copied(state: Any) -> Any:
-    """The same values behind array objects of their own: writing to one side leaves the other as it was."""
-    return tree_map(lambda leaf: mx.array(leaf) if isinstance(leaf, mx.array) else leaf, state)
-
-
-def _arrays(state: Any) -> list[mx.array]:
-    match state:
-        case mx.array():
-            return [state]
-        case list() | tuple():
-            return [array for part in state for array in _arrays(part)]
-        case dict():
-            return [array for part in state.values() for array in _arrays(part)]
-        case _:
-            return []
+def _cut(shape: Shape) -> bool:
+    return all(_cut(part) for part in shape.parts) if shape.parts else shape.cut

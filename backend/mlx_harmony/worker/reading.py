@@ -11,10 +11,11 @@ import mlx.nn as nn
 import numpy as np
 from mlx_lm.models.cache import make_prompt_cache
 
+from mlx_harmony.records import Reuse
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache, divisible
 
-LATE_MARKS = 2
+LATE_MARKS = 3
 SHARED = 32
 """From so many tokens on it is worth waiting for another request that is reading the same."""
 
@@ -33,6 +34,7 @@ class Reading:
         self.begun = False
         self.done = 0
         self.cached = 0
+        self.reuse: Reuse | None = None
         self._kept = 0
 
     @property
@@ -50,7 +52,7 @@ class Reading:
 
     def begin(self, boundaries: Sequence[int] = ()) -> None:
         """Take what was read before. Where caches cannot be cut, snapshots are kept at the first and the last of `boundaries`."""
-        self.cached, layers = self._cache.take(self.tokens)
+        self.cached, layers, self.reuse = self._cache.lookup(self.tokens)
         self.layers = layers if layers is not None else list(make_prompt_cache(self._model))
         self.done, self.begun = self.cached, True
         self._keep_at = {self.end}

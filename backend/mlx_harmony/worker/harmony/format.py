@@ -87,6 +87,8 @@ class HarmonyFormat:
         last = "user"
         places = (at for at, message in enumerate(prompt.messages) if message.role not in ("system", "developer"))
         for at, (message, written) in zip(places, turns(prompt), strict=True):
+            if message.role == "user":
+                boundaries.append(len(tokens))
             encoded = self._encode(written, functions)
             tokens += encoded
             parts[at] = len(encoded)

@@ -74,7 +74,7 @@ class RawFormat(_TokenizerFormat):
     name = "raw"
 
     def render(self, prompt: Prompt) -> Rendered:
-        """The prompt's tokens; boundaries after the instructions and each user's line."""
+        """The prompt's tokens; boundaries after each message's line."""
         if not isinstance(prompt, ChatPrompt):
             return Rendered(encode_plain_prompt(self.tokens, prompt))
         check_chat(prompt)
@@ -90,8 +90,7 @@ class RawFormat(_TokenizerFormat):
             tokens += self.tokens.encode_text(f"system: {prompt.identity}\n")
         for message in prompt.messages[:-1] if opened else prompt.messages:
             tokens += self.tokens.encode_text(f"{message.role}: {message.content}\n")
-            if message.role != "assistant":
-                boundaries.append(len(tokens))
+            boundaries.append(len(tokens))
         tokens += self.tokens.encode_text(f"assistant: {opened.content}" if opened else "assistant:")
         return Rendered(tokens, tuple(boundaries))
 

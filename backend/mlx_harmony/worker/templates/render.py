@@ -86,9 +86,9 @@ class TemplateRenderer:
         return {"enable_thinking": thinking, "reasoning_effort": prompt.effort}
 
     def _boundaries(self, messages: Messages, options: dict[str, Any], tokens: list[int]) -> tuple[int, ...]:
-        """Where later prompts still agree: after the system block and after the last two questions, as far as the template lets us see."""
+        """Where later prompts still agree: after the system block, before the last question and after the last two, as far as we see."""
         questions = [at for at, message in enumerate(messages) if message["role"] == "user"]
-        ends = [questions[0], *(at + 1 for at in questions[-2:])] if questions else []
+        ends = [questions[0], *(at + 1 for at in questions[-2:-1]), questions[-1], questions[-1] + 1] if questions else []
         lengths = []
         for end in ends:
             # A conversation of nothing but instructions is refused by many templates, so a question stands in for the first one.

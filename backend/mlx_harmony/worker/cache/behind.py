@@ -1,0 +1,105 @@
+"""Writes kept pieces to the disk behind the answers: one thread, which touches finished arrays and files, never a computation.
+
+What waits to be written is bounded; beyond that a piece stays in memory only. It knows no tree: whoever hands a piece in is told when
+it is on the disk, and which pieces went for want of room.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import mlx.core as mx
+import numpy as np
+
+from mlx_harmony.shelf.piece import Head
+from mlx_harmony.shelf.shelf import Shelf
+from mlx_harmony.worker.cache.layers import as_bytes
+
+MOST_WAITING_BYTES = 1024**3
+
+log = logging.getLogger(__name__)
+
+
+class Piece(NamedTuple):
+    """A piece to write: its head, its evaluated arrays in types that numpy has, and the pieces it hangs on."""
+
+    head: Head
+    arrays: list[mx.array]
+    ancestors: tuple[str, ...]
+
+
+class WriteBehind:
+    """The writing thread of one shelf. `written` and `gone` are called from it."""
+
+    def __init__(self, shelf: Shelf, written: Callable[[str, int], None], gone: Callable[[set[str]], None]) -> None:
+        self._shelf = shelf
+        self._written = written
+        self._gone = gone
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._waiting_bytes = 0
+        self._counting = threading.Lock()
+        self.refused = 0
+        self.problem = ""
+        self._thread = threading.Thread(target=self._work, name="cache", daemon=True)
+        self._thread.start()
+
+    def write(self, piece: Piece) -> bool:
+        """Take a piece in; False where too much waits already."""
+        size = piece.head.payload_bytes
+        with self._counting:
+            if self._waiting_bytes + size > MOST_WAITING_BYTES:
+                self.refused += 1
+                return False
+            self._waiting_bytes += size
+        copied = piece if _shared() else piece._replace(arrays=[np.array(array) for array in piece.arrays])  # type: ignore[misc]
+        self._jobs.put(lambda: self._write(copied))
+        return True
+
+    def touch(self, piece_ids: Sequence[str]) -> None:
+        ids = tuple(piece_ids)
+        self._jobs.put(lambda: self._shelf.touch(ids))
+
+    def remove(self, piece_ids: Sequence[str]) -> None:
+        ids = tuple(piece_ids)
+        self._jobs.put(lambda: self._shelf.remove(ids))
+
+    def pin(self, piece_ids: Sequence[str], pinned: bool) -> None:
+        ids = tuple(piece_ids)
+        self._jobs.put(lambda: self._shelf.pin(ids, pinned))
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until all that was handed in so far is done; False where that takes too long."""
+        done = threading.Event()
+        self._jobs.put(done.set)
+        return done.wait(timeout_s)
+
+    def close(self, timeout_s: float) -> None:
+        """Write what waits, as far as the time allows, and end the thread."""
+        self._jobs.put(None)
+        self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except OSError as error:
+                self.problem = f"The cache could not be written: {error.strerror or error}."
+                log.warning(self.problem)
+
+    def _write(self, piece: Piece) -> None:
+        try:
+            size = self._shelf.write(piece.head, [as_bytes(array) for array in piece.arrays])
+        finally:
+            with self._counting:
+                self._waiting_bytes -= piece.head.payload_bytes
+        self._shelf.touch((*piece.ancestors, piece.head.id))
+        self._written(piece.head.id, size)
+        if gone := self._shelf.make_room():
+            self._gone(gone)
+
+
+def _shared() -> bool:
+    """Whether the device's memory is ours to read from any thread: not on CUDA, where reading moves it."""
+    return bool(mx.metal.is_available() or mx.default_device() == mx.Device(mx.cpu, 0))

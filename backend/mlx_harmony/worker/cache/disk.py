@@ -1,0 +1,143 @@
+"""The disk tier as the tree sees it: pieces written behind, found again at the next start, and read back when a prompt wants them.
+
+Whatever is odd about a file makes it, and what hangs on it, unknown; it never becomes contents. `lock` guards the tree, which the writing
+thread changes too.
+"""
+
+import threading
+from typing import Any
+
+import mlx.core as mx
+import msgspec
+
+from mlx_harmony.shelf.piece import Head, Part, Unreadable
+from mlx_harmony.shelf.shelf import PieceFile, Shelf
+from mlx_harmony.worker.cache.behind import Piece, WriteBehind
+from mlx_harmony.worker.cache.layers import StateOf, dtype_name, from_bytes, raw
+from mlx_harmony.worker.cache.tree import Held, Run, State, Tree, token_array
+
+
+class Disk:
+    """A tree's pieces on a shelf."""
+
+    def __init__(self, tree: Tree, shelf: Shelf, lock: threading.RLock) -> None:
+        self._tree = tree
+        self.shelf = shelf
+        self._lock = lock
+        self._known: dict[str, Held] = {}
+        self.others = [shelf.identity.differs_from(other) for other in shelf.others()]
+        self._behind = WriteBehind(shelf, self._written, self._gone)
+
+    @property
+    def bytes(self) -> int:
+        return sum(held.disk_bytes for held in self._known.values())
+
+    @property
+    def problem(self) -> str:
+        return self._behind.problem or (self.shelf.problems[-1] if self.shelf.problems else "")
+
+    def restore(self, found: list[tuple[Head, PieceFile]]) -> int:
+        """Hang what the shelf holds into the tree; a piece whose place is not there is taken off the disk. Returns the latest use."""
+        times = sorted({file.used_at for _, file in found})
+        uses = {moment: use for use, moment in enumerate(times, 1)}
+        for head, file in sorted(found, key=lambda pair: (pair[0].kind == "state", pair[0].start, -pair[0].end)):
+            held = self._hung(head)
+            if held is None:
+                self.shelf.remove([head.id])
+                continue
+            held.disk_bytes, held.used, held.pinned = file.bytes, uses[file.used_at], file.pinned
+            if isinstance(held, Run):
+                held.used_at = file.used_at / 1e9
+            self._known[held.id] = held
+        return len(times)
+
+    def keep(self, held: Held) -> None:
+        """Write a piece that is in memory and not on the disk yet, behind the answer. Its arrays must be evaluated."""
+        if held.disk_bytes or held.contents is None or held.id in self._known:
+            return
+        match held:
+            case Run():
+                arrays, ancestors = held.contents, held.chain()[:-1]
+                head = Head(
+                    id=held.id,
+                    kind="run",
+                    parent=held.parent.id if held.parent else "",
+                    start=held.start,
+                    end=held.end,
+                    tokens=held.tokens.tobytes(),
+                    answer_from=held.answer_from,
+                    text=held.text,
+                )
+            case State():
+                arrays, ancestors = held.contents.arrays, held.run.chain()
+                head = Head(id=held.id, kind="state", parent=held.run.id, start=0, end=held.end, statics=held.contents.statics)
+        parts = tuple(Part(shape=tuple(array.shape), dtype=dtype_name(array), bytes=array.nbytes) for array in arrays)
+        plain = [raw(array) for array in arrays]
+        mx.eval(plain)
+        if self._behind.write(Piece(msgspec.structs.replace(head, parts=parts), plain, tuple(run.id for run in ancestors))):
+            self._known[held.id] = held
+
+    def load(self, held: Held) -> Any:
+        """A piece's contents. Raises Unreadable where they are not, or no longer, what was written; then it is off the disk."""
+        try:
+            head, payload = self.shelf.read(held.id)
+            arrays = [from_bytes(data, part.shape, part.dtype) for data, part in zip(payload, head.parts, strict=True)]
+        except (ValueError, TypeError) as error:
+            self.drop([held])
+            raise Unreadable(str(error)) from error
+        mx.eval(arrays)
+        return StateOf(head.statics, arrays) if isinstance(held, State) else arrays
+
+    def touch(self, held: list[Held]) -> None:
+        self._behind.touch([each.id for each in held])
+
+    def pin(self, held: list[Held], pinned: bool) -> None:
+        """Keep the files for good, or no longer."""
+        self._behind.pin([each.id for each in held], pinned)
+
+    def drop(self, held: list[Held]) -> None:
+        """Take pieces off the disk, also those that are only about to be written."""
+        for each in held:
+            each.disk_bytes = 0
+            self._known.pop(each.id, None)
+        self._behind.remove([each.id for each in held])
+
+    def flush(self) -> None:
+        """Wait until all is written."""
+        self._behind.flush()
+
+    def close(self, timeout_s: float) -> None:
+        self._behind.close(timeout_s)
+
+    def _hung(self, head: Head) -> Held | None:
+        """The run or state of a head in its place in the tree; None where it has none."""
+        parent = self._known.get(head.parent) if head.parent else self._tree.root
+        if not isinstance(parent, Run):
+            return None
+        if head.kind == "state":
+            state = State(parent, head.end)
+            if state.id != head.id or not parent.start < head.end <= parent.end:
+                return None
+            return parent.states.setdefault(head.end, state)
+        tokens = token_array(memoryview(head.tokens).cast("i"))
+        if not tokens.size or not (head.start == 0 if parent is self._tree.root else parent.start < head.start <= parent.end):
+            return None
+        run = Run(parent, head.start, tokens)
+        if run.id != head.id or self._tree.hang(run) is not run:
+            return None
+        run.answer_from, run.text = head.answer_from, head.text
+        return run
+
+    def _written(self, piece_id: str, size: int) -> None:
+        with self._lock:
+            held = self._known.get(piece_id)
+            if held is not None:
+                held.disk_bytes = size
+        if held is None:
+            self.shelf.remove([piece_id])
+
+    def _gone(self, piece_ids: set[str]) -> None:
+        with self._lock:
+            for piece_id in piece_ids:
+                if (held := self._known.pop(piece_id, None)) is not None:
+                    held.disk_bytes = 0

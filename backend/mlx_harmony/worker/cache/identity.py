@@ -1,0 +1,59 @@
+"""Whose keys and values they are: everything a model's reading of tokens depends on, as one record. Opens files, no tensors.
+
+Reading whole weight files would take longer than what it saves, so of each its header, size, time and samples of its contents count.
+"""
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+
+from mlx_harmony.shelf.shelf import Identity
+from mlx_harmony.worker.cache.layers import Layers, kv_format, shapes_of
+from mlx_harmony.worker.device import is_quantised
+
+SAMPLES = 64
+SAMPLE_BYTES = 4096
+FORMAT_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json", "special_tokens_map.json")
+
+
+def identity_of(folder: str, model: Any, layers: Layers, format_name: str) -> Identity:
+    """The identity of a loaded model with these caches. Raises OSError."""
+    path = Path(folder)
+    return Identity(
+        model=str(path.resolve()),
+        weights=weights_digest(path),
+        format=_digest(format_name.encode(), *((path / name).read_bytes() for name in FORMAT_FILES if (path / name).is_file())),
+        kv=kv_format(shapes_of(layers)),
+        numerics=numerics(model),
+    )
+
+
+def weights_digest(folder: Path) -> str:
+    """Changes with the config and with any weight file."""
+    digest = hashlib.blake2b((folder / "config.json").read_bytes(), digest_size=16)
+    for path in sorted(folder.glob("model*.safetensors")):
+        seen = path.stat()
+        digest.update(f"{path.name}:{seen.st_size}:{seen.st_mtime_ns}".encode())
+        with path.open("rb") as file:
+            for sample in range(SAMPLES):
+                file.seek(seen.st_size * sample // SAMPLES)
+                digest.update(file.read(SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def numerics(model: Any) -> str:
+    """The device, the types it computes in, and what computes."""
+    kinds = sorted({str(leaf.dtype).rpartition(".")[2] for _, leaf in tree_flatten(model.parameters())})
+    weights = f"{'quantised ' if is_quantised(model) else ''}{'+'.join(kinds)}"
+    return f"{mx.default_device()} {weights} mlx {version('mlx')} mlx-lm {version('mlx-lm')}"
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()

@@ -1,0 +1,38 @@
+"""Opens the prompt cache of a loaded model: with how much memory, and on which shelf. A disk that cannot be used costs the disk tier only."""
+
+import logging
+from pathlib import Path
+
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlx_harmony.records import LoadOptions
+from mlx_harmony.shelf.shelf import Shelf
+from mlx_harmony.worker.cache.identity import identity_of
+from mlx_harmony.worker.device import available_bytes
+from mlx_harmony.worker.load import LoadedModel
+from mlx_harmony.worker.prompt_cache import DEFAULT_BYTES, PromptCache
+
+MEMORY_SHARE = 8
+"""At most one part in so many of the memory that is free once the model is loaded, unless told otherwise."""
+
+log = logging.getLogger(__name__)
+
+
+def open_cache(loaded: LoadedModel, options: LoadOptions) -> PromptCache:
+    """The prompt cache of a model that was loaded with these options."""
+    cache = PromptCache(memory_budget(options), loaded.format.tokens.text_of)
+    if options.cache_folder and options.cache_disk_bytes:
+        layers = list(make_prompt_cache(loaded.model))
+        try:
+            identity = identity_of(options.path, loaded.model, layers, loaded.format.name)
+            cache.open_disk(Shelf(Path(options.cache_folder), identity, options.cache_disk_bytes), layers)
+        except OSError:
+            log.exception("what was read cannot be kept on disk")
+    return cache
+
+
+def memory_budget(options: LoadOptions) -> int:
+    """Bytes of memory for what was read before."""
+    if options.cache_bytes is not None:
+        return options.cache_bytes
+    return min(DEFAULT_BYTES, available_bytes() // MEMORY_SHARE)
