@@ -15,13 +15,14 @@ SHARED = {"records", "events", "errors", "settings", "ranges", "__version__"}
 
 ARROWS: dict[str, set[str]] = {
     "engine": set(),
-    "worker": {"engine.wire", "engine.protocols", "models.kind"},
+    "worker": {"engine.wire", "engine.protocols", "models.kind", "shelf"},
     "models": set(),
+    "shelf": set(),
     "prompting": set(),
     "conversation": {"engine.protocols", "models", "prompting"},
-    "service": {"conversation", "engine", "models", "prompting"},
+    "service": {"conversation", "engine", "models", "prompting", "shelf"},
     "api": {"service", "conversation.records", "engine.protocols"},
-    "cli": {"service", "api", "models", "conversation", "prompting", "worker.inprocess", "worker.raw_prompt"},
+    "cli": {"service", "api", "models", "conversation", "prompting", "shelf", "worker.inprocess", "worker.raw_prompt"},
     "__main__": {"cli"},
     "ui": {"service", "conversation.records", "conversation.commands", "engine.protocols"},
 }

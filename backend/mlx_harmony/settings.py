@@ -62,6 +62,8 @@ class Settings(Record):
     models_dirs: tuple[str, ...] = ()
     api_key_hashes: tuple[str, ...] = ()
     max_waiting: int = 64
+    cache_memory_mb: int = 2048
+    cache_disk_mb: int = 8192
     theme: Theme = "system"
     effort: Effort = "medium"
     instructions: str = ""
@@ -120,6 +122,20 @@ SETTING_FIELDS: tuple[SettingField, ...] = (
         takes_effect="next start",
     ),
     SettingField(
+        name="cache_memory_mb",
+        label="Cache in memory",
+        help="Megabytes in which each model keeps what it read, at most an eighth of the free memory unless set here; 0 keeps nothing.",
+        expects="a whole number from 0 to 1000000",
+        takes_effect="next start",
+    ),
+    SettingField(
+        name="cache_disk_mb",
+        label="Cache on disk",
+        help="Megabytes in which all models keep what they read for their next start; 0 keeps nothing.",
+        expects="a whole number from 0 to 10000000",
+        takes_effect="next start",
+    ),
+    SettingField(
         name="host",
         label="Address",
         help="Where the server listens; any but this machine's own needs an API key.",
@@ -144,6 +160,8 @@ _TYPES: dict[str, Any] = {
     "effort": Effort,
     "instructions": Annotated[str, msgspec.Meta(max_length=100_000)],
     "max_waiting": Annotated[int, msgspec.Meta(ge=1, le=10_000)],
+    "cache_memory_mb": Annotated[int, msgspec.Meta(ge=0, le=1_000_000)],
+    "cache_disk_mb": Annotated[int, msgspec.Meta(ge=0, le=10_000_000)],
     "host": Annotated[str, msgspec.Meta(min_length=1, max_length=255)],
     "port": Annotated[int, msgspec.Meta(ge=0, le=65_535)],
     "api_key_hashes": tuple[Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")], ...],

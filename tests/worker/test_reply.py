@@ -113,13 +113,21 @@ def test_a_budget_of_none_goes_straight_to_the_answer(loaded: LoadedModel) -> No
     assert events.index(done) < min(at for at, event in enumerate(events) if isinstance(event, MessageStarted))
 
 
+def last_read(at: Desk) -> list[int]:
+    """The tokens of the longest sequence that the cache keeps."""
+    longest = max(at.cache._tree.runs(), key=lambda run: run.end)
+    chain = longest.chain()
+    ends = [*(run.start for run in chain[1:]), longest.end]
+    return [int(token) for run, end in zip(chain, ends, strict=True) for token in run.tokens[: end - run.start]]
+
+
 @pytest.mark.parametrize("penalty", [1.0, 1.5])
 def test_after_the_cut_it_goes_on_exactly_as_from_a_prompt_that_says_so(loaded: LoadedModel, penalty: float) -> None:
     sampling = letters_only(loaded, repetition_penalty=penalty, repetition_context_size=24)
     at, cut = desk(loaded), asks(loaded, analysis_budget=20, sampling=sampling)
     prompt = tuple(loaded.format.render(cut.prompt).tokens)
     first = run(at, cut)
-    read = at.cache._snapshots[-1].tokens.tolist()
+    read = last_read(at)
     closing = loaded.format.answer_now()
     assert closing
     assert len(read) == len(prompt) + 60 - 1
@@ -133,7 +141,7 @@ def test_after_the_cut_it_goes_on_exactly_as_from_a_prompt_that_says_so(loaded: 
 def test_what_was_read_around_a_cut_serves_the_next_prompt(loaded: LoadedModel) -> None:
     at = desk(loaded)
     run(at, asks(loaded, analysis_budget=20))
-    read = at.cache._snapshots[-1].tokens.tolist()
+    read = last_read(at)
     going_on = GenerationRequest(id="g", prompt=TokenPrompt(tokens=(*read, 70, 71, 72)), sampling=letters_only(loaded), max_tokens=12)
     warm = run(at, going_on)
     assert end(warm).usage.cached_tokens == len(read)

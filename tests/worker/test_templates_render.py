@@ -174,7 +174,9 @@ def test_a_template_that_refuses_part_of_a_chat_has_fewer_boundaries(tmp_path: P
     needs_two = "{% if messages | length < 2 %}{{ raise_exception('too short') }}{% endif %}" + TEMPLATE
     messages = (user("A"), Message(role="assistant", content="One."), user("B"))
 
-    boundaries = [len(TemplateFormat(tokens_for(tmp_path, of)).render(ChatPrompt(messages=messages)).boundaries) for of in (needs_two, TEMPLATE)]
+    boundaries = [
+        len(TemplateFormat(tokens_for(tmp_path, of)).render(ChatPrompt(messages=messages)).boundaries) for of in (needs_two, TEMPLATE)
+    ]
     assert boundaries == [2, 4]
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal, Protocol
 
 from mlx_harmony.events import Counted, Event, Failed
-from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, PromptCount, Record
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, ModelCard, ModelEntry, PromptCount, Record
 
 ModelPhase = Literal["asleep", "loading", "awake", "busy", "crashed"]
 
@@ -29,8 +29,8 @@ class Engine(Protocol):
     """One loaded model, wherever it lives.
 
     `generate` yields events and ends in exactly one Finished or Failed; it raises nothing for a request's own failure. Closing the
-    iterator cancels. `count` tells how long a request's prompt is, and raises what is wrong with it. `alive` turns False for good
-    when its process died.
+    iterator cancels. `count` tells how long a request's prompt is, and raises what is wrong with it. `cache` does something to what it
+    keeps of what it read and tells how that stands then, also while it answers. `alive` turns False for good when its process died.
     """
 
     @property
@@ -45,6 +45,8 @@ class Engine(Protocol):
     def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...
 
     async def count(self, request: GenerationRequest) -> PromptCount: ...
+
+    async def cache(self, action: CacheAction = "look", entry: str = "") -> CacheState: ...
 
     async def close(self) -> None: ...
 
@@ -71,12 +73,15 @@ async def counted(next_event: Callable[[], Awaitable[Event]]) -> PromptCount:
 class Provider(Protocol):
     """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload.
 
-    `count` gives None while the model is asleep or loading: counting neither loads a model nor waits for an answer to end.
+    `count` gives None while the model is asleep or loading: counting neither loads a model nor waits for an answer to end. `cache` gives
+    None then too.
     """
 
     def generate(self, entry: ModelEntry, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...
 
     async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None: ...
+
+    async def cache(self, model_id: str, action: CacheAction = "look", entry: str = "") -> CacheState | None: ...
 
     async def load(self, entry: ModelEntry) -> ModelCard: ...
 

@@ -7,15 +7,18 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from pathlib import Path
 
 from mlx_harmony.engine.protocols import Engine, ModelPhase, ModelState, StartEngine
 from mlx_harmony.engine.supervisor import workers_in
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, QueueFull, ShuttingDown
 from mlx_harmony.events import Event, Failed, Loading
-from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, PromptCount
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 from mlx_harmony.settings import Settings
 
 MAX_MODELS = 3
+MEGABYTE = 1_000_000
+CACHE_FOLDER = "cache"
 DIED = "The model's process ended unexpectedly; the next message starts it again."
 
 
@@ -57,6 +60,13 @@ class EngineProvider:
         if slot is None or slot.engine is None or not slot.engine.alive:
             return None
         return await slot.engine.count(request)
+
+    async def cache(self, model_id: str, action: CacheAction = "look", entry: str = "") -> CacheState | None:
+        """How a model's prompt cache stands, after that was done to it; None while it is asleep or loading. Raises EngineCrashed."""
+        slot = self._slots.get(model_id)
+        if slot is None or slot.engine is None or not slot.engine.alive:
+            return None
+        return await slot.engine.cache(action, entry)
 
     async def load(self, entry: ModelEntry) -> ModelCard:
         """Load a model and wait for it. Raises the errors of loading; cancelling the caller ends a load nobody else waits for."""
@@ -223,4 +233,10 @@ class _Slot:
 
 def worker_provider(settings: Settings) -> EngineProvider:
     """The real one: every model in a worker process of its own."""
-    return EngineProvider(workers_in(settings.home), settings.max_waiting)
+    cache = LoadOptions(
+        path="",
+        cache_bytes=None if settings.source("cache_memory_mb") == "default" else settings.cache_memory_mb * MEGABYTE,
+        cache_folder=str(Path(settings.home, CACHE_FOLDER)),
+        cache_disk_bytes=settings.cache_disk_mb * MEGABYTE,
+    )
+    return EngineProvider(workers_in(settings.home, cache), settings.max_waiting)

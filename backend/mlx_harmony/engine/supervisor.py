@@ -7,10 +7,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
+import msgspec
+
 from mlx_harmony.engine.process import WorkerHome, WorkerProcess
 from mlx_harmony.engine.protocols import Progress as OnProgress
 from mlx_harmony.engine.protocols import StartEngine, counted
 from mlx_harmony.engine.wire import (
+    AskCache,
+    CacheFrame,
     Cancel,
     Count,
     EventFrame,
@@ -28,7 +32,7 @@ from mlx_harmony.engine.wire import (
 )
 from mlx_harmony.errors import EngineCrashed, InvalidRequest, LoadFailed
 from mlx_harmony.events import Event, Failed, Finished
-from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 
 RECEIVE_BYTES = 256 * 1024
 RESTART_HINT = "Send your message again; the model's process is started anew."
@@ -42,6 +46,7 @@ class WorkerEngine:
         self._reader, self._writer = process.reader, process.writer
         self._card: ModelCard | None = None
         self._streams: dict[str, asyncio.Queue[Event]] = {}
+        self._asked: dict[str, asyncio.Future[CacheState]] = {}
         self._alive = True
         self._frames = FrameReader()
         self._receiving: asyncio.Task[None] | None = None
@@ -123,6 +128,19 @@ class WorkerEngine:
         finally:
             del self._streams[request.id]
 
+    async def cache(self, action: CacheAction = "look", entry: str = "") -> CacheState:
+        """How the worker's prompt cache stands, after that was done to it. Raises EngineCrashed."""
+        if not self._alive:
+            raise self._crashed().error()
+        asked: asyncio.Future[CacheState] = asyncio.get_running_loop().create_future()
+        name = f"cache-{id(asked)}"
+        self._asked[name] = asked
+        try:
+            self._post(AskCache(id=name, action=action, entry=entry))
+            return await asked
+        finally:
+            del self._asked[name]
+
     async def close(self) -> None:
         """End the worker; requests in flight fail. No process is left."""
         if self._alive:
@@ -146,11 +164,20 @@ class WorkerEngine:
         """Hand each event to whoever waits for it, until the worker is gone; then fail what is left."""
         while (frames := await self._receive()) is not None:
             for frame in frames:
-                if isinstance(frame, EventFrame) and (stream := self._streams.get(frame.request_id)) is not None:
-                    stream.put_nowait(frame.event)
+                self._hand_over(frame)
         self._alive = False
         await self._process.end()
         self._fail_all()
+
+    def _hand_over(self, frame: Frame) -> None:
+        """Give a frame to whoever waits for it; one that nobody waits for any more is dropped."""
+        match frame:
+            case EventFrame(request_id=request_id, event=event):
+                if (stream := self._streams.get(request_id)) is not None:
+                    stream.put_nowait(event)
+            case CacheFrame(id=asked_id, state=state):
+                if (asked := self._asked.get(asked_id)) is not None and not asked.done():
+                    asked.set_result(state)
 
     def _post(self, frame: ToWorker) -> None:
         """Queue a frame for the worker. Raises WireError for what cannot travel."""
@@ -171,6 +198,9 @@ class WorkerEngine:
         self._alive = False
         for stream in self._streams.values():
             stream.put_nowait(self._crashed())
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_exception(self._crashed().error())
 
     def _crashed(self) -> Failed:
         return Failed.of(EngineCrashed(self.problem, hint=RESTART_HINT))
@@ -187,11 +217,12 @@ async def start_worker(name: str, options: LoadOptions, home: WorkerHome, progre
     return engine
 
 
-def workers_in(home: str) -> StartEngine:
-    """How to start engines whose processes keep their logs and temporary files under `home`."""
+def workers_in(home: str, options: LoadOptions | None = None) -> StartEngine:
+    """How to start engines whose processes keep their logs and temporary files under `home`; `options` but for the path."""
     places = WorkerHome.of(home)
 
     async def start(entry: ModelEntry, progress: OnProgress) -> WorkerEngine:
-        return await start_worker(entry.id, LoadOptions(path=entry.path), places, progress)
+        of_entry = msgspec.structs.replace(options or LoadOptions(path=""), path=entry.path)
+        return await start_worker(entry.id, of_entry, places, progress)
 
     return start

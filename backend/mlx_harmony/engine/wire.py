@@ -5,7 +5,7 @@ import struct
 import msgspec
 
 from mlx_harmony.events import Event, Failed
-from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, Record
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, Record
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
@@ -39,6 +39,14 @@ class Cancel(Record, tag="cancel"):
     request_id: str
 
 
+class AskCache(Record, tag="ask_cache"):
+    """To the worker: look at what it keeps of what it read, or do this to the entry of that id; one CacheFrame comes back."""
+
+    id: str
+    action: CacheAction = "look"
+    entry: str = ""
+
+
 class Shutdown(Record, tag="shutdown"):
     """To the worker: end."""
 
@@ -69,8 +77,15 @@ class EventFrame(Record, tag="event"):
     event: Event
 
 
-ToWorker = Load | Generate | Count | Cancel | Shutdown
-FromWorker = Progress | Loaded | LoadRefused | EventFrame
+class CacheFrame(Record, tag="cache"):
+    """From the worker: how its prompt cache stands after what was asked under this id."""
+
+    id: str
+    state: CacheState
+
+
+ToWorker = Load | Generate | Count | Cancel | AskCache | Shutdown
+FromWorker = Progress | Loaded | LoadRefused | EventFrame | CacheFrame
 Frame = ToWorker | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()

@@ -11,7 +11,7 @@ from mlx_harmony.worker.tokens import Tokens
 
 
 class Rendered(NamedTuple):
-    """A prompt as tokens. `boundaries`: lengths at which a later prompt of the chat still agrees (system block, beginnings and ends of user turns).
+    """A prompt as tokens. `boundaries`: where a later prompt of the chat still agrees (system block, beginnings and ends of user turns).
 
     `parts`: how many of the tokens each of the prompt's messages stands for, where messages are rendered one by one; else empty.
     `tokenised`: how many pieces of it were not known from an earlier prompt.

@@ -13,7 +13,7 @@ from pathlib import Path
 from mlx_harmony.engine.protocols import Progress, counted
 from mlx_harmony.errors import LoadFailed, ShuttingDown
 from mlx_harmony.events import Event, Failed, Finished
-from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 from mlx_harmony.worker.inbox import Inbox
 
 TASKS = Path("/proc/self/task")
@@ -30,6 +30,7 @@ class InProcessEngine:
         self._streams: dict[str, asyncio.Queue[Event]] = {}
         self._inbox = Inbox(self._emit)
         self._loaded: Future[ModelCard] = Future()
+        self._act: Callable[[CacheAction, str], CacheState] = lambda _action, _entry: CacheState()
         self._thread: threading.Thread | None = None
         self._alive = True
 
@@ -53,7 +54,7 @@ class InProcessEngine:
                 raise ShuttingDown("The load was cancelled.")
             self._call(lambda: progress(stage, fraction))
 
-        self._thread = threading.Thread(target=_run, args=(options, report, self._inbox, self._loaded), name="mlx", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(options, report), name="mlx", daemon=True)
         self._thread.start()
         await asyncio.wrap_future(self._loaded)
 
@@ -83,6 +84,10 @@ class InProcessEngine:
         finally:
             del self._streams[request.id]
 
+    async def cache(self, action: CacheAction = "look", entry: str = "") -> CacheState:
+        """How the prompt cache stands, after that was done to it."""
+        return await asyncio.to_thread(self._act, action, entry)
+
     async def close(self) -> None:
         """End the thread; what still runs ends before its next step and fails."""
         self._alive = False
@@ -91,6 +96,29 @@ class InProcessEngine:
             await asyncio.to_thread(_see_off, self._thread)
         for stream in self._streams.values():
             stream.put_nowait(Failed.of(ShuttingDown("The model was closed.")))
+
+    def _run(self, options: LoadOptions, progress: Progress) -> None:
+        """The thread: mlx is imported, used and left in it alone."""
+        if not self._loaded.set_running_or_notify_cancel():
+            return
+        from mlx_harmony.worker.device import prepare
+
+        device = prepare()
+        from mlx_harmony.worker.cache.opening import open_cache
+        from mlx_harmony.worker.guard import guarded
+        from mlx_harmony.worker.load import LoadedModel, load
+        from mlx_harmony.worker.loop import Loop
+
+        models: list[LoadedModel] = []
+        problem = guarded(lambda: models.append(load(options, device, progress)), LoadFailed)
+        if problem is not None:
+            self._loaded.set_exception(problem.error())
+            return
+        cache = open_cache(models[0], options)
+        self._act = cache.act
+        self._loaded.set_result(models[0].card)
+        Loop(models[0], self._inbox, cache=cache).run()
+        cache.close()
 
     def _emit(self, request_id: str, event: Event) -> None:
         """Called from the mlx thread."""
@@ -103,26 +131,6 @@ class InProcessEngine:
     def _call(self, action: Callable[[], None]) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(action)
-
-
-def _run(options: LoadOptions, progress: Progress, inbox: Inbox, loaded: Future[ModelCard]) -> None:
-    """The thread: mlx is imported, used and left in it alone."""
-    if not loaded.set_running_or_notify_cancel():
-        return
-    from mlx_harmony.worker.device import prepare
-
-    device = prepare()
-    from mlx_harmony.worker.guard import guarded
-    from mlx_harmony.worker.load import LoadedModel, load
-    from mlx_harmony.worker.loop import Loop
-
-    models: list[LoadedModel] = []
-    problem = guarded(lambda: models.append(load(options, device, progress)), LoadFailed)
-    if problem is not None:
-        loaded.set_exception(problem.error())
-        return
-    loaded.set_result(models[0].card)
-    Loop(models[0], inbox).run()
 
 
 def _see_off(thread: threading.Thread) -> None:

@@ -13,16 +13,15 @@ from mlx_harmony.errors import GenerationFailed
 from mlx_harmony.events import Counted
 from mlx_harmony.worker.batch import Batch
 from mlx_harmony.worker.decode import Drawing, Row
-from mlx_harmony.worker.device import available_bytes
 from mlx_harmony.worker.generation import Desk, Generation, RenderGuard, Steps, Wait, count_prompt
 from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.inbox import Inbox, Ticket
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
-from mlx_harmony.worker.prompt_cache import DEFAULT_BYTES, PromptCache
+from mlx_harmony.worker.prompt_cache import PromptCache
 from mlx_harmony.worker.reading import Reading
 
-__all__ = ["SEATS", "Loop", "cache_budget", "guarded"]
+__all__ = ["SEATS", "Loop", "guarded"]
 
 SEATS = 16
 """How many requests are under way at once. Devices gain little beyond eight rows; a few more keep them full while some read."""
@@ -40,8 +39,8 @@ class _Seat:
 class Loop:
     """Answers the inbox's requests until it is closed. A request that fails, fails alone."""
 
-    def __init__(self, loaded: LoadedModel, inbox: Inbox, guard: RenderGuard = nullcontext) -> None:
-        self._desk = Desk(loaded, PromptCache(cache_budget()), Pace(), guard)
+    def __init__(self, loaded: LoadedModel, inbox: Inbox, guard: RenderGuard = nullcontext, cache: PromptCache | None = None) -> None:
+        self._desk = Desk(loaded, PromptCache() if cache is None else cache, Pace(), guard)
         self._batch = Batch(loaded.model)
         self._inbox = inbox
         self._seats: list[_Seat] = []
@@ -131,8 +130,3 @@ class Loop:
             seat.waits = step
         except StopIteration:
             return
-
-
-def cache_budget() -> int:
-    """Bytes for what was read before: an eighth of the memory that is free once the model is loaded, at most the default."""
-    return min(DEFAULT_BYTES, available_bytes() // 8)

@@ -8,9 +8,11 @@ import os
 import resource
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mlx_harmony.engine.wire import (
+    AskCache,
+    CacheFrame,
     Cancel,
     Count,
     EventFrame,
@@ -27,7 +29,7 @@ from mlx_harmony.engine.wire import (
     encode,
 )
 from mlx_harmony.errors import LoadFailed, ShuttingDown
-from mlx_harmony.records import LoadOptions
+from mlx_harmony.records import CacheAction, CacheState, LoadOptions
 from mlx_harmony.worker.inbox import Inbox
 
 RECEIVE_BYTES = 256 * 1024
@@ -81,11 +83,23 @@ def serve(connection: socket.socket) -> None:
     if not isinstance(first, Load):
         return
     inbox = Inbox(lambda request_id, event: link.send(EventFrame(request_id=request_id, event=event)))
-    threading.Thread(target=_read, args=(frames, inbox), name="socket", daemon=True).start()
-    _work(first.options, link, inbox)
+    door = CacheDoor(link)
+    threading.Thread(target=_read, args=(frames, inbox, door), name="socket", daemon=True).start()
+    _work(first.options, link, inbox, door)
 
 
-def _read(frames: Iterator[Frame], inbox: Inbox) -> None:
+class CacheDoor:
+    """Where the reading thread asks the prompt cache, which answers while the model works too; empty until the model is loaded."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.act: Callable[[CacheAction, str], CacheState] = lambda _action, _entry: CacheState()
+
+    def ask(self, asked: AskCache) -> None:
+        self._link.send(CacheFrame(id=asked.id, state=self.act(asked.action, asked.entry)))
+
+
+def _read(frames: Iterator[Frame], inbox: Inbox, door: CacheDoor) -> None:
     """The reading thread: requests into the inbox; at the end of the stream the process ends, in good order if it can."""
     try:
         for frame in frames:
@@ -96,6 +110,8 @@ def _read(frames: Iterator[Frame], inbox: Inbox) -> None:
                     inbox.put_count(request)
                 case Cancel(request_id=request_id):
                     inbox.cancel(request_id)
+                case AskCache():
+                    door.ask(frame)
                 case Shutdown():
                     break
                 case _:
@@ -108,12 +124,13 @@ def _read(frames: Iterator[Frame], inbox: Inbox) -> None:
     overdue.start()
 
 
-def _work(options: LoadOptions, link: Link, inbox: Inbox) -> None:
+def _work(options: LoadOptions, link: Link, inbox: Inbox, door: CacheDoor) -> None:
     """The main thread: everything of mlx, its import included, happens here."""
     from mlx_harmony.worker.device import prepare
 
     link.send(Progress(stage="Starting", fraction=0.0))
     device = prepare()
+    from mlx_harmony.worker.cache.opening import open_cache
     from mlx_harmony.worker.deadline import render_deadline
     from mlx_harmony.worker.guard import guarded
     from mlx_harmony.worker.load import LoadedModel, load
@@ -129,5 +146,8 @@ def _work(options: LoadOptions, link: Link, inbox: Inbox) -> None:
     if problem is not None:
         link.send(LoadRefused(problem=problem))
         return
+    cache = open_cache(models[0], options)
+    door.act = cache.act
     link.send(Loaded(card=models[0].card))
-    Loop(models[0], inbox, render_deadline).run()
+    Loop(models[0], inbox, render_deadline, cache).run()
+    cache.close()

@@ -90,7 +90,10 @@ def chat(turns: int) -> Messages:
     """A chat of so many turns that ends in a question."""
     spoken: list[Message] = [SYSTEM]
     for turn in range(turns):
-        spoken += [user(f"Number {turn}: tell me more about the quick brown fox. " * 2), said(f"It jumps over {turn} lazy dogs, again. " * 2)]
+        spoken += [
+            user(f"Number {turn}: tell me more about the quick brown fox. " * 2),
+            said(f"It jumps over {turn} lazy dogs, again. " * 2),
+        ]
     return tuple(spoken[:-1])
 
 

@@ -16,6 +16,7 @@ SECTIONS = (
     ("look", "Appearance", ("theme",)),
     ("models", "Models", ("model", "models_dirs")),
     ("chats", "New chats", ("effort", "instructions")),
+    ("cache", "Prompt cache", ("cache_memory_mb", "cache_disk_mb")),
     ("server", "Server", ("host", "port", "max_waiting")),
 )
 
@@ -73,7 +74,7 @@ def _control(field: SettingField, service: Service) -> tuple[str, tuple[tuple[st
             return "choice", tuple((name, name) for name in dict.fromkeys([*ids, chosen]))
         case "instructions" | "models_dirs":
             return "lines", ()
-        case "max_waiting" | "port":
+        case "max_waiting" | "port" | "cache_memory_mb" | "cache_disk_mb":
             return "number", ()
         case _ if field.choices:
             return "choice", tuple((choice, choice.capitalize()) for choice in field.choices)

@@ -57,7 +57,7 @@ def _reason(tokens: Tokens, found: Found, others: Sequence[str]) -> tuple[ReuseR
     if found.trouble:
         return "damaged", f"What was kept could not be used: {found.trouble}."
     if not way.runs and way.kept is None:
-        return ("other_model", f"What is kept was read with another {others[0]}.") if others else ("nothing", "")
+        return ("other_model", f"What is kept of this model was read before its {others[0]} changed.") if others else ("nothing", "")
     if min(way.matched, limit) - found.length >= NEAR:
         lost = any(not run.here for run in way.runs) or any(
             not state.here and state.end > found.length for run in way.runs for state in run.states.values() if state.end <= way.matched

@@ -1,4 +1,4 @@
-"""Opens the prompt cache of a loaded model: with how much memory, and on which shelf. A disk that cannot be used costs the disk tier only."""
+"""Opens the prompt cache of a loaded model: its memory, its shelf. A disk that cannot be used costs the disk tier only."""
 
 import logging
 from pathlib import Path
