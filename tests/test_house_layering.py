@@ -14,7 +14,7 @@ SHARED = {"records", "events", "errors", "settings", "ranges", "__version__"}
 """What every room may use; these know each other only."""
 
 ARROWS: dict[str, set[str]] = {
-    "engine": set(),
+    "engine": {"shelf"},
     "worker": {"engine.wire", "engine.protocols", "models.kind", "shelf"},
     "models": set(),
     "shelf": set(),

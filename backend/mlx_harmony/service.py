@@ -38,7 +38,7 @@ from mlx_harmony.conversation.replay import Server, copied, options_again, weigh
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import ModelState, Provider
-from mlx_harmony.engine.provider import worker_provider
+from mlx_harmony.engine.provider import MEGABYTE, worker_provider
 from mlx_harmony.errors import ChatNotFound, HarmonyError, InvalidRequest, LoadFailed, SettingsError
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
@@ -46,8 +46,9 @@ from mlx_harmony.prompting.choosing import Given, given_by, profiles_of, settled
 from mlx_harmony.prompting.presets import Presets
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.ranges import check_request
-from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, TextPrompt
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, ModelCard, ModelEntry, TextPrompt
 from mlx_harmony.settings import Settings, absolute, changed, checked
+from mlx_harmony.shelf.kept import Shelves
 
 CHATS_FILE = "chats.sqlite3"
 
@@ -165,6 +166,17 @@ class Service:
     async def unload(self, model_id: str) -> None:
         """End the model's process; one that is asleep already is left so."""
         await self._provider.unload(self.find_model(model_id).id)
+
+    async def cache(self, model_id: str, action: CacheAction = "look", entry: str = "") -> CacheState:
+        """How a model's prompt cache stands, after that was done to an entry or to all of it; of one that is asleep what is on disk.
+
+        Raises ModelNotFound and EngineCrashed.
+        """
+        model = self.find_model(model_id)
+        if (state := await self._provider.cache(model.id, action, entry)) is not None:
+            return state
+        shelves = Shelves(self.settings.home, self.settings.cache_disk_mb * MEGABYTE)
+        return await asyncio.to_thread(shelves.state_of, model.path, action, entry)
 
     async def generate(self, model_id: str | None, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """Answer one request without keeping it; a request or model at fault yields one Failed."""

@@ -15,10 +15,10 @@ from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, Queu
 from mlx_harmony.events import Event, Failed, Loading
 from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 from mlx_harmony.settings import Settings
+from mlx_harmony.shelf.kept import FOLDER
 
 MAX_MODELS = 3
 MEGABYTE = 1_000_000
-CACHE_FOLDER = "cache"
 DIED = "The model's process ended unexpectedly; the next message starts it again."
 
 
@@ -236,7 +236,7 @@ def worker_provider(settings: Settings) -> EngineProvider:
     cache = LoadOptions(
         path="",
         cache_bytes=None if settings.source("cache_memory_mb") == "default" else settings.cache_memory_mb * MEGABYTE,
-        cache_folder=str(Path(settings.home, CACHE_FOLDER)),
+        cache_folder=str(Path(settings.home, FOLDER)),
         cache_disk_bytes=settings.cache_disk_mb * MEGABYTE,
     )
     return EngineProvider(workers_in(settings.home, cache), settings.max_waiting)

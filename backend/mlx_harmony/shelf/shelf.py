@@ -94,6 +94,10 @@ class Shelf:
                 found.append((head, file))
         return found
 
+    def know(self, paths: dict[str, Path]) -> None:
+        """Take these pieces of the folder for known, without reading them."""
+        self._paths |= paths
+
     def others(self) -> list[Identity]:
         """What is kept of the same model folder as it was before: other weights, another template."""
         known = (about(folder) for folder in shelves(self.root) if folder != self.folder and any(pieces(folder)))

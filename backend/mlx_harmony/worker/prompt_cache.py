@@ -65,7 +65,7 @@ class PromptCache:
         found = shelf.open()
         self._shapes = shapes_of(layers)
         with self._lock:
-            self._disk = Disk(self._tree, shelf, self._lock)
+            self._disk = Disk(self._tree, shelf)
             self._memory.begin_at(self._disk.restore(found))
 
     @property
@@ -255,23 +255,29 @@ class PromptCache:
         fresh = slices(layers, way.matched, len(tokens)) if way.matched < len(tokens) else []
         state = None if divisible(layers) or self._has_state(way, tokens) else state_of(layers)
         size = sum(array.nbytes for array in [*fresh, *(state.arrays if state else [])])
-        if size > self._memory.budget_bytes:
+        too_large = size > self._memory.budget_bytes
+        if too_large and self._disk is None:
             return False
+        new: list[Held] = []
         if way.matched < len(tokens):
             run = self._tree.add(way, tokens)
             run.answer_from = answer_from if answer_from is not None and answer_from < run.end else None
             run.text = self._account.opening(run)
             self._memory.hold(run, fresh, evaluated(fresh) + _overhead(run))
+            new.append(run)
         else:
             run = way.runs[-1]
-        kept: list[Held] = [*run.chain()]
         if state is not None:
-            held = run.states.setdefault(len(tokens), State(run, len(tokens)))
-            self._memory.hold(held, state, evaluated(state.arrays) + _overhead(held))
-            kept.append(held)
-        self._touch(kept)
-        for each in kept if self._disk is not None else ():
-            self._disk.keep(each)  # type: ignore[union-attr]
+            snapshot = run.states.setdefault(len(tokens), State(run, len(tokens)))
+            self._memory.hold(snapshot, state, evaluated(state.arrays))
+            new.append(snapshot)
+        self._touch([*run.chain(), *(held for held in new if held is not run)])
+        for held in new:
+            if self._disk is not None:
+                self._disk.keep(held)
+            if too_large:
+                # On its way to the disk; in memory it would push out everything else.
+                self._memory.release(held)
         self._memory.make_room()
         return True
 

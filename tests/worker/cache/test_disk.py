@@ -17,6 +17,7 @@ from mlx_harmony.worker.prompt_cache import PromptCache
 from tests.worker.cache.reading import cache_on, close, read, shelf_at, tokens
 
 PROMPT = tokens(60)
+BEFORE = "What is kept of this model was read before its {} changed."
 
 
 @pytest.fixture(params=["llama", "gpt_oss"])
@@ -85,7 +86,11 @@ def test_a_file_that_was_cut_short_is_taken_out_and_said(loaded: LoadedModel, tm
 def test_what_another_model_read_is_not_used_and_the_difference_is_told(loaded: LoadedModel, tmp_path: Path, part: str, said: str) -> None:
     fill(loaded, tmp_path, 50)
     reuse = again(loaded, tmp_path, **{part: "changed"}).lookup(PROMPT).reuse
-    assert (reuse.reused, reuse.reason, reuse.detail) == (0, "other_model", f"What is kept was read with another {said}.")
+    assert (reuse.reused, reuse.reason, reuse.detail) == (
+        0,
+        "other_model",
+        BEFORE.format(said),
+    )
     assert again(loaded, tmp_path).lookup(PROMPT).length == 50
 
 
@@ -118,6 +123,17 @@ def test_the_disk_keeps_within_its_budget_and_the_longest_unused_go(loaded: Load
     assert sum(file.bytes for file in pieces(shelf_at(tmp_path).folder)) <= int(3.5 * size)
     after = cache_on(shelf_at(tmp_path, int(3.5 * size)), loaded)
     assert [after.take([*tokens(50, seed=seed), 9])[0] for seed in range(6)] == [0, 0, 0, 50, 50, 50]
+
+
+@pytest.mark.parametrize("budget", [0, 2000])
+def test_what_memory_has_no_room_for_still_goes_to_the_disk(loaded: LoadedModel, tmp_path: Path, budget: int) -> None:
+    cache = cache_on(shelf_at(tmp_path), loaded, budget)
+    assert cache.put(PROMPT[:50], read(loaded, PROMPT[:50])[0])
+    assert cache.bytes <= budget
+    cache.flush()
+    assert cache.lookup(PROMPT).reuse.disk == 50
+    assert cache.bytes <= budget
+    assert answered_as_ever(loaded, again(loaded, tmp_path)) == "new"
 
 
 def test_what_is_pinned_outlives_the_budget_and_a_restart(loaded: LoadedModel, tmp_path: Path) -> None:
@@ -187,7 +203,7 @@ def test_the_identity_of_a_model_changes_with_its_weights_and_its_template(llama
     cache.close()
     assert open_cache(llama, options).take(PROMPT)[0] == 50
     (folder / "chat_template.jinja").write_text("{{ messages }}")
-    assert open_cache(llama, options).lookup(PROMPT).reuse.detail == "What is kept was read with another chat template or tokenizer."
+    assert open_cache(llama, options).lookup(PROMPT).reuse.detail == BEFORE.format("chat template or tokenizer")
     weights = next(folder.glob("model*.safetensors"))
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1

@@ -1,10 +1,9 @@
 """The disk tier as the tree sees it: pieces written behind, found again at the next start, and read back when a prompt wants them.
 
-Whatever is odd about a file makes it, and what hangs on it, unknown; it never becomes contents. `lock` guards the tree, which the writing
-thread changes too.
+Whatever is odd about a file makes it, and what hangs on it, unknown; it never becomes contents. The writing thread only sets what single
+pieces say of themselves.
 """
 
-import threading
 from typing import Any
 
 import mlx.core as mx
@@ -20,17 +19,16 @@ from mlx_harmony.worker.cache.tree import Held, Run, State, Tree, token_array
 class Disk:
     """A tree's pieces on a shelf."""
 
-    def __init__(self, tree: Tree, shelf: Shelf, lock: threading.RLock) -> None:
+    def __init__(self, tree: Tree, shelf: Shelf) -> None:
         self._tree = tree
         self.shelf = shelf
-        self._lock = lock
         self._known: dict[str, Held] = {}
         self.others = [shelf.identity.differs_from(other) for other in shelf.others()]
         self._behind = WriteBehind(shelf, self._written, self._gone)
 
     @property
     def bytes(self) -> int:
-        return sum(held.disk_bytes for held in self._known.values())
+        return sum(held.disk_bytes for held in list(self._known.values()))
 
     @property
     def problem(self) -> str:
@@ -74,11 +72,16 @@ class Disk:
         parts = tuple(Part(shape=tuple(array.shape), dtype=dtype_name(array), bytes=array.nbytes) for array in arrays)
         plain = [raw(array) for array in arrays]
         mx.eval(plain)
-        if self._behind.write(Piece(msgspec.structs.replace(head, parts=parts), plain, tuple(run.id for run in ancestors))):
-            self._known[held.id] = held
+        self._known[held.id] = held
+        held.on_its_way = True
+        if not self._behind.write(Piece(msgspec.structs.replace(head, parts=parts), plain, tuple(run.id for run in ancestors))):
+            del self._known[held.id]
+            held.on_its_way = False
 
     def load(self, held: Held) -> Any:
         """A piece's contents. Raises Unreadable where they are not, or no longer, what was written; then it is off the disk."""
+        if not held.disk_bytes:
+            self.flush()
         try:
             head, payload = self.shelf.read(held.id)
             arrays = [from_bytes(data, part.shape, part.dtype) for data, part in zip(payload, head.parts, strict=True)]
@@ -98,7 +101,7 @@ class Disk:
     def drop(self, held: list[Held]) -> None:
         """Take pieces off the disk, also those that are only about to be written."""
         for each in held:
-            each.disk_bytes = 0
+            each.disk_bytes, each.on_its_way = 0, False
             self._known.pop(each.id, None)
         self._behind.remove([each.id for each in held])
 
@@ -129,15 +132,13 @@ class Disk:
         return run
 
     def _written(self, piece_id: str, size: int) -> None:
-        with self._lock:
-            held = self._known.get(piece_id)
-            if held is not None:
-                held.disk_bytes = size
+        held = self._known.get(piece_id)
         if held is None:
             self.shelf.remove([piece_id])
+        else:
+            held.disk_bytes, held.on_its_way = size, False
 
     def _gone(self, piece_ids: set[str]) -> None:
-        with self._lock:
-            for piece_id in piece_ids:
-                if (held := self._known.pop(piece_id, None)) is not None:
-                    held.disk_bytes = 0
+        for piece_id in piece_ids:
+            if (held := self._known.pop(piece_id, None)) is not None:
+                held.disk_bytes = 0

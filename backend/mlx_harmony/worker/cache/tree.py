@@ -21,7 +21,7 @@ MOST_REMEMBERED = 2_000_000
 class Held:
     """What a run and a state have in common: where its contents are and when they were last used (a counter).
 
-    `contents` is None where they are not in memory.
+    `contents` is None where they are not in memory; `on_its_way`: they are about to be on the disk.
     """
 
     def __init__(self, piece_id: str, end: int) -> None:
@@ -30,13 +30,14 @@ class Held:
         self.contents: Any = None
         self.bytes = 0
         self.disk_bytes = 0
+        self.on_its_way = False
         self.used = 0
         self.pinned = False
 
     @property
     def here(self) -> bool:
         """Whether it can be had, from memory or from the disk."""
-        return self.contents is not None or self.disk_bytes > 0
+        return self.contents is not None or self.disk_bytes > 0 or self.on_its_way
 
 
 class State(Held):

@@ -1,0 +1,120 @@
+"""`mlx-harmony cache`: what models keep on disk of what they read, as a table or as JSON; pin, drop and clear. Loads no model."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mlx_harmony.cli.errors import DONE
+from mlx_harmony.cli.flags import add_model_flags, chosen_settings
+from mlx_harmony.cli.models import size
+from mlx_harmony.cli.terminal import Terminal
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.records import CacheAction, CacheEntry
+from mlx_harmony.settings import Settings, absolute
+from mlx_harmony.shelf.kept import FOLDER, Kept, act_on, kept_in
+
+COLUMNS = ("ID", "TOKENS", "SIZE", "SNAPSHOTS", "USED", "BEGINS")
+SHORT_ID = 10
+WIDEST_TEXT = 60
+ACTIONS = ("list", "pin", "unpin", "drop", "clear")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", default="list", choices=ACTIONS, help="what to do (default: list)")
+    parser.add_argument("entry", nargs="?", default="", metavar="ID", help="the entry to pin, unpin or drop; its beginning will do")
+    add_model_flags(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, every field, sizes in bytes")
+
+
+def run(args: argparse.Namespace, terminal: Terminal) -> int:
+    """Lists, or does it and says how many files that met. Raises InvalidRequest for an id that names no entry, or several."""
+    settings = chosen_settings(args)
+    root = Path(settings.home, FOLDER)
+    model = _folder_of(args.model, settings) if args.model else ""
+    found = tuple(shelf for shelf in kept_in(root) if not model or shelf.identity.model == model)
+    if args.action == "list":
+        _show(found, terminal, as_json=args.json)
+        return DONE
+    action: CacheAction = args.action
+    entry = "" if action == "clear" else _entry_id(args.entry, found)
+    met = act_on(root, action, entry, model)
+    if args.json:
+        terminal.line(json.dumps({"action": action, "entry": entry, "files": met}))
+    else:
+        terminal.line(f"{_DONE[action]} {met} {'file' if met == 1 else 'files'}.")
+    return DONE
+
+
+_DONE = {"pin": "Pinned", "unpin": "Unpinned", "drop": "Removed", "clear": "Removed"}
+
+
+def _show(found: tuple[Kept, ...], terminal: Terminal, *, as_json: bool) -> None:
+    if as_json:
+        terminal.line(json.dumps([_as_json(shelf) for shelf in found], indent=2))
+        return
+    for line in cache_lines(found, time.time()):
+        terminal.line(line)
+
+
+def cache_lines(found: Iterable[Kept], now: float) -> Iterator[str]:
+    """A table for each model, or one line that says there is nothing."""
+    empty = True
+    for shelf in found:
+        if not empty:
+            yield ""
+        empty = False
+        yield f"{shelf.identity.model}: {size(shelf.bytes)}"
+        rows = [COLUMNS, *(_row(entry, now) for entry in shelf.entries)]
+        widths = [max(len(row[at]) for row in rows) for at in range(len(COLUMNS))]
+        for row in rows:
+            yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+    if empty:
+        yield "Nothing is kept on disk."
+
+
+def _row(entry: CacheEntry, now: float) -> tuple[str, ...]:
+    text = " ".join(entry.text.split())
+    return (
+        entry.id[:SHORT_ID],
+        f"{entry.start:,}-{entry.end:,}",
+        size(entry.disk_bytes),
+        str(len(entry.snapshots) or ""),
+        f"{_ago(now - entry.used_at)}{' (pinned)' if entry.pinned else ''}",
+        text if len(text) <= WIDEST_TEXT else f"{text[: WIDEST_TEXT - 1]}…",
+    )
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit} ago"
+    return "just now"
+
+
+def _entry_id(beginning: str, found: Iterable[Kept]) -> str:
+    """The one entry whose id begins so."""
+    if not beginning:
+        raise InvalidRequest("No entry is named.", hint="Give the id that `mlx-harmony cache` shows.", param="entry")
+    ids = sorted({entry.id for shelf in found for entry in shelf.entries if entry.id.startswith(beginning)})
+    if len(ids) != 1:
+        what = f"{len(ids)} entries begin" if ids else "No entry begins"
+        raise InvalidRequest(f"{what} with {beginning!r}.", hint="Give more of the id that `mlx-harmony cache` shows.", param="entry")
+    return ids[0]
+
+
+def _folder_of(model: str, settings: Settings) -> str:
+    """The folder of a model named by its id or its folder."""
+    from mlx_harmony.models.catalog import Catalog, Places
+
+    if (folder := absolute(model)).is_dir():
+        return str(folder.resolve())
+    return str(absolute(Catalog(Places.of(settings)).find(model).path).resolve())
+
+
+def _as_json(shelf: Kept) -> dict[str, Any]:
+    fields = {name: getattr(shelf.identity, name) for name in shelf.identity.__struct_fields__}
+    entries = [{name: getattr(entry, name) for name in entry.__struct_fields__} for entry in shelf.entries]
+    return {**fields, "bytes": shelf.bytes, "entries": entries}

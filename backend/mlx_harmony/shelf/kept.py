@@ -1,0 +1,130 @@
+"""What all models keep on disk, looked at and changed without loading any. A model that runs meanwhile sees it at its next use.
+
+It knows no mlx; how the files look is `piece`'s business, where they lie `shelf`'s.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from mlx_harmony.records import CacheAction, CacheEntry, CacheState, Record
+from mlx_harmony.shelf.piece import Head, Unreadable, read_head
+from mlx_harmony.shelf.shelf import Identity, PieceFile, Shelf, about, pieces, shelves
+
+FOLDER = "cache"
+"""The root of all shelves in the app's home."""
+
+
+class Shelves:
+    """All shelves of the app's home."""
+
+    def __init__(self, home: str, budget_bytes: int) -> None:
+        self._root = Path(home, FOLDER)
+        self._budget_bytes = budget_bytes
+
+    def state_of(self, folder: str, action: CacheAction = "look", entry: str = "") -> CacheState:
+        """What is kept of the model in that folder, after that was done to it."""
+        model = str(Path(folder).resolve())
+        act_on(self._root, action, entry, model)
+        mine = [shelf for shelf in kept_in(self._root) if shelf.identity.model == model]
+        return CacheState(
+            disk_bytes=sum(shelf.bytes for shelf in mine),
+            disk_budget=self._budget_bytes,
+            entries=tuple(kept for shelf in mine for kept in shelf.entries),
+        )
+
+
+class Kept(Record):
+    """One model's shelf: whose it is, its bytes, and its entries, the last used first."""
+
+    identity: Identity
+    bytes: int
+    entries: tuple[CacheEntry, ...]
+
+
+def kept_in(root: Path) -> tuple[Kept, ...]:
+    """Every shelf under a root that holds something; a file that cannot be read is left out."""
+    found = (_kept(folder) for folder in shelves(root))
+    return tuple(shelf for shelf in found if shelf is not None)
+
+
+def act_on(root: Path, action: CacheAction, entry: str = "", model: str = "") -> int:
+    """Drop, pin or unpin the entry of that id, or clear the shelves of a model's folder ("" for all); how many files that met.
+
+    An entry is dropped with what goes on from it, and pinned with what it goes on from.
+    """
+    met = 0
+    for folder in shelves(root):
+        identity, files = about(folder), {file.id: file for file in pieces(folder)}
+        if identity is None or (model and identity.model != model):
+            continue
+        parents = _parents(files)
+        ids = _meant(action, entry, parents)
+        shelf = Shelf(root, identity, 0)
+        shelf.know({piece_id: files[piece_id].path for piece_id in ids if piece_id in files})
+        if action in ("pin", "unpin"):
+            shelf.pin(ids, action == "pin")
+        elif action != "look":
+            shelf.remove(ids)
+        met += len(ids)
+    return met
+
+
+def _meant(action: CacheAction, entry: str, parents: dict[str, str]) -> list[str]:
+    """The pieces that an action on an entry is about. `parents`: on what each hangs."""
+    match action:
+        case "drop":
+            return [piece for piece in parents if entry in _chain(piece, parents)]
+        case "pin" if entry in parents:
+            links = _chain(entry, parents)
+            return [piece for piece in parents if piece in links or parents[piece] == entry]
+        case "unpin" if entry in parents:
+            return [piece for piece in parents if piece == entry or parents[piece] == entry]
+        case "clear" | "clear_disk":
+            return list(parents)
+    return []
+
+
+def _chain(piece: str, parents: dict[str, str]) -> set[str]:
+    """A piece and all that it goes on from."""
+    chain: set[str] = set()
+    while piece in parents and piece not in chain:
+        chain.add(piece)
+        piece = parents[piece]
+    return chain
+
+
+def _parents(files: dict[str, PieceFile]) -> dict[str, str]:
+    return {head.id: head.parent for head, _ in _heads(files)}
+
+
+def _heads(files: dict[str, PieceFile]) -> list[tuple[Head, PieceFile]]:
+    heads = []
+    for file in files.values():
+        with suppress(OSError, Unreadable):
+            heads.append((read_head(file.path), file))
+    return heads
+
+
+def _kept(folder: Path) -> Kept | None:
+    identity, files = about(folder), {file.id: file for file in pieces(folder)}
+    if identity is None or not files:
+        return None
+    heads = _heads(files)
+    states = [(head, file) for head, file in heads if head.kind == "state"]
+    runs = sorted(((head, file) for head, file in heads if head.kind == "run"), key=lambda pair: (-pair[1].used_at, pair[0].start))
+    entries = tuple(
+        CacheEntry(
+            id=head.id,
+            parent=head.parent,
+            start=head.start,
+            end=head.end,
+            where="disk",
+            disk_bytes=file.bytes + sum(state.bytes for held, state in states if held.parent == head.id),
+            snapshots=tuple(sorted(held.end for held, _ in states if held.parent == head.id)),
+            pinned=file.pinned,
+            used_at=file.used_at / 1e9,
+            text=head.text,
+        )
+        for head, file in runs
+    )
+    return Kept(identity=identity, bytes=sum(file.bytes for file in files.values()), entries=entries)

@@ -1,0 +1,92 @@
+"""The prompt cache over the wire: asked while the model answers, kept over an unload, a crash's question answered with an error."""
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mlx_harmony.engine.process import WorkerHome
+from mlx_harmony.engine.provider import EngineProvider, worker_provider
+from mlx_harmony.engine.supervisor import start_worker
+from mlx_harmony.engine.wire import CacheFrame, FrameReader, encode
+from mlx_harmony.errors import EngineCrashed
+from mlx_harmony.events import Finished, TextDelta
+from mlx_harmony.records import (
+    CacheEntry,
+    CacheRequest,
+    CacheState,
+    GenerationRequest,
+    LoadOptions,
+    ModelEntry,
+    Reuse,
+    Sampling,
+    TokenPrompt,
+)
+from mlx_harmony.settings import Settings
+
+PROMPT = tuple(range(20, 220))
+
+
+def request(name: str, max_tokens: int = 4) -> GenerationRequest:
+    sampling = Sampling(temperature=0.0, logit_bias={1: -100.0})
+    return GenerationRequest(id=name, prompt=TokenPrompt(tokens=PROMPT), max_tokens=max_tokens, sampling=sampling, loop_detection="off")
+
+
+def entry(folder: Path) -> ModelEntry:
+    return ModelEntry(id=folder.name, path=str(folder), bytes=1, architecture="llama", format="template", source="folder")
+
+
+async def answered(provider: EngineProvider, folder: Path, name: str) -> tuple[str, Finished]:
+    events = [event async for event in provider.generate(entry(folder), request(name))]
+    assert isinstance(events[-1], Finished)
+    return "".join(event.text for event in events if isinstance(event, TextDelta)), events[-1]
+
+
+def test_a_state_crosses_the_wire_as_itself() -> None:
+    reuse = Reuse(prompt=9, memory=2, disk=3, matched=5, reason="differs", position=5, kept=(1,), asked=(2,), detail="so")
+    kept = CacheEntry(id="a", parent="", start=0, end=9, where="disk", snapshots=(4, 9), text="Hi")
+    state = CacheState(misses={"differs": 1}, entries=(kept,), recent=(CacheRequest(at=1.0, reuse=reuse, kept_text="x"),))
+    assert FrameReader().feed(encode(CacheFrame(id="q", state=state))) == [CacheFrame(id="q", state=state)]
+
+
+@pytest.mark.integration
+async def test_what_was_read_survives_an_unload_and_a_restart_of_the_program(fx1: Path, tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path))
+    provider = worker_provider(settings)
+    first, finished = await answered(provider, fx1, "first")
+    assert finished.reuse == Reuse(prompt=200, reason="nothing")
+    assert await provider.cache("nobody") is None
+    await provider.unload(fx1.name)
+    assert await provider.cache(fx1.name) is None
+    again, finished = await answered(provider, fx1, "again")
+    assert again == first
+    assert finished.reuse == Reuse(prompt=200, disk=199, matched=200, reason="whole")
+    await provider.close()
+    other = worker_provider(msgspec.structs.replace(settings, cache_memory_mb=0, sources={"cache_memory_mb": "file"}))
+    once_more, finished = await answered(other, fx1, "once more")
+    assert (once_more, finished.usage.cached_tokens) == (first, 199)
+    state = await other.cache(fx1.name)
+    assert state is not None
+    assert (state.memory_bytes, state.memory_budget, state.tokens_from_disk) == (0, 0, 199)
+    await other.close()
+
+
+@pytest.mark.integration
+async def test_the_cache_is_looked_at_and_cleared_while_the_model_answers(fx1: Path, tmp_path: Path) -> None:
+    engine = await start_worker("tiny", LoadOptions(path=str(fx1)), WorkerHome.of(str(tmp_path)), lambda _stage, _fraction: None)
+    async with aclosing(engine.generate(request("long", 2000))) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                break
+        state = await asyncio.wait_for(engine.cache(), 5)
+        assert state.entries
+        assert (state.requests, state.recent[0].reuse.prompt) == (1, 200)
+        assert (await engine.cache("clear")).entries == ()
+    asked = asyncio.create_task(engine.cache())
+    engine._process.kill()
+    with pytest.raises(EngineCrashed):
+        await asked
+        await engine.cache()
+    await engine.close()
