@@ -134,6 +134,19 @@ def test_a_title_that_is_being_typed_outlasts_a_new_list(visit: Visit) -> None:
     expect(page.locator("#chats")).to_contain_text("No chat holds these words.")
 
 
+def test_a_list_that_another_has_overtaken_is_not_drawn(visit: Visit) -> None:
+    page = visit.page
+    visit.ask("a very particular giraffe")
+    page.get_by_role("searchbox", name="Search chats").fill("giraffe")
+    expect(page.locator("[data-chat-row]")).to_have_count(1)
+    page.evaluate("""() => {
+      const props = { value: `<nav class="chats" data-key="chats" data-asked="1"><p data-key="none">Late</p></nav>` };
+      harmony.surface("chats", document.querySelector("#chats"), props, () => {});
+    }""")
+    expect(page.locator("[data-chat-row]")).to_have_count(1)
+    expect(page.locator("#chats")).not_to_contain_text("Late")
+
+
 def test_settings_act_and_say_what_cannot_be_used(visit: Visit) -> None:
     page = visit.page
     page.get_by_role("tab", name="Settings").click()

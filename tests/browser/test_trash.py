@@ -12,6 +12,7 @@ def test_what_was_deleted_comes_back_or_goes_for_good_after_a_question(visit: Vi
     page = visit.page
     visit.ask("a whole chat to delete")
     page.locator(".side-foot").get_by_role("button", name="Trash").click()
+    expect(page.locator(".bin li, .bin .nothing").first).to_be_visible()
     if page.locator(".bin li").count():
         page.get_by_role("button", name="Empty the trash").click()
         page.get_by_role("button", name="Remove for good").click()

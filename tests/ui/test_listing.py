@@ -74,7 +74,7 @@ def test_matches_are_marked_and_text_stays_text() -> None:
     )
     row = listing.found_rows(hits)[0]
     assert [(piece.text, piece.marked) for piece in row.title] == [("<b>", False), ("Zebra", True)]
-    html = render("found", rows=(row,), query="zebra")
+    html = render("found", rows=(row,), asked=1)
     assert "&lt;b&gt;<mark>Zebra</mark>" in html
     assert "</b> a <mark>zebra</mark>" in html
     assert 'href="#chat=c&amp;at=m"' in html and "<b>You</b>" in html
@@ -87,7 +87,7 @@ def test_a_chat_lists_its_first_places_and_counts_the_others() -> None:
     )
     (row,) = listing.found_rows(hits)
     assert (len(row.places), row.more, row.places[0].speaker) == (listing.PLACES, 2, "Answer")
-    assert "and 2 more in this chat" in render("found", rows=(row,), query="zebra")
+    assert "and 2 more in this chat" in render("found", rows=(row,), asked=1)
 
 
 def test_the_trash_tells_what_it_holds() -> None:

@@ -20,7 +20,7 @@ function surface(name, element, props, watch) {
 
 function bridge(trigger, props, watch) {
   // The list of chats is drawn by many an event; each says what of it the page has asked for.
-  emit = (name, data = {}) => trigger(name, { query: one("#search")?.value ?? "", rows: state.rows, ...data });
+  emit = (name, data = {}) => trigger(name, { query: one("#search")?.value ?? "", rows: state.rows, asked: ++state.emitted, ...data });
   watch("value", () => obey(props.value));
   window.setTimeout(begin, 0);
 }
@@ -30,11 +30,7 @@ function drawOn(name, element, html) {
   const owner = /data-chat="([^"]*)"/.exec(html.slice(0, 300))?.[1];
   const foreign = owner !== undefined && owner !== state.chat;
   if (foreign && name === "history") return;
-  // While a title is being typed its list waits; the end of the typing draws it.
-  if (name === "chats" && one(".rename", element)) {
-    state.heldChats = true;
-    return;
-  }
+  if (name === "chats" && !isNext(element, html)) return;
   const ask = name === "tuning" && /data-ask="(\d+)"/.exec(html)?.[1];
   if (ask && Number(ask) < state.asked) return;
   // Where the end is followed, the watch on the sizes does it (start.js): asking for a size here would have the page laid out twice.
@@ -46,6 +42,16 @@ function drawOn(name, element, html) {
   if (!scroll) return;
   scroll.scrollTop = scroll.scrollHeight - below;
   state.keepBelow = false;
+}
+
+// Whether this list of chats is to be drawn: not where a later one has overtaken it, and not while a title is being typed in the one
+// that stands; the end of the typing draws it.
+function isNext(element, html) {
+  const asked = Number(/data-asked="(\d+)"/.exec(html)?.[1] ?? 0);
+  if (asked < state.listed) return false;
+  state.heldChats = one(".rename", element) !== null;
+  if (!state.heldChats) state.listed = asked;
+  return !state.heldChats;
 }
 
 // What stands in the live turn is moved into the history as it is, whichever of the two is drawn first.

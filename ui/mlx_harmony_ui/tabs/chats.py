@@ -162,8 +162,11 @@ def find_message(chat: Chat | None, message_id: str) -> ChatMessage | None:
 
 
 async def chats_html(service: Service, event: gr.EventData) -> str:
-    """The list as the page has it: what is searched for, else the chats last used, as many as it has asked for."""
-    query = text_of(event, "query", 1000)
+    """The list as the page has it: what is searched for, else the chats last used, as many as it has asked for.
+
+    `asked` is the page's number for having asked, so that it can tell an answer that another one has overtaken.
+    """
+    query, asked = text_of(event, "query", 1000), number_of(event, "asked")
     if query.strip():
-        return render("found", rows=listing.found_rows(await service.search(query)), query=query)
-    return render("chats", view=listing.chats(await service.list_chats(), time.time(), number_of(event, "rows")))
+        return render("found", rows=listing.found_rows(await service.search(query)), asked=asked)
+    return render("chats", view=listing.chats(await service.list_chats(), time.time(), number_of(event, "rows")), asked=asked)
