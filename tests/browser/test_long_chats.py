@@ -115,12 +115,12 @@ def test_typing_while_an_answer_comes_loses_no_key(visit: Visit) -> None:
 
 def test_a_long_list_of_chats_shows_the_newest_and_older_ones_on_request(visit: Visit, scripted_app: ScriptedApp) -> None:
     old = time.time() - 40 * 86_400
-    keep(scripted_app, *(chat_of(f"Old {number}", [("user", "x"), ("assistant", "y")], old - number) for number in range(ROWS)))
+    keep(scripted_app, *(chat_of(f"Old {number}", [("user", "x"), ("assistant", "y")], old - number) for number in range(ROWS + 1)))
     visit.reload()
     page, rows = visit.page, visit.page.locator("[data-chat-row]")
     expect(rows).to_have_count(ROWS)
     page.get_by_role("button", name="Show older chats").click()
-    expect(page.get_by_role("link", name=f"Old {ROWS - 1}", exact=True)).to_have_count(1)
+    expect(page.get_by_role("link", name=f"Old {ROWS}", exact=True)).to_have_count(1)
     visit.ask("hello")
-    expect(page.get_by_role("link", name=f"Old {ROWS - 1}", exact=True)).to_have_count(1)
+    expect(page.get_by_role("link", name=f"Old {ROWS}", exact=True)).to_have_count(1)
     expect(page.get_by_role("button", name="Show older chats")).to_have_count(0)
