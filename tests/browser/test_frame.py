@@ -89,19 +89,19 @@ def test_every_control_has_a_name(visit: Visit) -> None:
 
 def test_a_chat_is_found_renamed_deleted_and_brought_back(visit: Visit) -> None:
     page = visit.page
-    visit.ask("a very particular zebra")
+    visit.ask("a very particular quagga")
     row = page.locator(f"[data-chat-row='{visit.chat_id}']")
     row.hover()
     row.get_by_role("button", name=re.compile("^Rename")).click()
     page.get_by_role("textbox", name="New title").fill("Stripes")
     page.keyboard.press("Enter")
     expect(row.locator("a")).to_have_text("Stripes")
-    page.get_by_role("searchbox", name="Search chats").fill("zebra")
+    page.get_by_role("searchbox", name="Search chats").fill("quagga")
     expect(page.locator("[data-chat-row]")).to_have_count(1)
-    expect(page.locator(".place mark").first).to_have_text("zebra")
+    expect(page.locator(".place mark").first).to_have_text("quagga")
     page.get_by_role("button", name="New chat").click()
     page.locator(".place").first.click()
-    expect(page.locator(".ask .typed")).to_have_text("a very particular zebra")
+    expect(page.locator(".ask .typed")).to_have_text("a very particular quagga")
     page.get_by_role("searchbox", name="Search chats").fill("no such words anywhere")
     expect(page.locator("#chats")).to_contain_text("No chat holds these words.")
     page.get_by_role("searchbox", name="Search chats").fill("")

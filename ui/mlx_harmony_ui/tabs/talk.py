@@ -40,14 +40,16 @@ class Talk:
             if not text.strip() and not waiting:
                 yield refused(commands, text, "Type a message first.")
                 return
+            last = record_of(event, "seen").get("last")
             if not chat_id:
+                # What a new chat begins with, such as a profile's greeting, nobody can have seen yet.
+                last = None
                 chat_id = (await self._service.create_chat(options)).summary.id
                 commands.add("chat", id=chat_id)
         except HarmonyError as error:
             yield refused(commands, text, failures.told(error))
             return
         turn = LiveTurn(chat_id=chat_id, user_text=text, attachments=waiting)
-        last = record_of(event, "seen").get("last")
         events = self._service.send(chat_id, text, options, attached, after=last if isinstance(last, str) else None)
         async with aclosing(self._draw(request.session_hash, turn, events, commands)) as frames:
             async for frame in frames:
