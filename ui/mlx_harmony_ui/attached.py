@@ -1,5 +1,7 @@
 """Attachments as shown: chips above the message box, cards on a message. Pure records in and out; counts no tokens itself."""
 
+import msgspec
+
 from mlx_harmony.conversation.records import Attachment
 from mlx_harmony.records import Record
 from mlx_harmony_ui import words
@@ -40,10 +42,7 @@ def card(attachment: Attachment) -> AttachmentView:
 
 def chip(attachment: Attachment, tokens: int | None) -> AttachmentView:
     """An attachment that waits; `tokens` None: nobody could count them, and they are estimated."""
-    shown = card(attachment)
     exact = tokens is not None
     number = tokens if tokens is not None else max(1, round(attachment.characters / CHARACTERS_A_TOKEN))
     said = f"{'' if exact else 'about '}{words.count(number)} token{'' if number == 1 else 's'}"
-    return AttachmentView(
-        **{name: getattr(shown, name) for name in ("id", "name", "whole_name", "size", "read_as", "pasted")}, tokens=said, exact=exact
-    )
+    return msgspec.structs.replace(card(attachment), tokens=said, exact=exact)
