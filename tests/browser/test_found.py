@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.visit import Visit
+from tests.browser.visit import Visit, a_word_of_its_own
 
 pytestmark = pytest.mark.browser
 
@@ -34,23 +34,24 @@ def conversation(path: Path, word: str) -> Path:
 
 def test_a_hit_leads_to_its_message_wherever_it_stands(visit: Visit, tmp_path: Path) -> None:
     page = visit.page
-    page.set_input_files("#import", conversation(tmp_path / "chats.json", "okapi"))
+    word = a_word_of_its_own()
+    page.set_input_files("#import", conversation(tmp_path / "chats.json", word))
     expect(page.locator("#history .typed").last).to_have_text("message 158", timeout=20_000)
     expect(page.locator("#history .earlier")).to_be_visible()
-    page.get_by_role("searchbox", name="Search chats").fill("okapi")
+    page.get_by_role("searchbox", name="Search chats").fill(word)
     expect(page.locator(".place")).to_have_count(2)
 
     page.locator(".place", has_text="of the beginning").click()
     sought = page.locator("article.sought")
-    expect(sought).to_contain_text("the okapi of the beginning")
+    expect(sought).to_contain_text(f"the {word} of the beginning")
     expect(sought).to_be_in_viewport()
     expect(sought).to_be_focused()
     assert page.evaluate(
         "[...CSS.highlights.get('sought')].map((range) => range.startContainer.data.slice(range.startOffset, range.endOffset))"
-    ) == ["okapi"]
+    ) == [word]
 
     page.locator(".place", has_text="hides here").click()
-    expect(sought).to_contain_text("another okapi hides here")
+    expect(sought).to_contain_text(f"another {word} hides here")
     expect(sought).to_be_in_viewport()
     expect(sought.locator(".versions span")).to_have_text(re.compile("of 2"))
     assert page.url.endswith(f"#chat={visit.chat_id}")
@@ -58,8 +59,9 @@ def test_a_hit_leads_to_its_message_wherever_it_stands(visit: Visit, tmp_path: P
 
 def test_a_message_that_is_gone_is_said(visit: Visit) -> None:
     page = visit.page
-    visit.ask("a vanishing quagga")
-    page.get_by_role("searchbox", name="Search chats").fill("quagga")
+    word = a_word_of_its_own()
+    visit.ask(f"a vanishing {word}")
+    page.get_by_role("searchbox", name="Search chats").fill(word)
     place = page.locator(".place").first
     expect(place).to_be_visible()
     page.locator(".ask").hover()

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, ViewportSize, expect
 
 from tests.browser.conftest import WIDE, ScriptedApp
-from tests.browser.visit import Visit
+from tests.browser.visit import Visit, a_word_of_its_own
 
 pytestmark = pytest.mark.browser
 
@@ -89,19 +89,20 @@ def test_every_control_has_a_name(visit: Visit) -> None:
 
 def test_a_chat_is_found_renamed_deleted_and_brought_back(visit: Visit) -> None:
     page = visit.page
-    visit.ask("a very particular quagga")
+    word = a_word_of_its_own()
+    visit.ask(f"a very particular {word}")
     row = page.locator(f"[data-chat-row='{visit.chat_id}']")
     row.hover()
     row.get_by_role("button", name=re.compile("^Rename")).click()
     page.get_by_role("textbox", name="New title").fill("Stripes")
     page.keyboard.press("Enter")
     expect(row.locator("a")).to_have_text("Stripes")
-    page.get_by_role("searchbox", name="Search chats").fill("quagga")
+    page.get_by_role("searchbox", name="Search chats").fill(word)
     expect(page.locator("[data-chat-row]")).to_have_count(1)
-    expect(page.locator(".place mark").first).to_have_text("quagga")
+    expect(page.locator(".place mark").first).to_have_text(word)
     page.get_by_role("button", name="New chat").click()
     page.locator(".place").first.click()
-    expect(page.locator(".ask .typed")).to_have_text("a very particular quagga")
+    expect(page.locator(".ask .typed")).to_have_text(f"a very particular {word}")
     page.get_by_role("searchbox", name="Search chats").fill("no such words anywhere")
     expect(page.locator("#chats")).to_contain_text("No chat holds these words.")
     page.get_by_role("searchbox", name="Search chats").fill("")
@@ -136,8 +137,9 @@ def test_a_title_that_is_being_typed_outlasts_a_new_list(visit: Visit) -> None:
 
 def test_a_list_that_another_has_overtaken_is_not_drawn(visit: Visit) -> None:
     page = visit.page
-    visit.ask("a very particular giraffe")
-    page.get_by_role("searchbox", name="Search chats").fill("giraffe")
+    word = a_word_of_its_own()
+    visit.ask(f"a very particular {word}")
+    page.get_by_role("searchbox", name="Search chats").fill(word)
     expect(page.locator("[data-chat-row]")).to_have_count(1)
     page.evaluate("""() => {
       const props = { value: `<nav class="chats" data-key="chats" data-asked="1"><p data-key="none">Late</p></nav>` };

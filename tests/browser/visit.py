@@ -1,6 +1,7 @@
 """A visitor of the page: what a person does, in a person's words, and what the browser noticed meanwhile."""
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,11 @@ ANSWER_MS = 60_000
 Scheme = Literal["light", "dark"]
 SYSTEM_CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def a_word_of_its_own() -> str:
+    """A word that no other chat holds: the tests of a session share one program, and a test that is tried again finds its first chat."""
+    return f"quagga{uuid.uuid4().hex[:8]}"
 
 
 def launch(playwright: Playwright) -> Browser:
