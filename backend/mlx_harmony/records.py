@@ -117,6 +117,7 @@ class GenerationRequest(Record):
     instead of being refused. A `stop` that is one control token of the model ends the answer by its id as well; `end_tokens` are such
     control tokens and nothing else. After `analysis_budget` tokens thinking is closed and the model made to answer; 0 allows none.
     `max_context_tokens` caps the model's context, `context_margin` of which stays unused; `prompt_budget` caps the prompt alone.
+    `chat` names the conversation it belongs to, where what is kept of it is shown; it changes nothing else.
     """
 
     id: str
@@ -132,13 +133,15 @@ class GenerationRequest(Record):
     max_context_tokens: int | None = None
     context_margin: int = 0
     prompt_budget: int | None = None
+    chat: str = ""
 
 
 class PromptCount(Record):
     """What a prompt takes, in tokens. `total` is the whole of it as rendered; beyond `limit` the messages at `dropped` go.
 
     `messages` counts each of the prompt's messages, empty where the model's format does not render them one by one; `sent` is what
-    the model is given after dropping; `tokenised` how many messages had to be tokenised for this, the others being known.
+    the model is given after dropping; `tokenised` how many messages had to be tokenised for this, the others being known. `reused` of
+    what is sent need no reading at this moment; the rest takes `seconds`, None before this model's pace is known.
     """
 
     total: int
@@ -148,6 +151,8 @@ class PromptCount(Record):
     messages: tuple[int, ...] = ()
     dropped: tuple[int, ...] = ()
     tokenised: int = 0
+    reused: int = 0
+    seconds: float | None = None
 
 
 class LoadOptions(Record):
@@ -189,7 +194,7 @@ class Reuse(Record):
 class CacheEntry(Record):
     """A run of tokens that is kept or was: it goes on from `parent` ("" at the root) at token `start` and reaches to `end`.
 
-    `text` is how it begins. `snapshots` are the places at which a model that cannot cut its cache can go on. Bytes are the run's with its
+    `text` is how it begins, `chats` whose last prompts or answers end in it. `snapshots` are the places at which a model that cannot cut its cache can go on. Bytes are the run's with its
     snapshots'; `used_at` in seconds since the epoch.
     """
 
@@ -205,21 +210,41 @@ class CacheEntry(Record):
     hits: int = 0
     used_at: float = 0.0
     text: str = ""
+    chats: tuple[str, ...] = ()
 
 
 class CacheRequest(Record):
-    """One prompt that was looked up: when (seconds since the epoch), what was reused, and both sides of the first difference as text."""
+    """One prompt that was looked up: when (seconds since the epoch), what was reused, and both sides of the first difference as text.
+
+    `chat` is whose it was, "" for none; `place` in what of the prompt the first difference lies ("the system message"), "" where it is
+    not known; `seconds` what the reuse spared.
+    """
 
     at: float
     reuse: Reuse
     kept_text: str = ""
     asked_text: str = ""
+    chat: str = ""
+    place: str = ""
+    seconds: float = 0.0
+
+
+class CachePoint(Record):
+    """How a cache stood at one moment (seconds since the epoch): bytes of both tiers, and the sums since the model was loaded."""
+
+    at: float
+    memory_bytes: int
+    disk_bytes: int
+    tokens_asked: int
+    tokens_reused: int
+    seconds_saved: float
 
 
 class CacheState(Record):
     """What one model keeps of what it read, and what came of it. Bytes of both tiers with their budgets; the newest entries and requests.
 
     `misses` counts the prompts of which something was read again, by reason. `problem` says what is wrong with the disk, "" for nothing.
+    `history` is how it stood over time, oldest first. `most_entries` is how many entries are kept at once, 0 for any number.
     """
 
     memory_bytes: int = 0
@@ -236,6 +261,9 @@ class CacheState(Record):
     entries: tuple[CacheEntry, ...] = ()
     recent: tuple[CacheRequest, ...] = ()
     problem: str = ""
+    seconds_saved: float = 0.0
+    history: tuple[CachePoint, ...] = ()
+    most_entries: int = 0
 
 
 class ModelCard(Record):

@@ -184,7 +184,8 @@ class ContextUse(Record):
 
     `total` is the whole chat with `draft`, the text being typed; `sent` what is left of it after `trimmed`, the ids of the messages
     that the model would not see, because `limit` keeps room for the answer within `context_length`. `messages` are (id, tokens) of the
-    shown messages, empty where the model's format does not render them one by one.
+    shown messages, empty where the model's format does not render them one by one. `reused` of what is sent need no reading, and the
+    rest takes about `seconds`: both None where that is not known.
     """
 
     total: int
@@ -195,6 +196,8 @@ class ContextUse(Record):
     messages: tuple[tuple[str, int], ...] = ()
     trimmed: tuple[str, ...] = ()
     counted: Literal["now", "before", "estimate"] = "now"
+    reused: int | None = None
+    seconds: float | None = None
 
 
 class SearchHit(Record):
