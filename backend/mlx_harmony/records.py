@@ -194,7 +194,8 @@ class Reuse(Record):
 class CacheEntry(Record):
     """A run of tokens that is kept or was: it goes on from `parent` ("" at the root) at token `start` and reaches to `end`.
 
-    `text` is how it begins, `chats` whose last prompts or answers end in it. `snapshots` are the places at which a model that cannot cut its cache can go on. Bytes are the run's with its
+    `text` is how it begins, `chats` whose last prompts or answers end in it. `snapshots` are the places at which a model that cannot cut
+    its cache can go on. Bytes are the run's with its
     snapshots'; `used_at` in seconds since the epoch.
     """
 
