@@ -6,8 +6,14 @@
   // A message posted from an animation frame is handled after that frame's layout and paint.
   const painted = (done) => requestAnimationFrame(() => { waiting.push(done); after.port2.postMessage(0); });
   const seen = { paints: [], tasks: [], keys: [] };
+  // A page that never rests answers no question, but what it says by itself still comes out.
+  let aloud = false;
+  const note = (what, at, number) => {
+    seen[what].push([at, number]);
+    if (aloud) console.debug(`probe ${what} ${at} ${number}`);
+  };
   new PerformanceObserver((list) => {
-    for (const { startTime, duration } of list.getEntries()) seen.tasks.push([performance.timeOrigin + startTime, duration]);
+    for (const { startTime, duration } of list.getEntries()) note("tasks", performance.timeOrigin + startTime, duration);
   }).observe({ type: "longtask" });
   document.addEventListener("keydown", (event) => {
     const pressed = performance.timeOrigin + event.timeStamp;
@@ -15,7 +21,8 @@
   }, true);
 
   let observer = null;
-  function watch(selector, name) {
+  function watch(selector, name, speak = false) {
+    aloud = speak;
     const token = new RegExp(`\\b${name}(\\d+)\\b`, "g");
     for (const list of Object.values(seen)) list.length = 0;
     observer?.disconnect();
@@ -30,7 +37,7 @@
         const number = Number([...text.matchAll(token)].at(-1)?.[1] ?? -1);
         if (number <= last) return;
         last = number;
-        painted((now) => seen.paints.push([now, number]));
+        painted((now) => note("paints", now, number));
       });
     });
     observer.observe(document.body, { subtree: true, childList: true, characterData: true });

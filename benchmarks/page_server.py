@@ -1,6 +1,6 @@
 """The two pages that are measured, each in a process of its own: the app over a scripted model, and its twin in plain Gradio.
 
-`python -m benchmarks.page_server app HOME` or `... twin HOME`. Prints its address, then two lines of JSON for every answer.
+`python -m benchmarks.page_server app HOME` or `... twin HOME [--messages N]`. Prints its address, then two lines of JSON for every answer.
 The question says what is wanted: shape, tokens a second, number of tokens, how many of those come at once in the beginning, and what
 letters their numbers follow.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import uvicorn
 
-from benchmarks.page_texts import long_chat, tokens
+from benchmarks.page_texts import MESSAGES, long_chat, tokens
 from mlx_harmony.cli.server import bind
 from mlx_harmony.events import Event, MessageEnded, MessageStarted, Prefill, TextDelta
 from mlx_harmony.records import ChatPrompt, GenerationRequest
@@ -87,12 +87,12 @@ async def serve_app(home: Path) -> None:
         await service.close()
 
 
-async def serve_twin() -> None:
-    """The same chat and the same tokens in a gr.Chatbot that is given the whole history for every token."""
+async def serve_twin(messages: int) -> None:
+    """The last messages of the same chat and the same tokens in a gr.Chatbot that is given the whole history for every token."""
     import gradio as gr
     from fastapi import FastAPI
 
-    history: list[Any] = [{"role": role, "content": text} for role, text in long_chat()]
+    history: list[Any] = [{"role": role, "content": text} for role, text in long_chat()[-messages:]]
 
     async def answer(question: str, shown: list[Any]) -> AsyncGenerator[list[Any], None]:
         told = [*shown, {"role": "user", "content": question}, {"role": "assistant", "content": ""}]
@@ -113,8 +113,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("page", choices=["app", "twin"])
     parser.add_argument("home", type=Path)
+    parser.add_argument("--messages", type=int, default=MESSAGES, help="how many of the chat's messages the twin shows")
     given = parser.parse_args()
-    asyncio.run(serve_app(given.home) if given.page == "app" else serve_twin())
+    asyncio.run(serve_app(given.home) if given.page == "app" else serve_twin(given.messages))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
 PROBE = Path(__file__).with_name("page_probe.js")
 ROOT = Path(__file__).parent.parent
@@ -68,15 +68,19 @@ class Server:
 
 
 @contextlib.contextmanager
-def served(page: str, home: Path) -> Iterator[Server]:
+def served(page: str, home: Path, *more: str) -> Iterator[Server]:
     """Start the app or its twin, and end it."""
-    command = [sys.executable, "-m", "benchmarks.page_server", page, str(home)]
+    command = [sys.executable, "-m", "benchmarks.page_server", page, str(home), *more]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         yield Server(process)
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @contextlib.contextmanager
@@ -98,24 +102,57 @@ class Place(NamedTuple):
     answer: str
 
 
-def drawn(page: Page, server: Server, place: Place, asked: Asked, *, typing: bool = False, limit_s: float = 240.0) -> Drawn:
-    """Ask, wait until the last token is on the screen or `limit_s` is over, and say how it went."""
+def drawn(page: Page, server: Server, place: Place, asked: Asked, *, typing: bool = False) -> Drawn:
+    """Ask, wait until the last token is on the screen, and say how it went."""
     page.evaluate("([selector, name]) => probe.watch(selector, name)", [place.answer, asked.name])
     page.fill(place.box, str(asked))
     page.press(place.box, "Enter")
     began = server.report()["began"]
     page.evaluate("() => { probe.seen.keys.length = 0; probe.seen.tasks.length = 0; }")
-    deadline = time.monotonic() + limit_s
-    while page.evaluate("probe.last()") < asked.tokens - 1 and time.monotonic() < deadline:
+    while page.evaluate("probe.last()") < asked.tokens - 1:
         if typing:
             page.keyboard.type("a")
         page.wait_for_timeout(120 if typing else 250)
-    whole = page.evaluate("probe.last()") >= asked.tokens - 1
     page.wait_for_timeout(HANDOVER_S * 1000)
     seen = page.evaluate("probe.seen")
-    ended = server.report() if whole else {"seconds": float("nan"), "cpu": float("nan")}
+    ended = server.report()
     page.fill(place.box, "")
     return _figures(asked, seen, began, ended["cpu"] / ended["seconds"])
+
+
+class Glimpse(NamedTuple):
+    """What was seen of an answer in a while: the last token on the screen, paints, and the longest task that ended meanwhile, in ms."""
+
+    seconds: float
+    token: int
+    paints: int
+    longest_ms: float
+
+    @property
+    def painted(self) -> float:
+        """Tokens a second."""
+        return self.token / self.seconds
+
+
+def glimpsed(page: Page, server: Server, place: Place, asked: Asked, seconds: float) -> Glimpse:
+    """Ask, and say what was on the screen `seconds` after the first token came; of a page that is too busy to be asked anything."""
+    seen: dict[str, list[tuple[float, float]]] = {"paints": [], "tasks": []}
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.text.startswith("probe "):
+            _, what, at, number = message.text.split()
+            seen[what].append((float(at) / 1000, float(number)))
+
+    page.on("console", hear)
+    page.evaluate("([selector, name]) => probe.watch(selector, name, true)", [place.answer, asked.name])
+    page.fill(place.box, str(asked))
+    page.press(place.box, "Enter", no_wait_after=True)
+    until = server.report()["began"] + seconds
+    while time.time() < until:
+        page.wait_for_timeout(100)
+    numbers = [int(number) for at, number in seen["paints"] if at <= until]
+    longest = max((ms for at, ms in seen["tasks"] if at <= until), default=0.0)
+    return Glimpse(seconds, max(numbers, default=0), len(numbers), longest)
 
 
 def _figures(asked: Asked, seen: dict[str, Any], began: float, cpu: float) -> Drawn:
