@@ -35,3 +35,12 @@ def test_a_fast_leftover_says_nothing() -> None:
     pace.chunk = 512
     pace.learn(3, 0.02)
     assert pace.chunk == 512
+
+
+def test_no_chunk_is_smaller_than_what_is_worth_reading() -> None:
+    pace = Pace(least=256)
+    assert pace.limit == 256
+    pace.learn(256, 5.0)
+    assert pace.limit == 256
+    pace.shared = True
+    assert pace.limit == 256

@@ -1,15 +1,19 @@
 """Which device mlx runs on and how a model is fitted to it. `prepare` must run before the first import of mlx in the process.
 
 On a CPU mlx's own BLAS and its bf16 and quantised kernels are 20 to 40 times slower than float32 over OpenBLAS, so a model is
-dequantised to float32 there when memory allows. CUDA and Metal are left as mlx has them.
+dequantised to float32 there when memory allows. CUDA reads long chunks of a prompt through experts that are unpacked a layer at a time
+(`experts`). Metal is left as mlx has it; while a model is loaded its memory is wired.
 """
 
 import ctypes
 import ctypes.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlx_harmony.records import Record
 
@@ -42,13 +46,19 @@ class Device(Record):
     blas: str = ""
 
 
+class Fitted(NamedTuple):
+    """How a model was fitted: what a person should know of it, and the shortest chunk of a prompt that is worth reading, 0 for any."""
+
+    notes: tuple[str, ...] = ()
+    least_chunk: int = 0
+
+
 def prepare() -> Device:
     """Load a fast BLAS where the CPU may need one, import mlx and say where it runs."""
     blas = load_blas() if sys.platform.startswith("linux") and "mlx.core" not in sys.modules else ""
     import mlx.core as mx
 
     if mx.metal.is_available():
-        _wire_memory(mx)
         return Device(kind="metal")
     if mx.default_device() == mx.Device(mx.gpu, 0):
         return Device(kind="cuda")
@@ -82,17 +92,36 @@ def _loaded_blas() -> str:
     return next((line.split()[-1] for line in lines if "libopenblas.so" in line or "libopenblasp" in line or "libmkl_rt" in line), "")
 
 
-def _wire_memory(mx: Any) -> None:
-    """Let the GPU keep the weights resident, as mlx-lm does around each generation."""
-    limit = mx.device_info().get("max_recommended_working_set_size")
-    if limit is not None:
-        mx.set_wired_limit(limit)
+@contextmanager
+def wired(device: Device, mlx: Any = None) -> Iterator[None]:
+    """Let a Mac's GPU keep the weights resident as long as this lasts; then the limit is again what it was. `mlx` None is mlx.core."""
+    mx = mlx or import_module("mlx.core")
+    limit = mx.device_info().get("max_recommended_working_set_size") if device.kind == "metal" else None
+    if limit is None:
+        yield
+        return
+    before = mx.set_wired_limit(limit)
+    try:
+        yield
+    finally:
+        mx.synchronize()
+        mx.set_wired_limit(before)
 
 
-def fit(model: "nn.Module", device: Device, parameters: int) -> tuple[str, ...]:
-    """Bring a lazily loaded model into the form this device is fast with; what a person should know of it."""
-    if device.kind != "cpu":
-        return ()
+def fit(model: "nn.Module", device: Device, parameters: int) -> Fitted:
+    """Bring a lazily loaded model into the form this device is fast with."""
+    match device.kind:
+        case "cpu":
+            return Fitted(_fit_to_cpu(model, device, parameters))
+        case "cuda":
+            from mlx_harmony.worker.experts import unpack_for_long_chunks
+
+            return Fitted(least_chunk=unpack_for_long_chunks(model))
+    return Fitted()
+
+
+def _fit_to_cpu(model: "nn.Module", device: Device, parameters: int) -> tuple[str, ...]:
+    """Plain float32 where memory allows; what a person should know of it."""
     import mlx.core as mx
     from mlx.utils import tree_map
     from mlx_lm.utils import dequantize_model

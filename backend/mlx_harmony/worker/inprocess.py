@@ -9,12 +9,16 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlx_harmony.engine.protocols import Progress, counted
 from mlx_harmony.errors import LoadFailed, ShuttingDown
 from mlx_harmony.events import Event, Failed, Finished
 from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 from mlx_harmony.worker.inbox import Inbox
+
+if TYPE_CHECKING:
+    from mlx_harmony.worker.device import Device
 
 TASKS = Path("/proc/self/task")
 """Where Linux lists this process's threads; elsewhere nothing does, and a moment's sleep has to do."""
@@ -101,9 +105,13 @@ class InProcessEngine:
         """The thread: mlx is imported, used and left in it alone."""
         if not self._loaded.set_running_or_notify_cancel():
             return
-        from mlx_harmony.worker.device import prepare
+        from mlx_harmony.worker.device import prepare, wired
 
         device = prepare()
+        with wired(device):
+            self._load_and_answer(options, device, progress)
+
+    def _load_and_answer(self, options: LoadOptions, device: "Device", progress: Progress) -> None:
         from mlx_harmony.worker.cache.opening import open_cache
         from mlx_harmony.worker.guard import guarded
         from mlx_harmony.worker.load import LoadedModel, load

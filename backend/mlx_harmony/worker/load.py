@@ -12,16 +12,16 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 from mlx_lm import tokenizer_utils
-from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import MODEL_REMAPPING, get_total_parameters, load_config, load_model
 
 from mlx_harmony.errors import HarmonyError, LoadFailed, OutOfMemory, UnsupportedArchitecture
 from mlx_harmony.records import LoadOptions, ModelCard
 from mlx_harmony.worker import pace
 from mlx_harmony.worker.detect import choose_format
-from mlx_harmony.worker.device import Device, fit
+from mlx_harmony.worker.device import Device, Fitted, fit
 from mlx_harmony.worker.folder import CheckedFolder, check_folder
 from mlx_harmony.worker.formats import PromptFormat
+from mlx_harmony.worker.warming import chunk_lengths, warm_up
 
 Progress = Callable[[str, float], None]
 
@@ -33,7 +33,8 @@ _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeE
 class LoadedModel(NamedTuple):
     """A model ready to generate. Everything in it belongs to the thread that loaded it.
 
-    `repetition_penalty` is what its own files recommend, None where they are silent.
+    `repetition_penalty` is what its own files recommend, None where they are silent. `least_chunk` is the shortest piece of a prompt
+    that is worth reading at once.
     """
 
     model: nn.Module
@@ -41,6 +42,7 @@ class LoadedModel(NamedTuple):
     format: PromptFormat
     card: ModelCard
     repetition_penalty: float | None = None
+    least_chunk: int = pace.SMALLEST
 
 
 def load(options: LoadOptions, device: Device, progress: Progress) -> LoadedModel:
@@ -52,20 +54,22 @@ def load(options: LoadOptions, device: Device, progress: Progress) -> LoadedMode
     tokenizer = open_tokenizer(folder)
     prompt_format = choose_format(Path(folder.path), tokenizer)
     progress("Reading weights", 0.1)
-    model, parameters, notes = _open_weights(folder, device, progress)
+    model, parameters, fitted = _open_weights(folder, device, progress)
+    context, least = _context(folder, options), max(pace.SMALLEST, fitted.least_chunk)
+    _warm_up(model, chunk_lengths(device.kind, least, context), progress)
     card = ModelCard(
         format=prompt_format.name,
         architecture=folder.config["model_type"],
-        context_length=_context(folder, options),
+        context_length=context,
         vocabulary_size=vocabulary_size(model, tokenizer),
         weight_bytes=sum(leaf.nbytes for _, leaf in tree_flatten(model.parameters())),
         parameters=parameters,
         device=device.kind,
         fingerprint=folder.fingerprint,
-        notes=notes,
+        notes=fitted.notes,
     )
     progress("Ready", 1.0)
-    return LoadedModel(model, tokenizer, prompt_format, card, folder.repetition_penalty)
+    return LoadedModel(model, tokenizer, prompt_format, card, folder.repetition_penalty, least)
 
 
 def check_architecture(config: dict[str, Any]) -> None:
@@ -89,20 +93,17 @@ def open_tokenizer(folder: CheckedFolder) -> Any:
         raise LoadFailed(f"The tokenizer cannot be opened: {_first_line(error)}", hint="Download the model again.") from error
 
 
-def _open_weights(folder: CheckedFolder, device: Device, progress: Progress) -> tuple[nn.Module, int, tuple[str, ...]]:
+def _open_weights(folder: CheckedFolder, device: Device, progress: Progress) -> tuple[nn.Module, int, Fitted]:
     """Read lazily, fit to the device, then evaluate a layer at a time so that progress and cancelling are real."""
     try:
         model, _ = load_model(Path(folder.path), lazy=True)
         parameters = int(get_total_parameters(model))
-        notes = fit(model, device, parameters)
+        fitted = fit(model, device, parameters)
         pieces = list(_pieces(model))
         for done, piece in enumerate(pieces, 1):
             mx.eval(piece.parameters())
-            progress("Reading weights", 0.1 + 0.88 * done / len(pieces))
+            progress("Reading weights", 0.1 + (0.88 if device.kind == "cpu" else 0.7) * done / len(pieces))
         mx.eval(model.parameters())
-        if device.kind != "cpu":
-            progress("Warming up", 0.98)
-            warm_up(model)
     except HarmonyError:
         raise
     except MemoryError as error:
@@ -110,14 +111,18 @@ def _open_weights(folder: CheckedFolder, device: Device, progress: Progress) -> 
     except _BROKEN as error:
         raise weights_error(error) from error
     mx.clear_cache()
-    return model, parameters, notes
+    return model, parameters, fitted
 
 
-def warm_up(model: nn.Module) -> None:
-    """Read one chunk and draw one token: a GPU compiles its kernels here, where progress is shown, not in the first answer."""
-    layers = make_prompt_cache(model)
-    for length in (pace.FIRST, 1):
-        mx.eval(model(mx.zeros((1, length), mx.int32), cache=layers))
+def _warm_up(model: nn.Module, lengths: tuple[int, ...], progress: Progress) -> None:
+    if not lengths:
+        return
+    try:
+        warm_up(model, lengths, lambda done, of: progress(f"Warming up, {done + 1} of {of}", 0.8 + 0.19 * done / of))
+    except HarmonyError:
+        raise
+    except _BROKEN as error:
+        raise weights_error(error) from error
 
 
 def weights_error(error: Exception) -> HarmonyError:

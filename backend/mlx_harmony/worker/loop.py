@@ -40,7 +40,7 @@ class Loop:
     """Answers the inbox's requests until it is closed. A request that fails, fails alone."""
 
     def __init__(self, loaded: LoadedModel, inbox: Inbox, guard: RenderGuard = nullcontext, cache: PromptCache | None = None) -> None:
-        self._desk = Desk(loaded, PromptCache() if cache is None else cache, Pace(), guard)
+        self._desk = Desk(loaded, PromptCache() if cache is None else cache, Pace(least=loaded.least_chunk), guard)
         self._batch = Batch(loaded.model)
         self._inbox = inbox
         self._seats: list[_Seat] = []

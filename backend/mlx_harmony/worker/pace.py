@@ -10,25 +10,27 @@ GROWTH = 4
 class Pace:
     """Adapts the size of prefill chunks to the time they take; lives as long as the model, so that each prompt starts well.
 
-    Sizes are powers of two: a GPU compiles its kernels for few shapes. `shared` says that answers are being written meanwhile.
+    Sizes are powers of two: a GPU compiles its kernels for few shapes. `shared` says that answers are being written meanwhile. No chunk
+    is meant to be smaller than `least`, a power of two: below it some models read many times slower.
     """
 
-    def __init__(self, target_s: float = TARGET_S) -> None:
+    def __init__(self, target_s: float = TARGET_S, least: int = SMALLEST) -> None:
         self.target_s = target_s
-        self.chunk = FIRST
+        self.least = least
+        self.chunk = max(FIRST, least)
         self.shared = False
 
     @property
     def limit(self) -> int:
         """The most tokens to read now: half a chunk where an answer waits for it."""
-        return max(SMALLEST, self.chunk // 2) if self.shared else self.chunk
+        return max(self.least, self.chunk // 2) if self.shared else self.chunk
 
     def learn(self, tokens: int, seconds: float) -> None:
         """Take note that a chunk of `tokens` took `seconds`. Small leftovers say little and are only heeded when they were slow."""
         if tokens < self.chunk and seconds < self.target_s:
             return
         fitting = tokens * self.target_s / max(seconds, 1e-6)
-        size = SMALLEST
+        size = self.least
         while size * 2 <= min(fitting, self.chunk * GROWTH, LARGEST):
             size *= 2
         self.chunk = size

@@ -9,6 +9,7 @@ import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from mlx_harmony.engine.wire import (
     AskCache,
@@ -31,6 +32,9 @@ from mlx_harmony.engine.wire import (
 from mlx_harmony.errors import LoadFailed, ShuttingDown
 from mlx_harmony.records import CacheAction, CacheState, LoadOptions
 from mlx_harmony.worker.inbox import Inbox
+
+if TYPE_CHECKING:
+    from mlx_harmony.worker.device import Device
 
 RECEIVE_BYTES = 256 * 1024
 GRACE_S = 1.0
@@ -126,10 +130,15 @@ def _read(frames: Iterator[Frame], inbox: Inbox, door: CacheDoor) -> None:
 
 def _work(options: LoadOptions, link: Link, inbox: Inbox, door: CacheDoor) -> None:
     """The main thread: everything of mlx, its import included, happens here."""
-    from mlx_harmony.worker.device import prepare
+    from mlx_harmony.worker.device import prepare, wired
 
     link.send(Progress(stage="Starting", fraction=0.0))
     device = prepare()
+    with wired(device):
+        _load_and_answer(options, device, link, inbox, door)
+
+
+def _load_and_answer(options: LoadOptions, device: "Device", link: Link, inbox: Inbox, door: CacheDoor) -> None:
     from mlx_harmony.worker.cache.opening import open_cache
     from mlx_harmony.worker.deadline import render_deadline
     from mlx_harmony.worker.guard import guarded

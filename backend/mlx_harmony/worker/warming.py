@@ -1,0 +1,42 @@
+"""Lets a GPU compile its kernels while a load shows its progress, not in the first answer. Knows neither requests nor the pace's mind."""
+
+from collections.abc import Callable
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlx_harmony.worker import pace
+
+DECODED = 2
+"""How many single tokens are drawn: the second goes on from a cache that the first one wrote."""
+
+
+def chunk_lengths(device: str, least: int, context: int) -> tuple[int, ...]:
+    """The chunks in which a first prompt is read there where the device is quick: each as many times longer as the pace grows."""
+    match device:
+        case "cpu":
+            return ()
+        case "metal":
+            return (pace.FIRST,)
+    lengths: list[int] = []
+    length, room = max(pace.FIRST, least), context - DECODED
+    while room > 0:
+        lengths.append(min(length, room))
+        room -= length
+        if length == pace.LARGEST:
+            break
+        length = min(length * pace.GROWTH, pace.LARGEST)
+    return tuple(lengths)
+
+
+def warm_up(model: nn.Module, lengths: tuple[int, ...], told: Callable[[int, int], None]) -> None:
+    """Read chunks of these lengths into one cache and draw tokens after them; `told` hears how many steps of how many are done."""
+    layers = make_prompt_cache(model)
+    steps = (*lengths, *([1] * DECODED))
+    for done, length in enumerate(steps):
+        told(done, len(steps))
+        logits = model(mx.zeros((1, length), mx.int32), cache=layers)
+        # Of a chunk only the caches are wanted, as when a prompt is read; of a single token its logits.
+        mx.eval([layer.state for layer in layers] if length > 1 else mx.argmax(logits[:, -1], axis=-1))
+    mx.clear_cache()

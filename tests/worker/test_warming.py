@@ -1,0 +1,55 @@
+"""A GPU compiles its kernels during the load: in the chunks that a first prompt is read in, and visibly."""
+
+from pathlib import Path
+
+import pytest
+
+from mlx_harmony.errors import ShuttingDown
+from mlx_harmony.records import LoadOptions
+from mlx_harmony.worker.device import Device
+from mlx_harmony.worker.load import LoadedModel, load
+from mlx_harmony.worker.pace import FIRST, GROWTH, LARGEST, Pace
+from mlx_harmony.worker.warming import DECODED, chunk_lengths, warm_up
+from tests.worker.company import Watched
+
+
+@pytest.mark.parametrize("least", [8, 64, 256])
+def test_a_warm_up_reads_the_chunks_of_a_first_prompt(least: int) -> None:
+    pace, read = Pace(least=least), []
+    while not read or read[-1] < LARGEST:
+        read.append(pace.limit)
+        pace.learn(pace.limit, 1e-6)
+    assert chunk_lengths("cuda", least, 10**6) == tuple(read)
+
+
+def test_a_warm_up_keeps_within_the_context() -> None:
+    for context in (16, 40, 700, 2720, 4096):
+        lengths = chunk_lengths("cuda", 8, context)
+        assert 0 < sum(lengths) + DECODED <= context
+
+
+def test_other_devices_warm_up_as_little_as_they_need() -> None:
+    assert chunk_lengths("cpu", 8, 4096) == ()
+    assert chunk_lengths("metal", 8, 4096) == (FIRST,)
+
+
+def test_each_step_is_told_before_it_is_taken(llama: LoadedModel) -> None:
+    watched, told = Watched(llama.model), []
+    warm_up(watched, (FIRST, FIRST * GROWTH), lambda done, of: told.append((done, of, len(watched.calls))))  # type: ignore[arg-type]
+    assert [call[1] for call in watched.calls] == [FIRST, FIRST * GROWTH, *([1] * DECODED)]
+    assert told == [(at, 2 + DECODED, at) for at in range(2 + DECODED)]
+
+
+def test_a_load_shows_its_warming_up_and_can_be_stopped_in_it(fx1: Path) -> None:
+    seen: list[tuple[str, float]] = []
+
+    def stop(stage: str, fraction: float) -> None:
+        seen.append((stage, fraction))
+        if stage.startswith("Warming up, 3"):
+            raise ShuttingDown("enough")
+
+    with pytest.raises(ShuttingDown):
+        load(LoadOptions(path=str(fx1)), Device(kind="cuda"), stop)
+    stages = [stage for stage, _ in seen if stage.startswith("Warming up")]
+    assert stages == [f"Warming up, {step} of 6" for step in (1, 2, 3)]
+    assert [fraction for _, fraction in seen] == sorted(fraction for _, fraction in seen)
