@@ -1,13 +1,15 @@
 """Chats on disk: the tree of messages, the list, and what is refused."""
 
+import asyncio
 import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from mlx_harmony.conversation.database import connect_writer
-from mlx_harmony.conversation.records import ChatMessage, TurnOptions
+from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, TurnOptions
 from mlx_harmony.conversation.schema import MIGRATIONS, VERSION, migrate
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.errors import ChatNotFound, StorageError
@@ -105,6 +107,24 @@ async def test_the_file_is_for_this_user_only_and_safe_against_power_loss(tmp_pa
     pragmas = [writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "foreign_keys")]
     assert pragmas == ["wal", 2, 1]
     writer.close()
+
+
+async def test_what_is_written_meanwhile_does_not_mix_into_what_is_read(store: Store) -> None:
+    begun, written = threading.Event(), threading.Event()
+
+    def read_twice(db: sqlite3.Connection) -> list[int]:
+        before = db.execute("SELECT COUNT(*) FROM chats").fetchone()[0]
+        begun.set()
+        assert written.wait(10)
+        return [before, db.execute("SELECT COUNT(*) FROM chats").fetchone()[0]]
+
+    async def write() -> None:
+        assert await asyncio.to_thread(begun.wait, 10)
+        await store.add_chat(Chat(summary=ChatSummary(id="c", title="", created_at=0.0, updated_at=0.0), messages=()))
+        written.set()
+
+    counts, _ = await asyncio.gather(store.database.read(read_twice), write())
+    assert counts == [0, 0] and len(await store.list_chats()) == 1
 
 
 async def test_a_closed_store_says_so(tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ class Database:
         return await self._run(self._writer, lambda connection: _in_transaction(connection, job))
 
     async def read(self, job: Job[T]) -> T:
-        """Run a job that only reads; it sees every finished write."""
-        return await self._run(self._reader, job)
+        """Run a job that only reads: it sees every finished write, and nothing that another program writes meanwhile."""
+        return await self._run(self._reader, lambda connection: _in_transaction(connection, job, "BEGIN"))
 
     async def close(self) -> None:
         """Finish the jobs handed over so far and close both connections."""
@@ -127,7 +127,7 @@ class _Lane(NamedTuple):
         self.connection.close()
 
 
-def _in_transaction(connection: sqlite3.Connection, job: Job[T]) -> T:
+def _in_transaction(connection: sqlite3.Connection, job: Job[T], begin: str = "BEGIN IMMEDIATE") -> T:
     with connection:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(begin)
         return job(connection)
