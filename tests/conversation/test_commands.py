@@ -2,10 +2,20 @@ r"""What typed text means: `\help` and its siblings, and what is a message all t
 
 import pytest
 
-from mlx_harmony.conversation.commands import Help, ListModels, SetValue, ShowSettings, Unknown, change, describe, parse_command
+from mlx_harmony.conversation.commands import (
+    Help,
+    ListModels,
+    SetValue,
+    ShowSettings,
+    Unknown,
+    change,
+    describe,
+    parse_command,
+    suggestions,
+)
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import SAMPLING_FIELDS
+from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS, Field
 from mlx_harmony.records import Sampling
 
 
@@ -40,12 +50,20 @@ def test_a_set_without_a_value_says_how_it_is_written(text: str) -> None:
 
 
 @pytest.mark.parametrize("field", SAMPLING_FIELDS, ids=lambda field: field.name)
-def test_every_sampling_field_can_be_set_and_taken_back(field: object) -> None:
-    value = field.low  # type: ignore[attr-defined]
-    name = field.name  # type: ignore[attr-defined]
-    changed = change(TurnOptions(), name, f"{value:g}")
-    assert getattr(changed.sampling, name) == value
-    assert change(changed, name, "default").sampling == Sampling()
+def test_every_sampling_field_can_be_set_and_taken_back(field: Field) -> None:
+    changed = change(TurnOptions(), field.name, f"{field.low:g}")
+    assert getattr(changed.sampling, field.name) == field.low
+    assert change(changed, field.name, "default").sampling == Sampling()
+
+
+@pytest.mark.parametrize("field", TURN_FIELDS, ids=lambda field: field.name)
+def test_every_plain_number_of_a_turn_can_be_set_listed_and_taken_back(field: Field) -> None:
+    changed = change(TurnOptions(), field.name, "7")
+    assert getattr(changed, field.name) == 7 and (field.name, "7") in describe(changed)
+    assert change(changed, field.name, "default") == TurnOptions()
+    assert f"\\set {field.name}=" in {each.text for each in suggestions()}
+    with pytest.raises(InvalidRequest, match=field.span):
+        change(TurnOptions(), field.name, str(field.low - 1))
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "2.5", "warm", ""])
