@@ -17,12 +17,14 @@ def forked(chat: Chat, path: tuple[ChatMessage, ...]) -> Chat:
     title = chat.summary.title[: LONGEST_TITLE - len(_MARK)].removesuffix(_MARK) + _MARK
     summary = ChatSummary(id=chat_id, title=title, created_at=chat.summary.created_at, updated_at=time.time(), messages=len(path))
     copies: list[ChatMessage] = []
+    fresh = {message.id: new_id() for message in path}
     for message in path:
         copy = msgspec.structs.replace(
             message,
-            id=new_id(),
+            id=fresh[message.id],
             chat_id=chat_id,
             parent_id=copies[-1].id if copies else None,
+            seen_from=fresh.get(message.seen_from or ""),
             state="interrupted" if message.state == "streaming" else message.state,
             versions=(),
         )

@@ -113,6 +113,19 @@ async def test_a_chat_that_is_here_is_imported_as_a_copy(service: Service) -> No
     assert len(await everything(service, copy)) == len(before)
 
 
+async def test_a_copy_knows_which_of_its_own_messages_the_model_saw(service: Service, elsewhere: Service) -> None:
+    chat_id = (await elsewhere.create_chat(OPTIONS)).summary.id
+    await turn(elsewhere, chat_id, "one")
+    await turn(elsewhere, chat_id, "two")
+    document = json.loads(await elsewhere.export_json(chat_id))
+    messages = document["chats"][chat_id]["messages"]
+    messages[-1]["mlx_harmony"]["seen_from"] = messages[2]["id"]
+    for copies in (False, True):
+        (imported,) = (await service.import_chats(json.dumps(document).encode())).imported
+        kept = (await service.read_chat(imported)).messages
+        assert (imported != chat_id) == copies and kept[-1].seen_from == kept[2].id
+
+
 async def test_the_file_has_the_fields_that_earlier_releases_know(service: Service) -> None:
     chat_id = await branched(service)
     document = json.loads(await service.export_json(chat_id))

@@ -72,7 +72,13 @@ def with_fresh_ids(imported: Imported) -> Imported:
     fresh = {each.id: new_id() for each in imported.chat.messages}
     chat_id = new_id()
     messages = tuple(
-        msgspec.structs.replace(each, id=fresh[each.id], chat_id=chat_id, parent_id=fresh[each.parent_id] if each.parent_id else None)
+        msgspec.structs.replace(
+            each,
+            id=fresh[each.id],
+            chat_id=chat_id,
+            parent_id=fresh[each.parent_id] if each.parent_id else None,
+            seen_from=fresh.get(each.seen_from or ""),
+        )
         for each in imported.chat.messages
     )
     summary = msgspec.structs.replace(imported.chat.summary, id=chat_id)
@@ -172,13 +178,10 @@ def _above(parent: str | None, left_out: dict[str, str | None]) -> str | None:
 def _tree(read: list[_Read], places: list[int], chat_id: str) -> tuple[tuple[ChatMessage, ...], tuple[str, ...]]:
     """The messages with ids of their own and parents, and the ids as the file orders them."""
     ids: list[str] = []
-    for each in read:
-        name = each.message.id
-        ids.append(name if _ID.fullmatch(name) and name not in ids[-1:] else new_id())
-    seen: set[str] = set()
-    for at, name in enumerate(ids):
-        ids[at] = new_id() if name in seen else name
-        seen.add(ids[at])
+    taken: set[str] = set()
+    for name in (each.message.id for each in read):
+        ids.append(name if _ID.fullmatch(name) and name not in taken else new_id())
+        taken.add(ids[-1])
     order = parents.parents_first(places, [each.rank for each in read])
     messages = tuple(
         msgspec.structs.replace(
