@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
 
+from mlx_harmony.conversation.forking import forked
 from mlx_harmony.conversation.records import ChatMessage, TurnOptions, TurnStarted
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
@@ -98,6 +100,17 @@ async def test_an_answer_that_gets_no_further_stays_as_it_was(store: Store, turn
     assert type(events[-1]) is type(then[-1]) and (after.state, after.content, after.error) == ("length", "Half", None)
 
 
+async def test_an_answer_whose_going_on_could_not_be_kept_stays_as_it_was(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
+    turns = turns_over(ScriptedProvider(cut_then(cut("Half"), say(" more."))))
+    await gather(turns.send(chat_id, "Tell", TurnOptions()))
+    before = await store.read_chat(chat_id)
+    await store.trash_chat(chat_id)
+    with pytest.raises(ChatNotFound):
+        await store.resume_turn(msgspec.structs.replace(before.messages[-1], state="streaming"), TurnOptions())
+    await store.restore_chat(chat_id)
+    assert await messages(store) == before.messages
+
+
 async def test_only_what_was_cut_in_its_text_can_go_on(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
     cut_call = [event for event in call("python", "python", "{'x': 1}") if not isinstance(event, Finished)]
     turns = turns_over(ScriptedProvider(cut_then(say("Done."), [*cut_call, finished("length")])))
@@ -119,6 +132,8 @@ async def test_the_turn_says_what_the_model_no_longer_sees(store: Store, turns_o
     assert trimmed.message_ids == (whole[0].id, whole[1].id)
     assert whole[-1].seen_from == whole[2].id and whole[3].seen_from is None
     assert all(request.trim for request in provider.engine.requests)
+    fork = forked(await store.read_chat(chat_id), whole)
+    assert fork.messages[-1].seen_from == fork.messages[2].id != whole[2].id
 
 
 async def test_nothing_is_deleted_or_edited_under_an_answer_that_is_coming(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
@@ -142,16 +157,16 @@ async def test_nothing_is_deleted_or_edited_under_an_answer_that_is_coming(store
 async def test_a_replay_uses_what_made_the_answer_and_leaves_the_chat_as_it_was(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
     provider = ScriptedProvider()
     turns = turns_over(provider)
-    made = TurnOptions(sampling=Sampling(temperature=0.3), instructions="Be brief.")
+    made = TurnOptions(sampling=Sampling(temperature=0.3), instructions="Be brief.", max_context_tokens=900)
     await gather(turns.send(chat_id, "one", made))
-    await store.save_options(chat_id, TurnOptions(sampling=Sampling(temperature=1.7)))
+    await store.save_options(chat_id, TurnOptions(sampling=Sampling(temperature=1.7), max_context_tokens=500))
     first = (await messages(store))[-1]
     assert isinstance((await gather(turns.replay(chat_id, first.id)))[-1], Finished)
     chat = await store.read_chat(chat_id)
     again = chat.messages[-1]
     assert again.versions == (first.id, again.id)
     assert again.note == "Replay: the same answer as before, to the last token."
-    assert [each.sampling.temperature for each in provider.engine.requests] == [0.3, 0.3]
+    assert [(each.sampling.temperature, each.max_context_tokens) for each in provider.engine.requests] == [(0.3, 900)] * 2
     assert chat.options.sampling.temperature == 1.7
     with pytest.raises(InvalidRequest, match="not known"):
         await gather(turns.replay(chat_id, chat.messages[0].id))

@@ -132,7 +132,7 @@ def fitting(request: GenerationRequest, options: TurnOptions) -> GenerationReque
         request,
         trim=True,
         max_tokens=options.max_tokens,
-        max_context_tokens=options.max_context_tokens or setup.max_context_tokens,
+        max_context_tokens=_context_limit(options),
         context_margin=setup.max_context_tokens_margin,
         prompt_budget=setup.prompt_token_budget,
     )
@@ -145,6 +145,11 @@ def _sampling(options: TurnOptions, path: Path) -> Sampling:
         return sampling
     turns = sum(message.role == "user" for message in path)
     return msgspec.structs.replace(sampling, seed=(sampling.seed + max(0, turns - 1)) % (LARGEST_SEED + 1))
+
+
+def _context_limit(options: TurnOptions) -> int | None:
+    """What the person chose, else what the chat's setup says, in tokens."""
+    return options.max_context_tokens or (options.setup.max_context_tokens if options.setup else None)
 
 
 def _loop_detection(options: TurnOptions) -> LoopDetection:
@@ -161,6 +166,7 @@ def _provenance(asked: Asked, path: Path) -> Provenance:
         identity=options.identity,
         instructions=options.instructions,
         max_tokens=options.max_tokens,
+        max_context_tokens=_context_limit(options),
         stop=options.stop,
         end_tokens=options.end_tokens,
         channels=options.channels,

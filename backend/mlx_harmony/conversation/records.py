@@ -57,6 +57,7 @@ class Provenance(Record):
     identity: str | None = None
     instructions: str = ""
     max_tokens: int | None = None
+    max_context_tokens: int | None = None
     stop: tuple[str, ...] = ()
     end_tokens: tuple[str, ...] = ()
     channels: tuple[Channel, ...] = CHANNELS

@@ -39,6 +39,7 @@ def options_again(answer: ChatMessage) -> TurnOptions:
         model=made.model,
         sampling=msgspec.structs.replace(made.sampling, seed=made.seed) if answer.usage else made.sampling,
         max_tokens=made.max_tokens,
+        max_context_tokens=made.max_context_tokens,
         stop=made.stop,
         end_tokens=made.end_tokens,
         channels=made.channels,

@@ -217,11 +217,11 @@ class Store:
 
     async def resume_turn(self, message: ChatMessage, options: TurnOptions) -> None:
         """Store an answer that goes on, as it now stands, and show it."""
-        self._unsaved[message.id] = message
 
         def job(db: sqlite3.Connection) -> None:
             _chat_row(db, message.chat_id)
             tree.show(db, message.chat_id, message.id)
+            _save(db, message)
             values = (time.time(), options_bytes(options), message.chat_id)
             db.execute("UPDATE chats SET updated_at = ?, options = ? WHERE id = ?", values)
 
@@ -247,7 +247,7 @@ class Store:
 
         def all_of_it(db: sqlite3.Connection) -> None:
             for message in waiting.values():
-                db.execute(_UPDATE, (message.state, message.content, message_details(message), message.id))
+                _save(db, message)
             job(db)
 
         await self.database.write(all_of_it)
@@ -270,6 +270,10 @@ class Store:
             db.execute(f"UPDATE chats SET {assignment} WHERE id = ?", (value, chat_id))  # noqa: S608
 
         await self._write(job)
+
+
+def _save(db: sqlite3.Connection, message: ChatMessage) -> None:
+    db.execute(_UPDATE, (message.state, message.content, message_details(message), message.id))
 
 
 def _no_chat(chat_id: str) -> ChatNotFound:

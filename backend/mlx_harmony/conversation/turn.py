@@ -147,8 +147,10 @@ class Turns:
             saving.cancel()
             if not answer.ended:
                 answer.end("cancelled")
-            lost = await self._keep(answer)
-            self._growing.discard(answer)
+            try:
+                lost = await self._keep(answer)
+            finally:
+                self._growing.discard(answer)
         yield lost or (end if isinstance(end, Finished | Failed) else Failed.of(ShuttingDown("MLX Harmony is stopping.")))
 
     async def _begin(self, plan: Plan) -> None:
