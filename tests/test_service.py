@@ -150,9 +150,3 @@ async def test_deleted_messages_come_back_until_the_trash_is_emptied(service: Se
     await service.empty_trash()
     with pytest.raises(ChatNotFound, match="no longer in the trash"):
         await service.undo_delete(token)
-
-
-async def test_the_cache_of_a_model_is_asked_where_it_is(service: Service, tmp_path: Path) -> None:
-    state = await service.cache("starter")
-    assert (state.requests, state.entries) == (0, ())
-    assert state.disk_budget == service.settings.cache_disk_mb * 1_000_000

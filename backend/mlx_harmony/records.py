@@ -267,6 +267,27 @@ class CacheState(Record):
     most_entries: int = 0
 
 
+class SavedCache(Record):
+    """A file that holds an entry of a prompt cache with all that it goes on from. `model` is the folder it was read with."""
+
+    path: str
+    tokens: int
+    bytes: int
+    model: str
+
+
+class CacheKeeper(Record):
+    """A model that keeps something of what it read. `model` is its id, of one that is no longer on this machine its `folder`.
+
+    `awake`: it is loaded, and may keep more in memory.
+    """
+
+    model: str
+    folder: str
+    disk_bytes: int = 0
+    awake: bool = False
+
+
 class ModelCard(Record):
     """What a loaded model says of itself. Bytes are the weights in memory; `context_length` in tokens."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mlx_harmony.caches import Caches
 from mlx_harmony.conversation.attachments import LARGEST_BYTES as LARGEST_ATTACHMENT
 from mlx_harmony.conversation.attachments import MOST, read_attachment
 from mlx_harmony.conversation.beginning import new_chat, options_of, with_setup
@@ -46,7 +47,7 @@ from mlx_harmony.prompting.choosing import Given, given_by, profiles_of, settled
 from mlx_harmony.prompting.presets import Presets
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.ranges import check_request
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, ModelCard, ModelEntry, TextPrompt
+from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, TextPrompt
 from mlx_harmony.settings import Settings, absolute, changed, checked
 from mlx_harmony.shelf.kept import Shelves
 
@@ -65,6 +66,8 @@ class Service:
         self._catalog = Catalog(_places(settings))
         self._changing = asyncio.Lock()
         self._turns = Turns(store, provider, self._usable)
+        shelves = Shelves(settings.home, settings.cache_disk_mb * MEGABYTE)
+        self.caches = Caches(shelves, provider, self.find_model, self.models)
 
     @classmethod
     async def open(cls, settings: Settings, provider: Provider | None = None) -> "Service":
@@ -166,17 +169,6 @@ class Service:
     async def unload(self, model_id: str) -> None:
         """End the model's process; one that is asleep already is left so."""
         await self._provider.unload(self.find_model(model_id).id)
-
-    async def cache(self, model_id: str, action: CacheAction = "look", entry: str = "") -> CacheState:
-        """How a model's prompt cache stands, after that was done to an entry or to all of it; of one that is asleep what is on disk.
-
-        Raises ModelNotFound and EngineCrashed.
-        """
-        model = self.find_model(model_id)
-        if (state := await self._provider.cache(model.id, action, entry)) is not None:
-            return state
-        shelves = Shelves(self.settings.home, self.settings.cache_disk_mb * MEGABYTE)
-        return await asyncio.to_thread(shelves.state_of, model.path, action, entry)
 
     async def generate(self, model_id: str | None, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """Answer one request without keeping it; a request or model at fault yields one Failed."""

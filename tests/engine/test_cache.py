@@ -11,7 +11,7 @@ from mlx_harmony.engine.process import WorkerHome
 from mlx_harmony.engine.provider import EngineProvider, worker_provider
 from mlx_harmony.engine.supervisor import start_worker
 from mlx_harmony.engine.wire import CacheFrame, FrameReader, encode
-from mlx_harmony.errors import EngineCrashed
+from mlx_harmony.errors import EngineCrashed, InvalidRequest
 from mlx_harmony.events import Finished, TextDelta
 from mlx_harmony.records import (
     CacheEntry,
@@ -90,3 +90,27 @@ async def test_the_cache_is_looked_at_and_cleared_while_the_model_answers(fx1: P
         await asked
         await engine.cache()
     await engine.close()
+
+
+@pytest.mark.integration
+async def test_an_entry_is_saved_in_one_home_and_loaded_in_another(fx1: Path, fx2: Path, tmp_path: Path) -> None:
+    provider, file = worker_provider(Settings(home=str(tmp_path / "one"))), str(tmp_path / "saved.kv")
+    assert await provider.save_cache(fx1.name, "a", file) is None
+    first, _ = await answered(provider, fx1, "first")
+    state = await provider.cache(fx1.name)
+    assert state is not None
+    name = max(state.entries, key=lambda kept: kept.end).id
+    with pytest.raises(InvalidRequest, match="no such entry"):
+        await provider.save_cache(fx1.name, "zz", file)
+    saved = await provider.save_cache(fx1.name, name, file)
+    assert saved is not None and saved.tokens >= 200
+    with pytest.raises(InvalidRequest, match="is there already"):
+        await provider.save_cache(fx1.name, name, file)
+    await provider.close()
+    other = worker_provider(Settings(home=str(tmp_path / "two"), cache_disk_mb=0))
+    await other.load_cache(entry(fx1), file)
+    again, finished = await answered(other, fx1, "again")
+    assert (again, finished.usage.cached_tokens) == (first, 199)
+    with pytest.raises(InvalidRequest, match="another model: its weights, chat template or tokenizer, KV format is not the same"):
+        await other.load_cache(entry(fx2), file)
+    await other.close()

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal, Protocol
 
 from mlx_harmony.events import Counted, Event, Failed
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, ModelCard, ModelEntry, PromptCount, Record
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, ModelCard, ModelEntry, PromptCount, Record, SavedCache
 
 ModelPhase = Literal["asleep", "loading", "awake", "busy", "crashed"]
 
@@ -30,7 +30,8 @@ class Engine(Protocol):
 
     `generate` yields events and ends in exactly one Finished or Failed; it raises nothing for a request's own failure. Closing the
     iterator cancels. `count` tells how long a request's prompt is, and raises what is wrong with it. `cache` does something to what it
-    keeps of what it read and tells how that stands then, also while it answers. `alive` turns False for good when its process died.
+    keeps of what it read and tells how that stands then, also while it answers; `save_cache` and `load_cache` bring an entry to a file and
+    back, and raise why they cannot. `alive` turns False for good when its process died.
     """
 
     @property
@@ -47,6 +48,10 @@ class Engine(Protocol):
     async def count(self, request: GenerationRequest) -> PromptCount: ...
 
     async def cache(self, action: CacheAction = "look", entry: str = "") -> CacheState: ...
+
+    async def save_cache(self, entry: str, path: str, *, replace: bool = False) -> SavedCache: ...
+
+    async def load_cache(self, path: str) -> CacheState: ...
 
     async def close(self) -> None: ...
 
@@ -73,8 +78,8 @@ async def counted(next_event: Callable[[], Awaitable[Event]]) -> PromptCount:
 class Provider(Protocol):
     """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload.
 
-    `count` gives None while the model is asleep or loading: counting neither loads a model nor waits for an answer to end. `cache` gives
-    None then too.
+    `count` gives None while the model is asleep or loading: counting neither loads a model nor waits for an answer to end. `cache` and
+    `save_cache` give None then too; `load_cache` loads the model.
     """
 
     def generate(self, entry: ModelEntry, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...
@@ -82,6 +87,10 @@ class Provider(Protocol):
     async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None: ...
 
     async def cache(self, model_id: str, action: CacheAction = "look", entry: str = "") -> CacheState | None: ...
+
+    async def save_cache(self, model_id: str, entry: str, path: str, *, replace: bool = False) -> SavedCache | None: ...
+
+    async def load_cache(self, entry: ModelEntry, path: str) -> CacheState: ...
 
     async def load(self, entry: ModelEntry) -> ModelCard: ...
 

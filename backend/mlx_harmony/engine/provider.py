@@ -13,7 +13,7 @@ from mlx_harmony.engine.protocols import Engine, ModelPhase, ModelState, StartEn
 from mlx_harmony.engine.supervisor import workers_in
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, QueueFull, ShuttingDown
 from mlx_harmony.events import Event, Failed, Loading
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount, SavedCache
 from mlx_harmony.settings import Settings
 from mlx_harmony.shelf.kept import FOLDER
 
@@ -56,17 +56,23 @@ class EngineProvider:
 
     async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None:
         """How long a request's prompt is; None while the model is asleep or loading. Raises what is wrong with the request."""
-        slot = self._slots.get(entry.id)
-        if slot is None or slot.engine is None or not slot.engine.alive:
-            return None
-        return await slot.engine.count(request)
+        engine = self._alive(entry.id)
+        return await engine.count(request) if engine else None
 
     async def cache(self, model_id: str, action: CacheAction = "look", entry: str = "") -> CacheState | None:
         """How a model's prompt cache stands, after that was done to it; None while it is asleep or loading. Raises EngineCrashed."""
-        slot = self._slots.get(model_id)
-        if slot is None or slot.engine is None or not slot.engine.alive:
-            return None
-        return await slot.engine.cache(action, entry)
+        engine = self._alive(model_id)
+        return await engine.cache(action, entry) if engine else None
+
+    async def save_cache(self, model_id: str, entry: str, path: str, *, replace: bool = False) -> SavedCache | None:
+        """Write an entry of what a model keeps to a file; None while it is asleep. Raises why it cannot be written."""
+        engine = self._alive(model_id)
+        return await engine.save_cache(entry, path, replace=replace) if engine else None
+
+    async def load_cache(self, entry: ModelEntry, path: str) -> CacheState:
+        """Take in what a file holds, for which the model is loaded. Raises why it is refused, and the errors of loading."""
+        await self.load(entry)
+        return await self._slot(entry).awake().load_cache(path)
 
     async def load(self, entry: ModelEntry) -> ModelCard:
         """Load a model and wait for it. Raises the errors of loading; cancelling the caller ends a load nobody else waits for."""
@@ -98,6 +104,10 @@ class EngineProvider:
                 slot.load.task.cancel()
         await asyncio.gather(*self._endings, return_exceptions=True)
         await asyncio.gather(*(slot.end() for slot in self._slots.values()))
+
+    def _alive(self, model_id: str) -> Engine | None:
+        slot = self._slots.get(model_id)
+        return slot.engine if slot is not None and slot.engine is not None and slot.engine.alive else None
 
     def _slot(self, entry: ModelEntry) -> "_Slot":
         slot = self._slots.setdefault(entry.id, _Slot(entry))

@@ -5,7 +5,8 @@ It knows nothing of mlx and keeps no other models; `provider` does.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from typing import cast
 
 import msgspec
 
@@ -14,7 +15,10 @@ from mlx_harmony.engine.protocols import Progress as OnProgress
 from mlx_harmony.engine.protocols import StartEngine, counted
 from mlx_harmony.engine.wire import (
     AskCache,
+    CacheAnswer,
     CacheFrame,
+    CacheRefused,
+    CacheSaved,
     Cancel,
     Count,
     EventFrame,
@@ -22,9 +26,11 @@ from mlx_harmony.engine.wire import (
     FrameReader,
     Generate,
     Load,
+    LoadCache,
     Loaded,
     LoadRefused,
     Progress,
+    SaveCache,
     Shutdown,
     ToWorker,
     WireError,
@@ -32,7 +38,7 @@ from mlx_harmony.engine.wire import (
 )
 from mlx_harmony.errors import EngineCrashed, InvalidRequest, LoadFailed
 from mlx_harmony.events import Event, Failed, Finished
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount, SavedCache
 
 RECEIVE_BYTES = 256 * 1024
 RESTART_HINT = "Send your message again; the model's process is started anew."
@@ -46,7 +52,7 @@ class WorkerEngine:
         self._reader, self._writer = process.reader, process.writer
         self._card: ModelCard | None = None
         self._streams: dict[str, asyncio.Queue[Event]] = {}
-        self._asked: dict[str, asyncio.Future[CacheState]] = {}
+        self._asked: dict[str, asyncio.Future[CacheState | SavedCache]] = {}
         self._alive = True
         self._frames = FrameReader()
         self._receiving: asyncio.Task[None] | None = None
@@ -130,14 +136,28 @@ class WorkerEngine:
 
     async def cache(self, action: CacheAction = "look", entry: str = "") -> CacheState:
         """How the worker's prompt cache stands, after that was done to it. Raises EngineCrashed."""
+        return cast(CacheState, await self._ask(lambda name: AskCache(id=name, action=action, entry=entry)))
+
+    async def save_cache(self, entry: str, path: str, *, replace: bool = False) -> SavedCache:
+        """Have an entry written to a file. Raises InvalidRequest, StorageError or EngineCrashed."""
+        return cast(SavedCache, await self._ask(lambda name: SaveCache(id=name, entry=entry, path=path, replace=replace)))
+
+    async def load_cache(self, path: str) -> CacheState:
+        """Have what a file holds taken in. Raises InvalidRequest, StorageError or EngineCrashed."""
+        return cast(CacheState, await self._ask(lambda name: LoadCache(id=name, path=path)))
+
+    async def _ask(self, question: Callable[[str], ToWorker]) -> CacheState | SavedCache:
+        """Ask the prompt cache under a name of its own, and wait for what comes back under it."""
         if not self._alive:
             raise self._crashed().error()
-        asked: asyncio.Future[CacheState] = asyncio.get_running_loop().create_future()
+        asked: asyncio.Future[CacheState | SavedCache] = asyncio.get_running_loop().create_future()
         name = f"cache-{id(asked)}"
         self._asked[name] = asked
         try:
-            self._post(AskCache(id=name, action=action, entry=entry))
+            self._post(question(name))
             return await asked
+        except WireError as error:
+            raise InvalidRequest(f"That cannot be asked of the model: {error}.", hint="Give another path.", param="path") from error
         finally:
             del self._asked[name]
 
@@ -175,9 +195,9 @@ class WorkerEngine:
             case EventFrame(request_id=request_id, event=event):
                 if (stream := self._streams.get(request_id)) is not None:
                     stream.put_nowait(event)
-            case CacheFrame(id=asked_id, state=state):
-                if (asked := self._asked.get(asked_id)) is not None and not asked.done():
-                    asked.set_result(state)
+            case CacheFrame() | CacheSaved() | CacheRefused():
+                if (asked := self._asked.get(frame.id)) is not None and not asked.done():
+                    _settle(asked, frame)
 
     def _post(self, frame: ToWorker) -> None:
         """Queue a frame for the worker. Raises WireError for what cannot travel."""
@@ -204,6 +224,16 @@ class WorkerEngine:
 
     def _crashed(self) -> Failed:
         return Failed.of(EngineCrashed(self.problem, hint=RESTART_HINT))
+
+
+def _settle(asked: asyncio.Future[CacheState | SavedCache], answer: CacheAnswer) -> None:
+    match answer:
+        case CacheFrame(state=state):
+            asked.set_result(state)
+        case CacheSaved(saved=saved):
+            asked.set_result(saved)
+        case CacheRefused(problem=problem):
+            asked.set_exception(problem.error())
 
 
 async def start_worker(name: str, options: LoadOptions, home: WorkerHome, progress: OnProgress) -> WorkerEngine:

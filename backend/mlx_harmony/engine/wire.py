@@ -5,7 +5,7 @@ import struct
 import msgspec
 
 from mlx_harmony.events import Event, Failed
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, Record
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, Record, SavedCache
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
@@ -47,6 +47,22 @@ class AskCache(Record, tag="ask_cache"):
     entry: str = ""
 
 
+class SaveCache(Record, tag="save_cache"):
+    """To the worker: write an entry of what it keeps to a file; one CacheSaved or CacheRefused comes back."""
+
+    id: str
+    entry: str
+    path: str
+    replace: bool = False
+
+
+class LoadCache(Record, tag="load_cache"):
+    """To the worker: take in what a file holds; one CacheFrame or CacheRefused comes back."""
+
+    id: str
+    path: str
+
+
 class Shutdown(Record, tag="shutdown"):
     """To the worker: end."""
 
@@ -84,8 +100,23 @@ class CacheFrame(Record, tag="cache"):
     state: CacheState
 
 
-ToWorker = Load | Generate | Count | Cancel | AskCache | Shutdown
-FromWorker = Progress | Loaded | LoadRefused | EventFrame | CacheFrame
+class CacheSaved(Record, tag="cache_saved"):
+    """From the worker: the entry is in its file."""
+
+    id: str
+    saved: SavedCache
+
+
+class CacheRefused(Record, tag="cache_refused"):
+    """From the worker: why that could not be saved or loaded."""
+
+    id: str
+    problem: Failed
+
+
+ToWorker = Load | Generate | Count | Cancel | AskCache | SaveCache | LoadCache | Shutdown
+FromWorker = Progress | Loaded | LoadRefused | EventFrame | CacheFrame | CacheSaved | CacheRefused
+CacheAnswer = CacheFrame | CacheSaved | CacheRefused
 Frame = ToWorker | FromWorker
 
 _encoder = msgspec.msgpack.Encoder()

@@ -6,7 +6,9 @@ It knows no mlx; how the files look is `piece`'s business, where they lie `shelf
 from contextlib import suppress
 from pathlib import Path
 
-from mlx_harmony.records import CacheAction, CacheEntry, CacheState, Record
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.records import CacheAction, CacheEntry, CacheState, Record, SavedCache
+from mlx_harmony.shelf.bundle import refuse_to_overwrite, write_bundle
 from mlx_harmony.shelf.piece import Head, Unreadable, read_head
 from mlx_harmony.shelf.shelf import Identity, PieceFile, Shelf, about, pieces, shelves
 
@@ -31,6 +33,19 @@ class Shelves:
             disk_budget=self._budget_bytes,
             entries=tuple(kept for shelf in mine for kept in shelf.entries),
         )
+
+    def sizes(self) -> dict[str, int]:
+        """How many bytes are kept of the model in each folder; opens no piece."""
+        sizes: dict[str, int] = {}
+        for folder in shelves(self._root):
+            identity, size = about(folder), sum(file.bytes for file in pieces(folder))
+            if identity is not None and size:
+                sizes[identity.model] = sizes.get(identity.model, 0) + size
+        return sizes
+
+    def save(self, folder: str, entry: str, path: Path, *, replace: bool = False) -> SavedCache:
+        """Write an entry of the model in that folder to a file. Raises InvalidRequest and StorageError."""
+        return save_entry(self._root, entry, path, model=str(Path(folder).resolve()), replace=replace)
 
 
 class Kept(Record):
@@ -67,6 +82,45 @@ def act_on(root: Path, action: CacheAction, entry: str = "", model: str = "") ->
             shelf.remove(ids)
         met += len(ids)
     return met
+
+
+def save_entry(root: Path, entry: str, path: Path, *, model: str = "", replace: bool = False) -> SavedCache:
+    """Write the entry of that id with all that it goes on from to a file. Raises InvalidRequest and StorageError."""
+    from mlx_harmony.shelf.joining import Link, joined
+
+    refuse_to_overwrite(path, replace)
+    for folder in shelves(root):
+        identity, files = about(folder), {file.id: file for file in pieces(folder)}
+        if identity is None or entry not in files or (model and identity.model != model):
+            continue
+        heads = dict(_by_id(files))
+        shelf = Shelf(root, identity, 0)
+        shelf.know({piece_id: file.path for piece_id, file in files.items()})
+        way = sorted((heads[piece] for piece in _chain(entry, {head.id: head.parent for head in heads.values()})), key=_start)
+        ends = [*(head.start for head in way[1:]), way[-1].end]
+        try:
+            links = [
+                Link(*shelf.read(head.id), until, [shelf.read(state.id) for state in _states_on(heads, head, until)])
+                for head, until in zip(way, ends, strict=True)
+            ]
+        except Unreadable as error:
+            raise InvalidRequest(f"The entry cannot be saved: {error}.", hint="Choose another entry.", param="entry") from error
+        return write_bundle(path, *joined(identity, links), replace=replace)
+    raise InvalidRequest("There is no such entry any more.", hint="Choose another entry.", param="entry")
+
+
+def _states_on(heads: dict[str, Head], run: Head, until: int) -> list[Head]:
+    """The states of a run up to a token, the shortest first."""
+    states = (head for head in heads.values() if head.kind == "state" and head.parent == run.id and head.end <= until)
+    return sorted(states, key=lambda head: head.end)
+
+
+def _start(head: Head) -> int:
+    return head.start
+
+
+def _by_id(files: dict[str, PieceFile]) -> list[tuple[str, Head]]:
+    return [(head.id, head) for head, _ in _heads(files)]
 
 
 def _meant(action: CacheAction, entry: str, parents: dict[str, str]) -> list[str]:

@@ -24,6 +24,10 @@ class Ticket(NamedTuple):
     counting: bool = False
 
 
+Errand = Callable[[], None]
+"""Something else that needs the thread that owns mlx for a moment; it raises nothing."""
+
+
 class Inbox:
     """Waiting requests and cancelled ids. At most `seats` requests are under way at once; the others wait.
 
@@ -35,6 +39,7 @@ class Inbox:
         self.seats = seats
         self._changed = threading.Condition()
         self._waiting: deque[Ticket] = deque()
+        self._errands: deque[Errand] = deque()
         self._running: set[str] = set()
         self._cancelled: set[str] = set()
         self._told: dict[str, int] = {}
@@ -58,6 +63,18 @@ class Inbox:
             self._waiting.appendleft(Ticket(request, time.perf_counter(), counting=True))
             self._changed.notify()
 
+    def put_errand(self, errand: Errand) -> None:
+        """Add something that the loop does between two steps, before anything else that waits."""
+        with self._changed:
+            self._errands.append(errand)
+            self._changed.notify()
+
+    def take_errands(self) -> list[Errand]:
+        """What is to be done now."""
+        with self._changed:
+            errands, self._errands = list(self._errands), deque()
+            return errands
+
     def cancel(self, request_id: str) -> None:
         """End a request: at once while it waits, before its next step while it runs. Unknown ids are ignored."""
         with self._changed:
@@ -73,11 +90,11 @@ class Inbox:
     def take(self, wait: bool = True) -> Ticket | None:
         """The next request there is a seat for, which it holds until it is `done`; `wait` blocks until there is one.
 
-        None where there is none, or once the inbox is closed.
+        None where there is none, where an errand came, or once the inbox is closed.
         """
         with self._changed:
             if wait:
-                self._changed.wait_for(lambda: self._closed or self._next() is not None)
+                self._changed.wait_for(lambda: self._closed or self._errands or self._next() is not None)
             ticket = self._next()
             if self._closed or ticket is None:
                 return None

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from mlx_harmony.engine.protocols import Progress, counted
 from mlx_harmony.errors import LoadFailed, ShuttingDown
 from mlx_harmony.events import Event, Failed, Finished
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
+from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount, SavedCache
+from mlx_harmony.worker.cache.door import CacheDoor
 from mlx_harmony.worker.inbox import Inbox
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class InProcessEngine:
         self._streams: dict[str, asyncio.Queue[Event]] = {}
         self._inbox = Inbox(self._emit)
         self._loaded: Future[ModelCard] = Future()
-        self._act: Callable[[CacheAction, str], CacheState] = lambda _action, _entry: CacheState()
+        self._door = CacheDoor(self._inbox)
         self._thread: threading.Thread | None = None
         self._alive = True
 
@@ -90,7 +91,15 @@ class InProcessEngine:
 
     async def cache(self, action: CacheAction = "look", entry: str = "") -> CacheState:
         """How the prompt cache stands, after that was done to it."""
-        return await asyncio.to_thread(self._act, action, entry)
+        return await asyncio.to_thread(self._door.act, action, entry)
+
+    async def save_cache(self, entry: str, path: str, *, replace: bool = False) -> SavedCache:
+        """Write an entry of the prompt cache to a file. Raises InvalidRequest and StorageError."""
+        return await asyncio.to_thread(self._door.save, entry, path, replace)
+
+    async def load_cache(self, path: str) -> CacheState:
+        """Take in what a file holds. Raises InvalidRequest with the reason."""
+        return await asyncio.to_thread(self._door.load, path)
 
     async def close(self) -> None:
         """End the thread; what still runs ends before its next step and fails."""
@@ -123,7 +132,7 @@ class InProcessEngine:
             self._loaded.set_exception(problem.error())
             return
         cache = open_cache(models[0], options)
-        self._act = cache.act
+        self._door.cache = cache
         self._loaded.set_result(models[0].card)
         Loop(models[0], self._inbox, cache=cache).run()
         cache.close()

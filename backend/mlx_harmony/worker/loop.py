@@ -51,6 +51,8 @@ class Loop:
         while self._seats or not self._inbox.closed:
             self._inbox.seats = SEATS if self._batch.together else 1
             self._admit()
+            for errand in self._inbox.take_errands():
+                errand()
             self._read()
             self._write()
 

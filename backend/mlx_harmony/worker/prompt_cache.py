@@ -10,14 +10,16 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import CacheAction, CacheState, Reuse
 from mlx_harmony.shelf.piece import Unreadable
-from mlx_harmony.shelf.shelf import Shelf
+from mlx_harmony.shelf.shelf import Identity, Shelf
 from mlx_harmony.worker.cache.account import Account, Found, Spell, entries_of, explain
 from mlx_harmony.worker.cache.disk import Disk
 from mlx_harmony.worker.cache.layers import (
     Layers,
     Shape,
+    StateOf,
     divisible,
     evaluated,
     holds,
@@ -28,6 +30,7 @@ from mlx_harmony.worker.cache.layers import (
     state_of,
 )
 from mlx_harmony.worker.cache.memory import Memory
+from mlx_harmony.worker.cache.moving import Step, Whole, steps_of
 from mlx_harmony.worker.cache.tree import Held, Run, State, Tokens, Tree, Way, token_array
 
 __all__ = ["DEFAULT_BYTES", "Layers", "PromptCache", "Taken", "divisible"]
@@ -45,6 +48,18 @@ class Taken(NamedTuple):
     reuse: Reuse
 
 
+class Fresh(NamedTuple):
+    """What is to be kept anew: a run's arrays, the states after certain tokens, and from which token on a model wrote it."""
+
+    arrays: list[Any]
+    states: dict[int, StateOf]
+    answer_from: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        return sum(array.nbytes for array in [*self.arrays, *(array for state in self.states.values() for array in state.arrays)])
+
+
 def _unspelt(tokens: list[int]) -> str:
     return ""
 
@@ -58,12 +73,17 @@ class PromptCache:
         self._account = Account(spell)
         self._disk: Disk | None = None
         self._shapes: tuple[Shape, ...] | None = None
+        self.identity: Identity | None = None
         self._lock = threading.RLock()
+
+    def know_shapes(self, layers: Layers) -> None:
+        """Take fresh caches of this model for what all of them are like."""
+        self._shapes = shapes_of(layers)
 
     def open_disk(self, shelf: Shelf, layers: Layers) -> None:
         """Keep what is read on this shelf too, and find what it holds; `layers` are fresh caches of this model. Raises OSError."""
         found = shelf.open()
-        self._shapes = shapes_of(layers)
+        self.know_shapes(layers)
         with self._lock:
             self._disk = Disk(self._tree, shelf)
             self._memory.begin_at(self._disk.restore(found))
@@ -154,6 +174,27 @@ class PromptCache:
                 case "clear":
                     self._forget([gone for run in list(self._tree.root.children.values()) for gone in self._tree.cut_off(run)])
         return self.look()
+
+    def way_to(self, entry: str) -> tuple[list[Step], Shelf | None]:
+        """The runs on the way to an entry, and where those lie that are not in memory. Raises InvalidRequest for one that is gone."""
+        with self._lock:
+            run = next((run for run in self._tree.runs() if run.id == entry), None)
+            if run is None or not all(link.here for link in run.chain()):
+                gone = "It was evicted: nothing is left of it." if run else "There is no such entry any more."
+                raise InvalidRequest(gone, hint="Choose another entry.", param="entry")
+            return steps_of(run), self._disk.shelf if self._disk else None
+
+    def take_in(self, loaded: Whole) -> None:
+        """Keep what a file holds, beside what is here. Raises InvalidRequest where it does not fit, or there is no room for it."""
+        with self._lock:
+            if self._shapes is None or not loaded.fits(self._shapes):
+                raise InvalidRequest("Its contents are not those of this model's cache.", hint="Save it again.", param="path")
+            way = self._way_of(loaded.tokens)
+            known = {state.end for run in way.runs for state in run.states.values() if state.here}
+            states = {end: state for end, state in loaded.states.items() if end > way.matched or end not in known}
+            if not self._hang(loaded.tokens, way, Fresh(loaded.after(way.matched), states, loaded.answer_from)):
+                hint = "Give the cache more memory or some disk in the settings."
+                raise InvalidRequest("There is no room for it in the cache.", hint=hint, param="path")
 
     def flush(self) -> None:
         """Wait until all that was put is on the disk."""
@@ -246,32 +287,39 @@ class PromptCache:
             self._disk.touch([held for held in used if held.disk_bytes])
 
     def _keep(self, tokens: Tokens, layers: Layers, answer_from: int | None) -> bool:
+        way = self._way_of(tokens)
+        fresh = slices(layers, way.matched, len(tokens)) if way.matched < len(tokens) else []
+        states = {} if divisible(layers) or self._has_state(way, tokens) else {len(tokens): state_of(layers)}
+        return self._hang(tokens, way, Fresh(fresh, states, answer_from))
+
+    def _way_of(self, tokens: Tokens) -> Way:
+        """The way of tokens that are about to be kept: what hangs on something that went is forgotten, they bring it anew."""
         way = self._tree.walk(tokens)
         gone = next((run for run in way.runs if not run.here), None)
-        if gone is not None:
-            # What hangs on it went before it did; the live caches hold it anew.
-            self._forget(self._tree.cut_off(gone))
-            way = self._tree.walk(tokens)
-        fresh = slices(layers, way.matched, len(tokens)) if way.matched < len(tokens) else []
-        state = None if divisible(layers) or self._has_state(way, tokens) else state_of(layers)
-        size = sum(array.nbytes for array in [*fresh, *(state.arrays if state else [])])
-        too_large = size > self._memory.budget_bytes
+        if gone is None:
+            return way
+        self._forget(self._tree.cut_off(gone))
+        return self._tree.walk(tokens)
+
+    def _hang(self, tokens: Tokens, way: Way, fresh: Fresh) -> bool:
+        """Keep what the way does not hold yet; False where there is no room for it at all."""
+        too_large = fresh.bytes > self._memory.budget_bytes
         if too_large and self._disk is None:
             return False
-        new: list[Held] = []
+        runs, new = list(way.runs), []  # type: list[Run], list[Held]
         if way.matched < len(tokens):
             run = self._tree.add(way, tokens)
-            run.answer_from = answer_from if answer_from is not None and answer_from < run.end else None
+            run.answer_from = fresh.answer_from if fresh.answer_from is not None and fresh.answer_from < run.end else None
             run.text = self._account.opening(run)
-            self._memory.hold(run, fresh, evaluated(fresh) + _overhead(run))
+            self._memory.hold(run, fresh.arrays, evaluated(fresh.arrays) + _overhead(run))
+            runs.append(run)
             new.append(run)
-        else:
-            run = way.runs[-1]
-        if state is not None:
-            snapshot = run.states.setdefault(len(tokens), State(run, len(tokens)))
+        for end, state in fresh.states.items():
+            run = next(run for run in reversed(runs) if run.start < end)
+            snapshot = run.states.setdefault(end, State(run, end))
             self._memory.hold(snapshot, state, evaluated(state.arrays))
             new.append(snapshot)
-        self._touch([*run.chain(), *(held for held in new if held is not run)])
+        self._touch([*runs[-1].chain(), *(held for held in new if held is not runs[-1])])
         for held in new:
             if self._disk is not None:
                 self._disk.keep(held)

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 from mlx_harmony.engine.wire import (
     AskCache,
+    CacheAnswer,
     CacheFrame,
+    CacheRefused,
+    CacheSaved,
     Cancel,
     Count,
     EventFrame,
@@ -22,15 +25,19 @@ from mlx_harmony.engine.wire import (
     FromWorker,
     Generate,
     Load,
+    LoadCache,
     Loaded,
     LoadRefused,
     Progress,
+    SaveCache,
     Shutdown,
     WireError,
     encode,
 )
-from mlx_harmony.errors import LoadFailed, ShuttingDown
-from mlx_harmony.records import CacheAction, CacheState, LoadOptions
+from mlx_harmony.errors import GenerationFailed, LoadFailed, ShuttingDown
+from mlx_harmony.records import LoadOptions
+from mlx_harmony.worker.cache.door import CacheDoor
+from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.inbox import Inbox
 
 if TYPE_CHECKING:
@@ -87,23 +94,37 @@ def serve(connection: socket.socket) -> None:
     if not isinstance(first, Load):
         return
     inbox = Inbox(lambda request_id, event: link.send(EventFrame(request_id=request_id, event=event)))
-    door = CacheDoor(link)
-    threading.Thread(target=_read, args=(frames, inbox, door), name="socket", daemon=True).start()
+    door = CacheDoor(inbox)
+    threading.Thread(target=_read, args=(frames, inbox, CacheDesk(link, door)), name="socket", daemon=True).start()
     _work(first.options, link, inbox, door)
 
 
-class CacheDoor:
-    """Where the reading thread asks the prompt cache, which answers while the model works too; empty until the model is loaded."""
+class CacheDesk:
+    """Takes questions for the prompt cache from the reading thread, which must not wait: files are written and read in threads beside."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, door: CacheDoor) -> None:
         self._link = link
-        self.act: Callable[[CacheAction, str], CacheState] = lambda _action, _entry: CacheState()
+        self._door = door
 
-    def ask(self, asked: AskCache) -> None:
-        self._link.send(CacheFrame(id=asked.id, state=self.act(asked.action, asked.entry)))
+    def ask(self, asked: AskCache | SaveCache | LoadCache) -> None:
+        match asked:
+            case AskCache(action=action, entry=entry):
+                self._link.send(CacheFrame(id=asked.id, state=self._door.act(action, entry)))
+            case SaveCache(entry=entry, path=path, replace=replace):
+                self._beside(asked.id, lambda: CacheSaved(id=asked.id, saved=self._door.save(entry, path, replace)))
+            case LoadCache(path=path):
+                self._beside(asked.id, lambda: CacheFrame(id=asked.id, state=self._door.load(path)))
+
+    def _beside(self, asked_id: str, work: Callable[[], CacheAnswer]) -> None:
+        def answer() -> None:
+            answers: list[CacheAnswer] = []
+            problem = guarded(lambda: answers.append(work()), GenerationFailed)
+            self._link.send(answers[0] if problem is None else CacheRefused(id=asked_id, problem=problem))
+
+        threading.Thread(target=answer, name="cache file", daemon=True).start()
 
 
-def _read(frames: Iterator[Frame], inbox: Inbox, door: CacheDoor) -> None:
+def _read(frames: Iterator[Frame], inbox: Inbox, desk: CacheDesk) -> None:
     """The reading thread: requests into the inbox; at the end of the stream the process ends, in good order if it can."""
     try:
         for frame in frames:
@@ -114,8 +135,8 @@ def _read(frames: Iterator[Frame], inbox: Inbox, door: CacheDoor) -> None:
                     inbox.put_count(request)
                 case Cancel(request_id=request_id):
                     inbox.cancel(request_id)
-                case AskCache():
-                    door.ask(frame)
+                case AskCache() | SaveCache() | LoadCache():
+                    desk.ask(frame)
                 case Shutdown():
                     break
                 case _:
@@ -141,7 +162,6 @@ def _work(options: LoadOptions, link: Link, inbox: Inbox, door: CacheDoor) -> No
 def _load_and_answer(options: LoadOptions, device: "Device", link: Link, inbox: Inbox, door: CacheDoor) -> None:
     from mlx_harmony.worker.cache.opening import open_cache
     from mlx_harmony.worker.deadline import render_deadline
-    from mlx_harmony.worker.guard import guarded
     from mlx_harmony.worker.load import LoadedModel, load
     from mlx_harmony.worker.loop import Loop
 
@@ -156,7 +176,7 @@ def _load_and_answer(options: LoadOptions, device: "Device", link: Link, inbox: 
         link.send(LoadRefused(problem=problem))
         return
     cache = open_cache(models[0], options)
-    door.act = cache.act
+    door.cache = cache
     link.send(Loaded(card=models[0].card))
     Loop(models[0], inbox, render_deadline, cache).run()
     cache.close()

@@ -8,7 +8,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
@@ -26,7 +26,7 @@ class Piece(NamedTuple):
     """A piece to write: its head, its evaluated arrays in types that numpy has, and the pieces it hangs on."""
 
     head: Head
-    arrays: list[mx.array]
+    arrays: Sequence[Any]
     ancestors: tuple[str, ...]
 
 
@@ -53,7 +53,7 @@ class WriteBehind:
                 self.refused += 1
                 return False
             self._waiting_bytes += size
-        copied = piece if _shared() else piece._replace(arrays=[np.array(array) for array in piece.arrays])  # type: ignore[misc]
+        copied = piece._replace(arrays=readable(piece.arrays))
         self._jobs.put(lambda: self._write(copied))
         return True
 
@@ -100,6 +100,7 @@ class WriteBehind:
             self._gone(gone)
 
 
-def _shared() -> bool:
-    """Whether the device's memory is ours to read from any thread: not on CUDA, where reading moves it."""
-    return bool(mx.metal.is_available() or mx.default_device() == mx.Device(mx.cpu, 0))
+def readable(arrays: Sequence[mx.array]) -> Sequence[Any]:
+    """Evaluated arrays as another thread may read them: on CUDA reading moves memory, so copies are made there."""
+    shared = mx.metal.is_available() or mx.default_device() == mx.Device(mx.cpu, 0)
+    return arrays if shared else [np.array(array) for array in arrays]

@@ -53,28 +53,11 @@ class Disk:
         """Write a piece that is in memory and not on the disk yet, behind the answer. Its arrays must be evaluated."""
         if held.disk_bytes or held.contents is None or held.id in self._known:
             return
-        match held:
-            case Run():
-                arrays, ancestors = held.contents, held.chain()[:-1]
-                head = Head(
-                    id=held.id,
-                    kind="run",
-                    parent=held.parent.id if held.parent else "",
-                    start=held.start,
-                    end=held.end,
-                    tokens=held.tokens.tobytes(),
-                    answer_from=held.answer_from,
-                    text=held.text,
-                )
-            case State():
-                arrays, ancestors = held.contents.arrays, held.run.chain()
-                head = Head(id=held.id, kind="state", parent=held.run.id, start=0, end=held.end, statics=held.contents.statics)
-        parts = tuple(Part(shape=tuple(array.shape), dtype=dtype_name(array), bytes=array.nbytes) for array in arrays)
-        plain = [raw(array) for array in arrays]
-        mx.eval(plain)
+        head, arrays = written(held)
+        ancestors = held.chain()[:-1] if isinstance(held, Run) else held.run.chain() if isinstance(held, State) else []
         self._known[held.id] = held
         held.on_its_way = True
-        if not self._behind.write(Piece(msgspec.structs.replace(head, parts=parts), plain, tuple(run.id for run in ancestors))):
+        if not self._behind.write(Piece(head, arrays, tuple(run.id for run in ancestors))):
             del self._known[held.id]
             held.on_its_way = False
 
@@ -142,3 +125,29 @@ class Disk:
         for piece_id in piece_ids:
             if (held := self._known.pop(piece_id, None)) is not None:
                 held.disk_bytes = 0
+
+
+def written(held: Held) -> tuple[Head, list[mx.array]]:
+    """The head of a piece that is in memory, and its evaluated arrays in types that numpy has."""
+    match held:
+        case Run():
+            arrays = held.contents
+            head = Head(
+                id=held.id,
+                kind="run",
+                parent=held.parent.id if held.parent else "",
+                start=held.start,
+                end=held.end,
+                tokens=held.tokens.tobytes(),
+                answer_from=held.answer_from,
+                text=held.text,
+            )
+        case State():
+            arrays = held.contents.arrays
+            head = Head(id=held.id, kind="state", parent=held.run.id, start=0, end=held.end, statics=held.contents.statics)
+        case _:
+            raise TypeError(type(held).__name__)
+    parts = tuple(Part(shape=tuple(array.shape), dtype=dtype_name(array), bytes=array.nbytes) for array in arrays)
+    plain = [raw(array) for array in arrays]
+    mx.eval(plain)
+    return msgspec.structs.replace(head, parts=parts), plain

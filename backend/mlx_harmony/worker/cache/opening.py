@@ -21,13 +21,14 @@ log = logging.getLogger(__name__)
 def open_cache(loaded: LoadedModel, options: LoadOptions) -> PromptCache:
     """The prompt cache of a model that was loaded with these options."""
     cache = PromptCache(memory_budget(options), loaded.format.tokens.text_of)
-    if options.cache_folder and options.cache_disk_bytes:
-        layers = list(make_prompt_cache(loaded.model))
-        try:
-            identity = identity_of(options.path, loaded.model, layers, loaded.format.name)
-            cache.open_disk(Shelf(Path(options.cache_folder), identity, options.cache_disk_bytes), layers)
-        except OSError:
-            log.exception("what was read cannot be kept on disk")
+    layers = list(make_prompt_cache(loaded.model))
+    cache.know_shapes(layers)
+    try:
+        cache.identity = identity_of(options.path, loaded.model, layers, loaded.format.name)
+        if options.cache_folder and options.cache_disk_bytes:
+            cache.open_disk(Shelf(Path(options.cache_folder), cache.identity, options.cache_disk_bytes), layers)
+    except OSError:
+        log.exception("what was read cannot be kept on disk")
     return cache
 
 

@@ -1,0 +1,85 @@
+"""What models keep of what they read: looked at, changed, saved to files and loaded, wherever it is. It knows neither mlx nor pages.
+
+A model that is loaded is asked itself; of one that is asleep what lies on disk is looked at.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from mlx_harmony.engine.protocols import Provider
+from mlx_harmony.errors import ModelNotFound
+from mlx_harmony.records import CacheAction, CacheKeeper, CacheState, ModelEntry, SavedCache
+from mlx_harmony.shelf.kept import Shelves
+
+AWAKE = ("awake", "busy")
+
+
+class Caches:
+    """The prompt caches of all models. `find` gives a model by its id and raises ModelNotFound; `models` are all on this machine.
+
+    Where a model is named, the folder of one that is no longer here will do too, as `kept` tells it.
+    """
+
+    def __init__(
+        self, shelves: Shelves, provider: Provider, find: Callable[[str], ModelEntry], models: Callable[[], tuple[ModelEntry, ...]]
+    ) -> None:
+        self._shelves = shelves
+        self._provider = provider
+        self._find = find
+        self._models = models
+
+    async def look(self, model_id: str) -> CacheState:
+        """How a model's prompt cache stands; of one that is asleep what is on disk. Raises ModelNotFound and EngineCrashed."""
+        return await self.act(model_id, "look")
+
+    async def act(self, model_id: str, action: CacheAction, entry: str = "") -> CacheState:
+        """The same, after that was done to an entry or to all of it. Raises ModelNotFound and EngineCrashed."""
+        folder = await asyncio.to_thread(self._folder, model_id)
+        if (state := await self._provider.cache(model_id, action, entry)) is not None:
+            return state
+        return await asyncio.to_thread(self._shelves.state_of, folder, action, entry)
+
+    async def save(self, model_id: str, entry: str, path: Path, *, replace: bool = False) -> SavedCache:
+        """Write an entry with all that it goes on from to a file that `load` takes.
+
+        Raises InvalidRequest for an entry that is gone or a file that is there already, StorageError, ModelNotFound and EngineCrashed.
+        """
+        folder = await asyncio.to_thread(self._folder, model_id)
+        saved = await self._provider.save_cache(model_id, entry, str(path), replace=replace)
+        if saved is not None:
+            return saved
+        return await asyncio.to_thread(lambda: self._shelves.save(folder, entry, path, replace=replace))
+
+    async def load(self, model_id: str, path: Path) -> CacheState:
+        """Take in what a file holds, for which the model is loaded; how its cache stands then.
+
+        Raises InvalidRequest, with the reason, for a file of another model, template or KV format, or one that is damaged; ModelNotFound
+        and the errors of loading.
+        """
+        return await self._provider.load_cache(self._find(model_id), str(path))
+
+    async def kept(self) -> tuple[CacheKeeper, ...]:
+        """The models that are loaded or keep something on disk, in the order of the catalogue; those no longer here come last."""
+        here, sizes = await asyncio.to_thread(lambda: (self._here(), self._shelves.sizes()))
+        awake = {state.id for state in self._provider.states() if state.phase in AWAKE}
+        known = [
+            CacheKeeper(model=model, folder=folder, disk_bytes=sizes.get(folder, 0), awake=model in awake)
+            for folder, model in here.items()
+            if folder in sizes or model in awake
+        ]
+        gone = [CacheKeeper(model=folder, folder=folder, disk_bytes=size) for folder, size in sizes.items() if folder not in here]
+        return (*known, *gone)
+
+    def _here(self) -> dict[str, str]:
+        """The ids of the models on this machine by their folders."""
+        return {str(Path(entry.path).resolve()): entry.id for entry in self._models()}
+
+    def _folder(self, model_id: str) -> str:
+        """Where a model lies, or lay."""
+        try:
+            return self._find(model_id).path
+        except ModelNotFound:
+            if model_id in self._shelves.sizes():
+                return model_id
+            raise
