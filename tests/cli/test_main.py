@@ -1,9 +1,11 @@
 """The command line as a whole: what it lists, what it imports, what it ends with."""
 
+import os
 import subprocess
 import sys
 import time
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +96,15 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     process.stderr.close()
     assert process.wait() == 1
     assert "Traceback" not in errors and "BrokenPipe" not in errors
+
+
+@pytest.mark.parametrize("words", [["generate", "-"], ["chat"]])
+def test_bytes_that_are_no_text_are_refused_in_words(words: list[str], tmp_path: Path) -> None:
+    environment = {**os.environ, "MLX_HARMONY_HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "mlx_harmony", *words]
+    ended = subprocess.run(command, input=b"\xff\xfe hello\n", capture_output=True, env=environment, timeout=60)
+    assert ended.returncode == 2
+    assert b"half a character" in ended.stderr and b"Traceback" not in ended.stderr
 
 
 def test_the_table_of_exit_codes_is_total() -> None:

@@ -17,7 +17,7 @@ def test_an_error_goes_to_stderr_with_its_hint(pipe: Recorded) -> None:
 def test_a_person_sees_colours_and_a_pipe_does_not(screen: Recorded, pipe: Recorded) -> None:
     for terminal in (screen, pipe):
         terminal.thinking("hm")
-        terminal.warn(terminal.bad("no"))
+        terminal.fail("no")
     assert "\x1b[2mhm" in screen.out.getvalue() and "\x1b[31mno" in screen.err.getvalue()
     assert pipe.out.getvalue() == "hm" and pipe.err.getvalue() == "no\n"
 
@@ -36,6 +36,20 @@ def test_control_characters_of_a_model_do_not_reach_the_terminal(screen: Recorde
     assert screen.out.getvalue() == "a\ufffd]0;title\ufffdb\ufffdc\ufffdd"
     pipe.write(hostile)
     assert pipe.out.getvalue() == hostile
+
+
+def test_control_characters_in_names_do_not_reach_a_person_s_stderr(screen: Recorded) -> None:
+    screen.warn("no model \x1b[2Jx")
+    report(ModelNotFound("No model '\x1b]0;t\x07'.", hint="Known: \x9bc."), screen)
+    assert screen.err.getvalue() == "no model \ufffd[2Jx\n\x1b[31mError: No model '\ufffd]0;t\ufffd'.\x1b[0m\nKnown: \ufffdc.\n"
+
+
+def test_who_spoke_stands_out_and_what_was_said_is_harmless(screen: Recorded, pipe: Recorded) -> None:
+    for terminal in (screen, pipe):
+        terminal.speech("user", "hello")
+    screen.speech("\x1b[31mx", "\x1b[2J")
+    assert screen.out.getvalue() == "\x1b[1muser:\x1b[0m hello\n\x1b[1m\ufffd[31mx:\x1b[0m \ufffd[2J\n"
+    assert pipe.out.getvalue() == "user: hello\n"
 
 
 def test_ordinary_text_stays_as_it_is() -> None:

@@ -38,7 +38,7 @@ EXIT_CODES: dict[str, int] = {
 
 def report(error: HarmonyError, terminal: Terminal) -> int:
     """Writes what happened and what to do next to stderr; returns the exit code."""
-    terminal.warn(terminal.bad(f"Error: {error.message}"))
+    terminal.fail(f"Error: {error.message}")
     if error.hint:
         terminal.warn(error.hint)
     return EXIT_CODES[error.code]

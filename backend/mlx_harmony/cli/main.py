@@ -1,6 +1,7 @@
 """`mlx-harmony`: reads the command line and hands over to one command. It knows the commands' names, and imports only the one that runs."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -60,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if word in COMMANDS), None)
     terminal = Terminal(sys.stdout, sys.stderr)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # Bytes that are no text become half characters, which are refused like any others, instead of ending the program.
+        sys.stdin.reconfigure(errors="surrogateescape")
     args = build_parser(chosen).parse_args(words)
     try:
         return command(args.command).run(args, terminal)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlx_harmony.cli.errors import DONE, FAILED
 from mlx_harmony.cli.flags import chosen_settings
-from mlx_harmony.cli.terminal import Terminal, plain
+from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.interchange.migrating import Migrated, migrated
 from mlx_harmony.errors import HarmonyError, InvalidRequest, StorageError
 from mlx_harmony.records import Record
@@ -127,9 +127,9 @@ def _outcome(file: Path, found: Migrated, written: str) -> Outcome:
 
 def _tell(outcome: Outcome, args: argparse.Namespace, terminal: Terminal) -> None:
     for warning in outcome.warnings:
-        terminal.warn(plain(f"{outcome.file}: {warning}"))
+        terminal.warn(f"{outcome.file}: {warning}")
     if outcome.error:
-        terminal.warn(terminal.bad(plain(f"{outcome.file}: {outcome.error}")))
+        terminal.fail(f"{outcome.file}: {outcome.error}")
     elif not args.json:
         became = f" -> {outcome.written}" if outcome.written else " -> the app" if outcome.imported else " (nothing written)"
         terminal.line(f"{outcome.file}: {_counted(outcome.chats, 'chat')}, {_counted(outcome.messages, 'message')}{became}")

@@ -61,7 +61,7 @@ class Talk:
         ids = [message.id for message in chat.messages]
         begin = ids.index(self._last_seen) + 1 if self._last_seen in ids else 0
         for message in chat.messages[begin:]:
-            self._terminal.line(self._terminal.strong(f"{names.get(message.role, message.role)}: ") + message.content)
+            self._terminal.speech(names.get(message.role, message.role), message.content)
             if message.attachments:
                 self._terminal.line(f"  (with {attached(message.attachments)})")
         self._last_seen = last_id(chat)

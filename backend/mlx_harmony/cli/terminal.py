@@ -47,13 +47,26 @@ class Terminal:
     def line(self, text: str = "") -> None:
         self.write(f"{text}\n")
 
+    def speech(self, speaker: str, text: str) -> None:
+        """What was said, after who said it."""
+        if self._colour_out:
+            self._out.write(f"{BOLD}{plain(speaker)}:{RESET} ")
+        else:
+            self.write(f"{speaker}: ")
+        self.line(text)
+
     def thinking(self, text: str) -> None:
         """A piece of the model's thinking beside its answer, dim, on stdout."""
         self._out.write(f"{DIM}{plain(text)}{RESET}" if self._colour_out else plain(text))
         self._out.flush()
 
     def warn(self, text: str) -> None:
-        print(text, file=self._err, flush=True)
+        """A line on stderr; names of files and models in it are made harmless as well."""
+        print(plain(text), file=self._err, flush=True)
+
+    def fail(self, text: str) -> None:
+        """A line on stderr that says what went wrong."""
+        print(f"{RED}{plain(text)}{RESET}" if self._colour_err else plain(text), file=self._err, flush=True)
 
     def aside(self, text: str, *, end: str = "") -> None:
         """A dim piece on stderr: progress, or thinking that is no part of the data."""
@@ -68,9 +81,3 @@ class Terminal:
         """Rewrites the line that a person watches; "" clears it."""
         self._err.write(f"{CLEAR_LINE}{text}")
         self._err.flush()
-
-    def bad(self, text: str) -> str:
-        return f"{RED}{text}{RESET}" if self._colour_err else text
-
-    def strong(self, text: str) -> str:
-        return f"{BOLD}{text}{RESET}" if self._colour_out else text
