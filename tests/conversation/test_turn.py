@@ -132,6 +132,28 @@ async def test_text_that_no_other_follows_is_saved_too(store: Store, turns_over:
         await waiting
 
 
+async def test_an_answer_under_way_when_the_program_stops_is_interrupted_and_did_not_fail(
+    store: Store, turns_over: TurnsOver, chat_id: str
+) -> None:
+    stopped = asyncio.Event()
+
+    class Stops(ScriptedProvider):
+        async def generate(self, entry: ModelEntry, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+            yield TextDelta(index=0, channel="final", text="So far")
+            await stopped.wait()
+            yield Failed(code="engine_crashed", message="The model's process ended unexpectedly.")
+
+    turns = turns_over(Stops())
+    turn = asyncio.create_task(gather(turns.send(chat_id, "Go", TurnOptions())))
+    while not (await store.read_chat(chat_id)).messages or not (await answer_of(store, chat_id)).content:
+        await asyncio.sleep(0.05)
+    await turns.close()
+    stopped.set()
+    assert (await turn)[-1].code == "shutting_down"
+    answer = await answer_of(store, chat_id)
+    assert (answer.state, answer.content, answer.error) == ("interrupted", "So far", None)
+
+
 async def test_leaving_keeps_the_text_so_far_and_cancels_the_model(store: Store, turns_over: TurnsOver, chat_id: str) -> None:
     provider = ScriptedProvider(counting(100), pause_s=0.005)
     turns = turns_over(provider)

@@ -132,6 +132,9 @@ class Turns:
             yield plan.started
             async with aclosing(self._answers(plan)) as events:
                 async for event in events:
+                    if answer.ended:
+                        # The program stops and has kept what was said; that its model ends as well is no failure.
+                        break
                     if isinstance(event, MessageStarted):
                         answer.made_by(self._fingerprint(plan.entry.id))
                     if isinstance(event, Trimmed):

@@ -36,7 +36,7 @@ from mlx_harmony.engine.wire import (
     WireError,
     encode,
 )
-from mlx_harmony.errors import EngineCrashed, InvalidRequest, LoadFailed
+from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, LoadFailed, ShuttingDown
 from mlx_harmony.events import Event, Failed, Finished
 from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount, SavedCache
 
@@ -99,7 +99,7 @@ class WorkerEngine:
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The request's events, in the end one Finished or Failed. Leaving early cancels it in the worker."""
         if not self._alive:
-            yield self._crashed()
+            yield Failed.of(self._crashed())
             return
         events: asyncio.Queue[Event] = asyncio.Queue()
         self._streams[request.id] = events
@@ -123,7 +123,7 @@ class WorkerEngine:
     async def count(self, request: GenerationRequest) -> PromptCount:
         """How long the request's prompt is. Raises what is wrong with the request, or EngineCrashed."""
         if not self._alive:
-            raise self._crashed().error()
+            raise self._crashed()
         events: asyncio.Queue[Event] = asyncio.Queue()
         self._streams[request.id] = events
         try:
@@ -149,7 +149,7 @@ class WorkerEngine:
     async def _ask(self, question: Callable[[str], ToWorker]) -> CacheState | SavedCache:
         """Ask the prompt cache under a name of its own, and wait for what comes back under it."""
         if not self._alive:
-            raise self._crashed().error()
+            raise self._crashed()
         asked: asyncio.Future[CacheState | SavedCache] = asyncio.get_running_loop().create_future()
         name = f"cache-{id(asked)}"
         self._asked[name] = asked
@@ -165,19 +165,19 @@ class WorkerEngine:
         """End the worker; requests in flight fail. No process is left."""
         if self._alive:
             self._post(Shutdown())
-        await self._finish()
+        await self._finish(ShuttingDown("The model was closed.", hint=RESTART_HINT))
 
     async def kill(self) -> None:
         """End the worker at once, whatever it does."""
         self._process.kill()
-        await self._finish()
+        await self._finish(self._crashed())
 
-    async def _finish(self) -> None:
+    async def _finish(self, why: HarmonyError) -> None:
         if self._receiving is not None:
             self._receiving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._receiving
-        self._fail_all()
+        self._fail_all(why)
         await self._process.end()
 
     async def _deliver(self) -> None:
@@ -187,7 +187,7 @@ class WorkerEngine:
                 self._hand_over(frame)
         self._alive = False
         await self._process.end()
-        self._fail_all()
+        self._fail_all(self._crashed())
 
     def _hand_over(self, frame: Frame) -> None:
         """Give a frame to whoever waits for it; one that nobody waits for any more is dropped."""
@@ -214,16 +214,16 @@ class WorkerEngine:
             self._process.kill()
             return None
 
-    def _fail_all(self) -> None:
+    def _fail_all(self, why: HarmonyError) -> None:
         self._alive = False
         for stream in self._streams.values():
-            stream.put_nowait(self._crashed())
+            stream.put_nowait(Failed.of(why))
         for asked in self._asked.values():
             if not asked.done():
-                asked.set_exception(self._crashed().error())
+                asked.set_exception(why)
 
-    def _crashed(self) -> Failed:
-        return Failed.of(EngineCrashed(self.problem, hint=RESTART_HINT))
+    def _crashed(self) -> EngineCrashed:
+        return EngineCrashed(self.problem, hint=RESTART_HINT)
 
 
 def _settle(asked: asyncio.Future[CacheState | SavedCache], answer: CacheAnswer) -> None:
