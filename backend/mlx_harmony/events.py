@@ -7,7 +7,7 @@ ToolCallDelta, MessageEnded; then the end. Text never holds control tokens nor h
 from typing import Literal
 
 from mlx_harmony.errors import ERRORS, HarmonyError
-from mlx_harmony.records import Channel, PromptCount, Record, Reuse, Timings, Usage
+from mlx_harmony.records import Channel, PromptCount, Record, Reuse, Speculated, Timings, Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 
@@ -104,7 +104,8 @@ class Finished(Record, tag="finished"):
     """The end. `repaired` says in words what was malformed and mended, "" when nothing was.
 
     `note` says what a person should know though nothing is wrong: that thinking was cut at its budget, that a loop was ended. `reuse`
-    says what of the prompt was not read again and why not more; None where no prompt was looked up.
+    says what of the prompt was not read again and why not more; None where no prompt was looked up. `speculation` says what guessing
+    ahead brought; None where nothing was to be guessed.
     """
 
     reason: FinishReason
@@ -115,6 +116,7 @@ class Finished(Record, tag="finished"):
     repaired: str = ""
     note: str = ""
     reuse: Reuse | None = None
+    speculation: Speculated | None = None
 
 
 class Failed(Record, tag="failed"):

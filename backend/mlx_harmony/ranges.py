@@ -12,6 +12,7 @@ from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import (
     CHANNELS,
     LOOP_DETECTIONS,
+    SPECULATIONS,
     ChatPrompt,
     GenerationRequest,
     Prompt,
@@ -226,6 +227,18 @@ CONTEXT_LIMIT = Field(
     help="The chat and its answer keep within this many tokens, the oldest turns going first; unset is all the model can hold.",
 )
 
+NUM_DRAFT_TOKENS = Field(
+    name="num_draft_tokens",
+    label="Guessed tokens",
+    group="advanced",
+    low=1,
+    high=8,
+    default=None,
+    step=1,
+    integer=True,
+    help="How many tokens are guessed at once, at most; unset is as many as pay. It changes how fast an answer comes, not what it says.",
+)
+
 TURN_FIELDS: tuple[Field, ...] = (MAX_TOKENS, ANALYSIS_BUDGET, CONTEXT_LIMIT)
 """Every plain number of a turn beside its sampling; None is unset."""
 
@@ -260,10 +273,13 @@ def check_request(request: GenerationRequest) -> None:
     check_field(MAX_TOKENS, request.max_tokens)
     check_field(ANALYSIS_BUDGET, request.analysis_budget)
     check_field(CONTEXT_LIMIT, request.max_context_tokens)
+    check_field(NUM_DRAFT_TOKENS, request.num_draft_tokens)
     check_stops(request.stop)
     check_stops(request.end_tokens, "end_tokens")
     if request.loop_detection not in LOOP_DETECTIONS:
         raise InvalidRequest(f"loop_detection must be one of {', '.join(LOOP_DETECTIONS)}.", param="loop_detection")
+    if request.speculation not in SPECULATIONS:
+        raise InvalidRequest(f"speculation must be one of {', '.join(SPECULATIONS)}.", param="speculation")
     if request.top_logprobs is not None and not 0 <= request.top_logprobs <= MOST_TOP_LOGPROBS:
         raise InvalidRequest(f"top_logprobs must be 0 to {MOST_TOP_LOGPROBS}.", param="top_logprobs")
     _check_prompt(request.prompt)

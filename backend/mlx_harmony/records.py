@@ -13,6 +13,9 @@ Effort = Literal["low", "medium", "high"]
 ToolKind = Literal["function", "python", "browser", "apply_patch"]
 Format = Literal["harmony", "template", "raw", "unsupported"]
 LoopDetection = Literal["off", "cheap", "full"]
+Speculation = Literal["auto", "off", "lookup", "draft"]
+"""Who guesses the next tokens of an answer: whoever can; nobody; what stands in the conversation already; a draft model."""
+SpeculationKind = Literal["none", "lookup", "draft", "mixed"]
 CacheAction = Literal["look", "drop", "pin", "unpin", "clear_memory", "clear_disk", "clear"]
 ReuseReason = Literal["whole", "new", "answer", "differs", "boundary", "nothing", "evicted", "other_model", "damaged", "off"]
 """Why no more was reused: nothing was left to read; the rest is new; an answer stands in the prompt otherwise than the model wrote it;
@@ -21,6 +24,7 @@ the prompts differ; no snapshot lies nearer; nothing was kept; it was evicted; i
 CHANNELS: tuple[Channel, ...] = ("analysis", "commentary", "final")
 EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
 LOOP_DETECTIONS: tuple[LoopDetection, ...] = ("off", "cheap", "full")
+SPECULATIONS: tuple[Speculation, ...] = ("auto", "off", "lookup", "draft")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -118,6 +122,7 @@ class GenerationRequest(Record):
     control tokens and nothing else. After `analysis_budget` tokens thinking is closed and the model made to answer; 0 allows none.
     `max_context_tokens` caps the model's context, `context_margin` of which stays unused; `prompt_budget` caps the prompt alone.
     `chat` names the conversation it belongs to, where what is kept of it is shown; it changes nothing else.
+    `speculation` changes how fast an answer comes and never which; at most `num_draft_tokens` are guessed at once, None: as many as pay.
     """
 
     id: str
@@ -134,6 +139,8 @@ class GenerationRequest(Record):
     context_margin: int = 0
     prompt_budget: int | None = None
     chat: str = ""
+    speculation: Speculation = "auto"
+    num_draft_tokens: int | None = None
 
 
 class PromptCount(Record):
@@ -315,6 +322,20 @@ class ModelEntry(Record):
     context_length: int | None = None
     modified_at: float = 0.0
     problem: str = ""
+
+
+class Speculated(Record):
+    """What guessing ahead brought for one answer: of `drafted` tokens, checked in `passes`, `accepted` were what the answer said next.
+
+    `kind` is who guessed; `draft_model` the draft model's id, "" for none; `note` what a person should know of it.
+    """
+
+    kind: SpeculationKind = "none"
+    drafted: int = 0
+    accepted: int = 0
+    passes: int = 0
+    draft_model: str = ""
+    note: str = ""
 
 
 class Usage(Record):

@@ -12,6 +12,9 @@ from mlx_harmony.worker.agreement import agrees, mergeable
 from mlx_harmony.worker.decode import Drawing, Group, Pending, Row, drawings
 from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.prompt_cache import Layers
+from mlx_harmony.worker.speculation.ahead import Ahead
+from mlx_harmony.worker.speculation.gain import Choice, Gain
+from mlx_harmony.worker.speculation.trial import Trial
 
 CLEAR_EVERY = 256
 FREE_PADDING = 4096
@@ -19,10 +22,15 @@ FREE_PADDING = 4096
 
 
 class Batch:
-    """Draws the next token of every row at once. `together` is False once it is known that this model's answers must be drawn alone."""
+    """Draws the next token of every row at once. `together` is False once it is known that this model's answers must be drawn alone.
 
-    def __init__(self, model: nn.Module) -> None:
+    `gain` decides where the tokens of an answer that is drawn alone are guessed ahead.
+    """
+
+    def __init__(self, model: nn.Module, gain: Choice | None = None) -> None:
+        self.gain = gain or Gain()
         self._model = model
+        self._trial = Trial(model)
         self._groups: list[Group] = []
         self._checked = False
         self._steps = 0
@@ -41,6 +49,8 @@ class Batch:
         """Go on after these tokens, fewer than are `left`, instead of with the one under way, which was fed to nothing yet."""
         layers = self.leave(row)
         row.left -= len(tokens)
+        for token in tokens:
+            row.saw(token)
         self.join(row, layers, tokens)
 
     def leave(self, row: Row) -> Layers:
@@ -59,12 +69,16 @@ class Batch:
     def settle(self) -> None:
         """Wait for the step under way, so that what comes next is timed by itself."""
         mx.eval([group.pending.tokens for group in self._groups if group.pending is not None])
+        for group in self._groups:
+            if group.ahead is not None:
+                group.ahead.settle()
 
     def step(self) -> list[tuple[Row, Drawing]]:
         """The next token of every row, once the step after it is under way."""
         self._gather()
-        read: list[tuple[Row, Drawing]] = []
-        under_way = [(group, group.pending) for group in self._groups]
+        alone = len(self._groups) == 1
+        read = [self._step_ahead(group, alone) for group in self._groups if self._goes_ahead(group)]
+        under_way = [(group, group.pending) for group in self._groups if group.ahead is None]
         for group, _ in under_way:
             self._advance(group)
         for group, pending in under_way:
@@ -74,6 +88,21 @@ class Batch:
         if self._steps % CLEAR_EVERY == 0:
             mx.clear_cache()
         return read
+
+    def _goes_ahead(self, group: Group) -> bool:
+        """Whether a group has one row, which makes guesses."""
+        (row, *others) = group.rows
+        if group.ahead is None and not others and row.drafting is not None:
+            group.ahead = Ahead(self._model, group, row.drafting, self._trial.passed)
+        return group.ahead is not None
+
+    def _step_ahead(self, group: Group, alone: bool) -> tuple[Row, Drawing]:
+        (row,), drawn = group.rows, [Drawing(0)]
+        assert group.ahead is not None
+        step = group.ahead.step
+        failed = guarded(lambda: drawn.append(step(alone)), GenerationFailed)
+        row.problem = row.problem or failed
+        return row, drawn[-1]
 
     def _advance(self, group: Group) -> None:
         """A group's next step. Where the model raises over several rows, each goes on alone; a single row has the problem."""
@@ -94,6 +123,8 @@ class Batch:
             for row in group.rows:
                 row.problem = row.problem or failed
             return [Drawing(0)] * len(group.rows)
+        for row, drawing in zip(group.rows, read, strict=True):
+            row.saw(drawing.token)
         return read
 
     def _gather(self) -> None:
@@ -130,7 +161,7 @@ def _gathered(groups: list[Group]) -> list[Group]:
 def _suits(base: Group, joined: list[Group], group: Group) -> bool:
     """Whether a group of one row may be taken in without too much padding."""
     rows = [*base.rows, *(row for other in joined for row in other.rows), *group.rows]
-    if len(group.rows) > 1 or any(row.alone for row in rows):
+    if len(group.rows) > 1 or any(row.alone for row in rows) or not (base.settled and group.settled):
         return False
     lengths = [row.held for row in rows]
     return len(rows) * max(lengths) <= max(FREE_PADDING, 2 * sum(lengths))

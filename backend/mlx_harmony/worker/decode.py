@@ -3,7 +3,7 @@
 It knows token ids, caches and samplers; nothing of formats, requests or stop conditions: whoever drives it stops by leaving.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -13,6 +13,7 @@ from mlx_harmony.events import Failed
 from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.prompt_cache import Layers
 from mlx_harmony.worker.sampling import Drawn, Sampler, normalised
+from mlx_harmony.worker.speculation.drafting import Drafting
 
 
 class Drawing(NamedTuple):
@@ -27,17 +28,36 @@ class Row:
     """One answer while it is drawn. `held` counts the tokens in its caches, `left` how many it may still have.
 
     `problem` is what its sampler or its model raised. `lost`: its caches went with a group that failed; it can go on `alone` once what
-    it said is read again.
+    it said is read again. `drafting` makes guesses for it while it is drawn alone.
     """
 
-    def __init__(self, sampler: Sampler, top_logprobs: int | None, held: int, left: int) -> None:
+    def __init__(self, sampler: Sampler, top_logprobs: int | None, held: int, left: int, drafting: Drafting | None = None) -> None:
         self.sampler = sampler
         self.top = top_logprobs
         self.held = held
         self.left = left
+        self.drafting = drafting
         self.problem: Failed | None = None
         self.lost = False
         self.alone = False
+
+    def saw(self, token: int) -> None:
+        """One more token of the answer, for who guesses."""
+        if self.drafting is not None:
+            self.drafting.saw(token)
+
+
+class DrawnAhead(Protocol):
+    """The one row of a group, drawn several tokens at a time. `settled`: the group stands as it would without that."""
+
+    @property
+    def settled(self) -> bool: ...
+
+    def settle(self) -> None: ...
+
+    def step(self, alone: bool) -> Drawing: ...
+
+    def end(self) -> None: ...
 
 
 class Facts(NamedTuple):
@@ -61,7 +81,7 @@ class Pending(NamedTuple):
 class Group:
     """Rows that take each step together. Step n+1 is under way while step n is read, so the device never waits for Python.
 
-    One row has plain caches, more have mlx-lm's batch caches.
+    One row has plain caches, more have mlx-lm's batch caches. `owed` are tokens of a single row that its caches do not hold yet.
     """
 
     def __init__(self, model: nn.Module, rows: list[Row], layers: Layers) -> None:
@@ -70,6 +90,12 @@ class Group:
         self.layers = layers
         self.gone: set[Row] = set()
         self.pending: Pending | None = None
+        self.owed: list[int] = []
+        self.ahead: DrawnAhead | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.ahead is None or self.ahead.settled
 
     def feed(self, tokens: mx.array) -> None:
         """Feed each row its tokens (B, n) and draw what follows. Raises what the model raises; a sampler's failure is its row's."""
@@ -85,7 +111,9 @@ class Group:
         for row in self.rows:
             row.left -= 1
         if current is not None and any(row.left > 0 for row in self.rows):
-            self.feed(current.tokens[:, None])
+            owed, self.owed = self.owed, []
+            tokens = current.tokens[:, None]
+            self.feed(mx.concatenate([mx.array(owed, tokens.dtype)[None], tokens], axis=1) if owed else tokens)
 
     def compact(self) -> None:
         """Take those that left out of the caches. A last row gets plain caches again."""
@@ -108,10 +136,13 @@ class Group:
         tokens = mx.concatenate([pending.tokens for pending in pendings])
         self.pending = Pending(tokens, tuple(facts for pending in pendings for facts in pending.facts))
         self.rows = [*self.rows, *(other.rows[0] for other in others)]
+        self.ahead = None
 
     def extract(self, row: Row) -> Layers:
         """A row's own caches, plain ones."""
         if len(self.rows) == 1:
+            if self.ahead is not None:
+                self.ahead.end()
             return self.layers
         at = self.rows.index(row)
         return [layer.extract(at) for layer in self.layers]
@@ -131,10 +162,10 @@ class Group:
             tokens = mx.argmax(logprobs, axis=-1)
             every = [Drawn(tokens[at : at + 1], logprobs[at : at + 1]) for at, row in enumerate(self.rows) if row.top is not None]
             told = iter(every)
-            return Pending(tokens, tuple(_facts(row, next(told)) if row.top is not None else None for row in self.rows))
-        drawn = [_drawn(row, logits[at : at + 1]) for at, row in enumerate(self.rows)]
+            return Pending(tokens, tuple(facts_of(row, next(told)) if row.top is not None else None for row in self.rows))
+        drawn = [drawn_by(row, logits[at : at + 1]) for at, row in enumerate(self.rows)]
         tokens = drawn[0].token if len(drawn) == 1 else mx.concatenate([draw.token for draw in drawn])
-        return Pending(tokens, tuple(_facts(row, draw) for row, draw in zip(self.rows, drawn, strict=True)))
+        return Pending(tokens, tuple(facts_of(row, draw) for row, draw in zip(self.rows, drawn, strict=True)))
 
 
 def drawings(pending: Pending) -> list[Drawing]:
@@ -147,7 +178,7 @@ def _merged(singles: list[Layers]) -> Layers:
     return [column[0].merge(list(column)) for column in zip(*singles, strict=True)]
 
 
-def _drawn(row: Row, logits: mx.array) -> Drawn:
+def drawn_by(row: Row, logits: mx.array) -> Drawn:
     """A row's own draw; where its sampler raises, the row has a problem and the others go on."""
     draws: list[Drawn] = []
     failed = guarded(lambda: draws.append(row.sampler.draw(logits)), GenerationFailed)
@@ -157,7 +188,8 @@ def _drawn(row: Row, logits: mx.array) -> Drawn:
     return Drawn(mx.zeros((1,), mx.uint32), logits)
 
 
-def _facts(row: Row, drawn: Drawn) -> Facts | None:
+def facts_of(row: Row, drawn: Drawn) -> Facts | None:
+    """What is wanted of a draw besides its token."""
     if row.top is None:
         return None
     logprobs = drawn.logprobs[0]

@@ -21,6 +21,8 @@ from mlx_harmony.worker.prompt_cache import Layers, PromptCache
 from mlx_harmony.worker.reading import Reading
 from mlx_harmony.worker.reply import Reply
 from mlx_harmony.worker.sampling import Penalties, Sampler
+from mlx_harmony.worker.speculation.drafting import Drafting, Lookup
+from mlx_harmony.worker.speculation.gain import MOST, Choice
 from mlx_harmony.worker.trim import capped, fit_prompt, prompt_limit
 from mlx_harmony.worker.validate import check_against_model, check_prompt, check_request, end_token_ids, tokens_left
 
@@ -62,10 +64,11 @@ class Generation:
         self._prompt: list[int] = []
         self._cached = 0
         self._reuse: Reuse | None = None
+        self._drafting: Drafting | None = None
 
-    def run(self) -> Iterator[Event]:
+    def run(self, gain: Choice | None = None) -> Iterator[Event]:
         """The events of an answer that is made alone."""
-        batch = Batch(self._desk.loaded.model)
+        batch = Batch(self._desk.loaded.model, gain)
         steps = self.steps(batch)
         step = next(steps, None)
         while step is not None:
@@ -148,7 +151,8 @@ class Generation:
         loaded, request = self._desk.loaded, self._request
         reply = Reply(loaded, request)
         left = tokens_left(len(self._prompt), request.max_tokens, loaded.format.defaults, capped(loaded.card, request))
-        row = Row(sampler, request.top_logprobs, len(self._prompt) - 1, left)
+        self._drafting = self._guessing(batch.gain)
+        row = Row(sampler, request.top_logprobs, len(self._prompt) - 1, left, self._drafting)
         batch.join(row, layers, self._prompt[-1:])
         try:
             yield from self._draw(batch, row, reply)
@@ -158,6 +162,12 @@ class Generation:
             batch.drop(row)
         called = reply.parser.called_tool and reply.reason == "stop" and reply.stop is None
         yield self._finished("tool_calls" if called else reply.reason, sampler.seed, reply)
+
+    def _guessing(self, gain: Choice) -> Drafting | None:
+        """Who guesses the tokens of this answer; None where nobody is to."""
+        if self._request.speculation == "off":
+            return None
+        return Drafting([Lookup(self._prompt)], gain, self._request.num_draft_tokens or MOST)
 
     def _draw(self, batch: Batch, row: Row, reply: Reply) -> Steps:
         """The answer's events until it is over; thinking is closed where its budget is used up."""
@@ -228,6 +238,7 @@ class Generation:
             repaired=reply.parser.repaired if reply else "",
             note=reply.note if reply else "",
             reuse=self._reuse,
+            speculation=self._drafting.record() if self._drafting is not None else None,
         )
 
 

@@ -20,6 +20,7 @@ from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
 from mlx_harmony.worker.reading import Reading
+from mlx_harmony.worker.speculation.gain import Choice
 
 __all__ = ["SEATS", "Loop", "guarded"]
 
@@ -39,9 +40,16 @@ class _Seat:
 class Loop:
     """Answers the inbox's requests until it is closed. A request that fails, fails alone."""
 
-    def __init__(self, loaded: LoadedModel, inbox: Inbox, guard: RenderGuard = nullcontext, cache: PromptCache | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        inbox: Inbox,
+        guard: RenderGuard = nullcontext,
+        cache: PromptCache | None = None,
+        gain: Choice | None = None,
+    ) -> None:
         self._desk = Desk(loaded, PromptCache() if cache is None else cache, Pace(least=loaded.least_chunk), guard)
-        self._batch = Batch(loaded.model)
+        self._batch = Batch(loaded.model, gain)
         self._inbox = inbox
         self._seats: list[_Seat] = []
         self._rounds = 0

@@ -39,6 +39,14 @@ class Drawn(NamedTuple):
     logprobs: mx.array
 
 
+class Mark(NamedTuple):
+    """Where a sampler stands between two draws."""
+
+    history: mx.array | None
+    carry: mx.array
+    keys: tuple[mx.array, ...]
+
+
 class Sampler:
     """Draws the tokens of one request. Its randomness comes from `seed` alone, so equal requests give equal answers."""
 
@@ -69,6 +77,14 @@ class Sampler:
         """The prompt and answer so far, where they are not what was drawn here."""
         if self._history is not None:
             self._history = mx.array(self._cut(tokens), mx.int32)
+
+    def mark(self) -> Mark:
+        """Where it stands, to `go_back` to."""
+        return Mark(self._history, self._carry, tuple(self._keys))
+
+    def go_back(self, mark: Mark) -> None:
+        """Forget what was drawn since: the next draw is what it was then."""
+        self._history, self._carry, self._keys = mark.history, mark.carry, list(mark.keys)
 
     def survivors(self, logprobs: mx.array, xtc: bool) -> mx.array:
         """The log-probabilities with what the filters remove at -inf; `xtc` says whether XTC strikes this time."""

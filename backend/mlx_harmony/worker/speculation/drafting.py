@@ -1,0 +1,137 @@
+"""The guesses of one answer: who makes them, how many are worth making, and what came of them. Knows no caches and no model.
+
+Guesses are only ever checked against what the answer's own sampler draws, so they change when tokens come and never which.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mlx_harmony.records import Speculated, SpeculationKind
+from mlx_harmony.worker.speculation.acceptance import Acceptance
+from mlx_harmony.worker.speculation.gain import MOST, Choice
+from mlx_harmony.worker.speculation.ngrams import Ngrams
+
+NOT_PAID = "Guessing was left off: on this machine it would have cost more than it brings."
+
+
+class Drafter(Protocol):
+    """Makes guesses. `saw` tells it each token of the answer; `each_s` is what one guess costs, in seconds."""
+
+    kind: SpeculationKind
+    each_s: float
+
+    def saw(self, token: int) -> None: ...
+
+    def chances(self, count: int) -> list[float]: ...
+
+    def guess(self, count: int) -> list[int]: ...
+
+    def checked(self, guessed: int, right: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Lookup:
+    """Guesses that the conversation goes on as it did before. Its index is made when it is first needed, not before the first token."""
+
+    kind: SpeculationKind = "lookup"
+    each_s = 0.0
+
+    def __init__(self, prompt: Sequence[int]) -> None:
+        self._tokens = list(prompt)
+        self._made: Ngrams | None = None
+        self._acceptance = Acceptance()
+
+    def saw(self, token: int) -> None:
+        ngrams = self._ngrams()
+        if ngrams.expected is not None:
+            self._acceptance.learn(ngrams.run, ngrams.expected == token)
+        ngrams.saw(token)
+
+    def chances(self, count: int) -> list[float]:
+        ngrams = self._ngrams()
+        return [] if ngrams.expected is None else self._acceptance.chances(ngrams.run, count)
+
+    def guess(self, count: int) -> list[int]:
+        return self._ngrams().guess(count)
+
+    def checked(self, guessed: int, right: int) -> None:
+        """Nothing to learn: it hears of every token anyway."""
+
+    def close(self) -> None:
+        """Nothing to keep."""
+
+    def _ngrams(self) -> Ngrams:
+        if self._made is None:
+            self._made = Ngrams(self._tokens)
+            self._tokens = []
+        return self._made
+
+
+class Drafting:
+    """One answer's drafters, the best first. `note` says what a person should know of them; without drafters that is why there are none."""
+
+    def __init__(self, drafters: Sequence[Drafter], choice: Choice, most: int = MOST, note: str = "", model: str = "") -> None:
+        self.choice = choice
+        self._drafters = tuple(drafters)
+        self._most = most
+        self._note = note
+        self._model = model
+        self._by: Drafter | None = None
+        self._kinds: dict[SpeculationKind, None] = {}
+        self._drafted = self._accepted = self._passes = self._declined = 0
+
+    def saw(self, token: int) -> None:
+        """One more token of the answer."""
+        for drafter in self._drafters:
+            drafter.saw(token)
+
+    def hopes(self, room: int, redone: bool) -> bool:
+        """Whether there is so much to guess, before the token under way is known, that it is worth waiting for it."""
+        return self._chosen(room, redone)[1] > 0
+
+    def guess(self, room: int, redone: bool) -> list[int]:
+        """The next tokens, at most `room`, where guessing them pays; `redone` as in Choice."""
+        self._by, count = self._chosen(room, redone)
+        return self._by.guess(count) if self._by is not None else []
+
+    def checked(self, guessed: int, right: int) -> None:
+        """A pass over so many guesses showed so many of them right."""
+        if self._by is None:
+            return
+        self._by.checked(guessed, right)
+        self._kinds[self._by.kind] = None
+        self._drafted += guessed
+        self._accepted += right
+        self._passes += 1
+
+    def give_up(self, note: str) -> None:
+        """Guess no more, for the reason in the note."""
+        self.close()
+        self._drafters, self._note = (), note
+
+    def close(self) -> None:
+        """The answer is over."""
+        for drafter in self._drafters:
+            drafter.close()
+
+    def record(self) -> Speculated:
+        """What came of it so far."""
+        kinds = list(self._kinds) or [drafter.kind for drafter in self._drafters[:1]]
+        return Speculated(
+            kind="mixed" if len(kinds) > 1 else (kinds[0] if kinds else "none"),
+            drafted=self._drafted,
+            accepted=self._accepted,
+            passes=self._passes,
+            draft_model=self._model,
+            note=" ".join(filter(None, (self._note, NOT_PAID if self._declined and not self._passes else ""))),
+        )
+
+    def _chosen(self, room: int, redone: bool) -> tuple[Drafter | None, int]:
+        """The first drafter whose guesses pay, and how many."""
+        for drafter in self._drafters:
+            chances = drafter.chances(min(room, self._most))
+            if (count := self.choice.worth(chances, drafter.each_s, redone)) > 0:
+                return drafter, count
+            self._declined += bool(chances)
+        return None, 0

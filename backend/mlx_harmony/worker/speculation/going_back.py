@@ -1,0 +1,88 @@
+"""Takes caches back to where they were before some tokens of a pass: cut where a layer can be cut, as they were before it where not.
+
+It knows mlx-lm's caches and nothing of tokens. A rotating window can be cut only after a pass of several tokens, which leaves all that
+the window showed to the first of them in place; after single tokens, and for state spaces, everything goes back to before the pass.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache, RotatingKVCache
+
+from mlx_harmony.worker.cache.layers import Layers
+
+CUT = (KVCache, QuantizedKVCache)
+
+
+def can_go_back(layers: Layers) -> bool:
+    """Whether every layer is of a kind that is known to go back rightly."""
+    return all(_known(layer) for layer in layers)
+
+
+class Before:
+    """Caches as they stand now. `cuttable`: a pass of several tokens from here can be cut after any of them.
+
+    `passes`: it may be several passes, of single tokens too.
+    """
+
+    def __init__(self, layers: Layers, passes: bool = False) -> None:
+        self._leaves = list(_leaves(layers))
+        self.cuttable = all(type(leaf) in CUT or (type(leaf) is RotatingKVCache and not passes) for leaf in self._leaves)
+        self._offsets = [getattr(leaf, "offset", 0) for leaf in self._leaves]
+        # A pass that can be cut needs no copies: it writes beyond what it may be cut to.
+        self._states = [] if self.cuttable else [_state(leaf) for leaf in self._leaves]
+
+    def cut(self, length: int) -> None:
+        """Leave the first `length` tokens of what came since then, 1 or more after a pass of several."""
+        for leaf, offset in zip(self._leaves, self._offsets, strict=True):
+            _cut(leaf, leaf.offset - offset - length)
+
+    def restore(self) -> None:
+        """Leave nothing of what came since then. Not where it is `cuttable`."""
+        for leaf, offset, state in zip(self._leaves, self._offsets, self._states, strict=True):
+            if type(leaf) in CUT:
+                leaf.offset = offset
+            else:
+                leaf.state = _again(state)
+
+
+def _known(layer: Any) -> bool:
+    if type(layer) is CacheList:
+        return all(_known(part) for part in layer.caches)
+    return type(layer) in (*CUT, RotatingKVCache, ArraysCache)
+
+
+def _leaves(layers: Sequence[Any]) -> Iterator[Any]:
+    for layer in layers:
+        if type(layer) is CacheList:
+            yield from _leaves(layer.caches)
+        else:
+            yield layer
+
+
+def _cut(leaf: Any, over: int) -> None:
+    """Take the last `over` tokens of a pass of several out of a layer."""
+    if over <= 0:
+        return
+    if type(leaf) is RotatingKVCache:
+        # In order after such a pass, the newest last, with a whole window still before what stays.
+        leaf.keys, leaf.values = leaf.keys[..., :-over, :], leaf.values[..., :-over, :]
+        leaf._idx -= over
+    leaf.offset -= over
+
+
+def _state(leaf: Any) -> Any:
+    """What a layer that cannot be cut holds, behind array objects of its own: what is written to the layer leaves it as it is."""
+    return None if type(leaf) in CUT else _again(leaf.state)
+
+
+def _again(state: Any) -> Any:
+    match state:
+        case mx.array():
+            return mx.array(state)
+        case list():
+            return [_again(part) for part in state]
+        case tuple():
+            return tuple(_again(part) for part in state)
+    return state

@@ -1,0 +1,1 @@
+"""Guessing ahead, a model's caches with it."""
