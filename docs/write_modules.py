@@ -15,6 +15,7 @@ ROOMS = {
     "models": "models",
     "engine": "engine: the server's side of the wire",
     "worker": "worker: the model's process",
+    "bench": "bench: measuring, beside mlx-lm too",
     "api": "api",
     "cli": "cli",
     "ui": "ui",

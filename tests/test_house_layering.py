@@ -22,8 +22,9 @@ ARROWS: dict[str, set[str]] = {
     "conversation": {"engine.protocols", "models", "prompting"},
     "caches": {"engine.protocols", "shelf"},
     "service": {"caches", "conversation", "engine", "models", "prompting", "shelf"},
+    "bench": {"engine"},
     "api": {"service", "conversation.records", "engine.protocols"},
-    "cli": {"service", "api", "models", "conversation", "prompting", "shelf", "worker.inprocess", "worker.raw_prompt"},
+    "cli": {"service", "api", "bench", "models", "conversation", "prompting", "shelf", "worker.inprocess", "worker.raw_prompt"},
     "__main__": {"cli"},
     "ui": {"service", "conversation.records", "conversation.commands", "engine.protocols"},
 }

@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "migrate-chat": "turn chat files of earlier releases into version 2, or into chats of the app",
     "generate": "answer one prompt and end",
     "models": "list the models on this machine",
+    "bench": "measure how fast a model runs here, also beside mlx-lm; JSON",
     "cache": "list what models keep of what they read, pin or drop it",
 }
 

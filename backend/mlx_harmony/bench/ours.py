@@ -1,0 +1,102 @@
+"""Our engine as the app runs it: a worker process, its socket, its prompt cache. Knows nothing of other programs."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from mlx_harmony.bench.figures import Single
+from mlx_harmony.bench.memory import peak_memory_bytes
+from mlx_harmony.bench.sides import Prompt
+from mlx_harmony.engine.process import WorkerHome
+from mlx_harmony.engine.protocols import Progress
+from mlx_harmony.engine.supervisor import WorkerEngine, start_worker
+from mlx_harmony.events import Event, Failed, Finished, MessageEnded, Prefill
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, Sampling, TokenPrompt
+
+GREEDY = Sampling(temperature=0.0, repetition_penalty=0.0)
+
+
+class Ours:
+    """A loaded worker. Make one with `start_ours`."""
+
+    keeps = True
+
+    def __init__(self, engine: WorkerEngine, load_s: float) -> None:
+        self._engine = engine
+        self._numbers = itertools.count()
+        self.load_s = load_s
+
+    @property
+    def card(self) -> ModelCard:
+        return self._engine.card
+
+    @property
+    def vocabulary(self) -> int:
+        return self._engine.card.vocabulary_size
+
+    async def one(self, prompt: Prompt, tokens: int) -> Single:
+        """One answer, greedy, without penalties. Raises what the engine says of a failure."""
+        began = time.perf_counter()
+        stamps: list[float] = []
+        end: Event | None = None
+        async with aclosing(self._engine.generate(self._request(prompt, tokens))) as events:
+            async for end in events:
+                if not isinstance(end, Prefill | MessageEnded | Finished):
+                    stamps.append(time.perf_counter())
+        finished = _finished(end)
+        timings = finished.timings
+        return Single(
+            first_token_s=timings.first_token_ms / 1000 if timings.first_token_ms else time.perf_counter() - began,
+            prefill_per_second=timings.prompt_n / timings.prompt_ms * 1000 if timings.prompt_ms else 0.0,
+            decode_per_second=timings.predicted_per_second,
+            tokens=timings.predicted_n,
+            gaps_ms=tuple((after - before) * 1000 for before, after in itertools.pairwise(stamps)),
+        )
+
+    async def many(self, prompts: Sequence[Prompt], tokens: int) -> float:
+        """Tokens a second of answers that are written at once, from the first request to the last end."""
+        began = time.perf_counter()
+        written = await asyncio.gather(*(self._written(prompt, tokens) for prompt in prompts))
+        return sum(written) / (time.perf_counter() - began)
+
+    async def kv_tokens(self) -> int | None:
+        """How many tokens the caches of the longest kept prompt and answer hold, as the prompt cache counted them."""
+        state = await self._engine.cache()
+        return max((entry.end for entry in state.entries if entry.where == "memory"), default=None)
+
+    async def forget(self) -> None:
+        """Drop what the prompt cache keeps."""
+        await self._engine.cache("clear")
+
+    def peak_memory_bytes(self) -> int | None:
+        """The worker's."""
+        return peak_memory_bytes(self._engine.pid)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    async def _written(self, prompt: Prompt, tokens: int) -> int:
+        async with aclosing(self._engine.generate(self._request(prompt, tokens))) as events:
+            heard = [event async for event in events]
+        return _finished(heard[-1]).timings.predicted_n
+
+    def _request(self, prompt: Prompt, tokens: int) -> GenerationRequest:
+        asked = TokenPrompt(tokens=tuple(prompt))
+        return GenerationRequest(id=f"bench-{next(self._numbers)}", prompt=asked, sampling=GREEDY, max_tokens=tokens, loop_detection="off")
+
+
+async def start_ours(entry: ModelEntry, home: Path, progress: Progress) -> Ours:
+    """Load a model in a worker of its own that writes under `home`. Raises the errors of loading."""
+    began = time.perf_counter()
+    engine = await start_worker(entry.id, LoadOptions(path=entry.path), WorkerHome.of(str(home)), progress)
+    return Ours(engine, time.perf_counter() - began)
+
+
+def _finished(end: Event | None) -> Finished:
+    if isinstance(end, Failed):
+        raise end.error()
+    assert isinstance(end, Finished)
+    return end

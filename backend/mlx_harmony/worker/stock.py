@@ -1,0 +1,131 @@
+"""mlx-lm's own loops and its server over a model, for `bench --against mlx-lm`. A process of its own, nothing of our engine in it.
+
+`steps FOLDER` reads commands as lines of JSON on stdin and answers each with a line on stdout; `serve FOLDER --port N` is
+mlx_lm.server. With `--fitted` the model is brought to the form that our device policy gives it, with the same BLAS, so that only the
+loops differ.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from mlx_harmony.records import LoadOptions
+
+Command = dict[str, Any]
+
+
+def one(model: Any, prompt: Sequence[int], tokens: int) -> Command:
+    """One answer of mlx-lm's generate_step. Seconds, tokens a second, milliseconds between tokens."""
+    import mlx.core as mx
+    from mlx_lm.generate import generate_step
+
+    began = time.perf_counter()
+    stamps = []
+    for _token, _logprobs in generate_step(mx.array(list(prompt)), model, max_tokens=tokens):
+        stamps.append(time.perf_counter())
+    first, wrote = stamps[0] - began, stamps[-1] - stamps[0]
+    return {
+        "first_token_s": first,
+        "prefill_per_second": len(prompt) / first,
+        "decode_per_second": (len(stamps) - 1) / wrote if wrote > 0 else 0.0,
+        "tokens": len(stamps),
+        "gaps_ms": [(after - before) * 1000 for before, after in itertools.pairwise(stamps)],
+    }
+
+
+def many(model: Any, prompts: Sequence[Sequence[int]], tokens: int) -> Command:
+    """Tokens a second of mlx-lm's BatchGenerator, prompts included."""
+    from mlx_lm.generate import BatchGenerator
+
+    generator = BatchGenerator(model)
+    began = time.perf_counter()
+    generator.insert([list(prompt) for prompt in prompts], [tokens] * len(prompts))
+    while generator.next_generated():
+        pass
+    seconds = time.perf_counter() - began
+    generator.close()
+    return {"tokens_per_second": len(prompts) * tokens / seconds}
+
+
+COMMANDS: dict[str, Callable[..., Command]] = {"one": one, "many": many}
+
+
+def open_model(folder: str, fitted: bool) -> tuple[Any, int]:
+    """The model and its vocabulary's size: as mlx-lm loads it, or as our device policy does."""
+    if fitted:
+        from mlx_harmony.worker.device import prepare
+
+        device = prepare()
+        from mlx_harmony.worker.load import load
+
+        ours = load(LoadOptions(path=folder), device, lambda _stage, _fraction: None)
+        return ours.model, ours.card.vocabulary_size
+    from mlx_lm import load as load_stock
+
+    from mlx_harmony.worker.load import vocabulary_size
+
+    model, tokenizer = load_stock(folder)[:2]
+    return model, vocabulary_size(model, tokenizer)
+
+
+def steps(folder: str, fitted: bool) -> None:
+    """Load the model, say so, then do what each line asks for."""
+    began = time.perf_counter()
+    model, vocabulary = open_model(folder, fitted)
+    _say({"load_s": time.perf_counter() - began, "vocabulary": vocabulary, "version": version("mlx-lm")})
+    for line in sys.stdin:
+        asked = json.loads(line)
+        _say(COMMANDS[asked.pop("do")](model, **asked))
+
+
+def serve(folder: str, port: int, fitted: bool) -> None:
+    """mlx_lm.server, until it is ended."""
+    if fitted:
+        from mlx_harmony.worker.device import prepare
+
+        device = prepare()
+    import mlx.core as mx
+    from mlx_lm import server
+
+    if fitted:
+        from mlx_lm.utils import get_total_parameters
+
+        from mlx_harmony.worker.device import fit
+
+        class Fitted(server.ModelProvider):  # type: ignore[misc]
+            """Brings each model it loads to the form that our device policy gives it."""
+
+            def _load(self, *args: Any, **kwargs: Any) -> None:
+                super()._load(*args, **kwargs)
+                fit(self.model, device, int(get_total_parameters(self.model)))
+                mx.eval(self.model.parameters())
+
+        server.ModelProvider = Fitted
+    sys.argv = ["mlx_lm.server", "--model", folder, "--port", str(port), "--log-level", "WARNING"]
+    server.main()
+
+
+def _say(answer: Command) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m mlx_harmony.worker.stock", description=__doc__)
+    parser.add_argument("what", choices=["steps", "serve"])
+    parser.add_argument("folder")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--fitted", action="store_true")
+    args = parser.parse_args()
+    if args.what == "steps":
+        steps(args.folder, args.fitted)
+    else:
+        serve(args.folder, args.port, args.fitted)
+
+
+if __name__ == "__main__":
+    main()
