@@ -36,6 +36,8 @@ def test_a_run_writes_every_figure_as_json_and_a_table_for_a_reader(fx1: Path, c
     assert mine["speeds"]["kv_tokens"] == 48
     assert [rate["streams"] for rate in mine["speeds"]["streams"]] == [1, 2]
     assert mine["speeds"]["cache"]["gain"] > 0
+    assert mine["speeds"]["speculation"]["without"] > 0
+    assert mine["speeds"]["speculation"]["gain"] > 0
     assert (mine["http"]["clients"], len(mine["http"]["chat"])) == (2, 2)
     first, second = mine["http"]["chat"]
     assert second["read_tokens"] < second["prompt_tokens"] - first["prompt_tokens"] // 2

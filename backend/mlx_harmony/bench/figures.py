@@ -23,7 +23,7 @@ class Rate(Record):
 
 
 class Gain(Record):
-    """The same with and without something; `gain` is what it is better by, 2 for twice as fast."""
+    """The same without and with something, in seconds or in tokens a second; `gain` is how many times better, 2 for twice as fast."""
 
     without: float
     with_it: float
@@ -48,6 +48,7 @@ class Speeds(Record):
     peak_memory_bytes: int | None = None
     streams: tuple[Rate, ...] = ()
     cache: Gain | None = None
+    speculation: Gain | None = None
 
 
 class Turn(Record):

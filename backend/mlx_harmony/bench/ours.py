@@ -14,7 +14,17 @@ from mlx_harmony.engine.process import WorkerHome
 from mlx_harmony.engine.protocols import Progress
 from mlx_harmony.engine.supervisor import WorkerEngine, start_worker
 from mlx_harmony.events import Event, Failed, Finished, MessageEnded, Prefill
-from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, Sampling, TokenPrompt
+from mlx_harmony.records import (
+    ChatPrompt,
+    GenerationRequest,
+    LoadOptions,
+    Message,
+    ModelCard,
+    ModelEntry,
+    Sampling,
+    Speculation,
+    TokenPrompt,
+)
 
 GREEDY = Sampling(temperature=0.0, repetition_penalty=0.0)
 
@@ -71,6 +81,11 @@ class Ours:
         """Drop what the prompt cache keeps."""
         await self._engine.cache("clear")
 
+    async def repeating(self, text: str, tokens: int, speculation: Speculation) -> float:
+        """Tokens a second of an answer that is asked to say a text again."""
+        prompt = ChatPrompt(messages=(Message(role="user", content=text),), effort="low")
+        return (await self._ended(self._asked(prompt, tokens, speculation))).timings.predicted_per_second
+
     def peak_memory_bytes(self) -> int | None:
         """The worker's."""
         return peak_memory_bytes(self._engine.pid)
@@ -79,13 +94,26 @@ class Ours:
         await self._engine.close()
 
     async def _written(self, prompt: Prompt, tokens: int) -> int:
-        async with aclosing(self._engine.generate(self._request(prompt, tokens))) as events:
+        return (await self._ended(self._request(prompt, tokens))).timings.predicted_n
+
+    async def _ended(self, request: GenerationRequest) -> Finished:
+        async with aclosing(self._engine.generate(request)) as events:
             heard = [event async for event in events]
-        return _finished(heard[-1]).timings.predicted_n
+        return _finished(heard[-1])
 
     def _request(self, prompt: Prompt, tokens: int) -> GenerationRequest:
         asked = TokenPrompt(tokens=tuple(prompt))
-        return GenerationRequest(id=f"bench-{next(self._numbers)}", prompt=asked, sampling=GREEDY, max_tokens=tokens, loop_detection="off")
+        return self._asked(asked, tokens, "off")
+
+    def _asked(self, prompt: TokenPrompt | ChatPrompt, tokens: int, speculation: Speculation) -> GenerationRequest:
+        return GenerationRequest(
+            id=f"bench-{next(self._numbers)}",
+            prompt=prompt,
+            sampling=GREEDY,
+            max_tokens=tokens,
+            loop_detection="off",
+            speculation=speculation,
+        )
 
 
 async def start_ours(entry: ModelEntry, home: Path, progress: Progress) -> Ours:

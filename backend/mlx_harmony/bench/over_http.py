@@ -10,8 +10,8 @@ from mlx_harmony.bench.figures import Bare, Http, Turn, percentile
 from mlx_harmony.bench.sides import Way
 from mlx_harmony.bench.work import Work, chat_messages, prompt_ids, question
 
-GREEDY = {"temperature": 0, "repetition_penalty": 0.0, "loop_detection": "off"}
-"""As mlx_lm.server answers by itself; it does not know the last one."""
+GREEDY = {"temperature": 0, "repetition_penalty": 0.0, "loop_detection": "off", "speculation": "off"}
+"""As mlx_lm.server answers by itself; it does not know the last two."""
 TOKENS_A_WORD = 2
 CHAT_TOKENS = 16
 CHAT_WORDS = 40

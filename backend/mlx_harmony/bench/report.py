@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from mlx_harmony.bench.figures import Http, Side, Speeds
+from mlx_harmony.bench.figures import Http, Side
 from mlx_harmony.bench.work import Work
 from mlx_harmony.records import ModelCard, Record
 
@@ -101,12 +101,17 @@ def rows(work: Work) -> list[Row]:
         Row(name="chat_read", words=f"chat of {work.turns} turns: tokens read", figure=_chat(_read), form="{:,.0f}", less=True),
         Row(name="chat_first", words="its last turn: first piece, s", figure=_chat(_last_wait), form="{:.3f}", less=True),
     ]
-    return [
-        *speeds,
-        Row(name="cache_gain", words="second turn, faster by", figure=_cache, form="{:.1f}x", compared=False),
-        *batches,
-        *served,
+    gains = [
+        Row(name="cache_gain", words="second turn, faster by", figure=_gain("cache"), form="{:.1f}x", compared=False),
+        Row(
+            name="speculation_gain",
+            words="a text again, guessed ahead, faster by",
+            figure=_gain("speculation"),
+            form="{:.2f}x",
+            compared=False,
+        ),
     ]
+    return [*speeds, *gains, *batches, *served]
 
 
 def _megabytes(side: Side) -> float | None:
@@ -114,9 +119,12 @@ def _megabytes(side: Side) -> float | None:
     return None if peak is None else peak / 1_000_000
 
 
-def _cache(side: Side) -> float | None:
-    speeds: Speeds | None = side.speeds
-    return speeds.cache.gain if speeds is not None and speeds.cache is not None else None
+def _gain(name: str) -> Figure:
+    def of(side: Side) -> float | None:
+        found = getattr(side.speeds, name) if side.speeds is not None else None
+        return found.gain if found is not None else None
+
+    return of
 
 
 def _read(http: Http) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from mlx_harmony.bench.figures import Side
+from mlx_harmony.bench.figures import Gain, Side
 from mlx_harmony.bench.measuring import Measured
 from mlx_harmony.bench.ours import Ours, start_ours
 from mlx_harmony.bench.over_http import BareRounds, Rounds
@@ -23,8 +23,8 @@ from mlx_harmony.bench.report import FITTED, OURS, STOCK, Machine, Report, ratio
 from mlx_harmony.bench.servers import environment, our_server, stock_server
 from mlx_harmony.bench.sides import Unmeasured
 from mlx_harmony.bench.stock import Stock, start_stock
-from mlx_harmony.bench.work import Work
-from mlx_harmony.records import ModelCard, ModelEntry
+from mlx_harmony.bench.work import Work, repeating
+from mlx_harmony.records import ModelCard, ModelEntry, Speculation
 
 Tell = Callable[[str], None]
 """Called with what is being done, in words."""
@@ -91,7 +91,11 @@ class _Run:
                 self._tell(f"Round {number + 1} of {self._work.rounds}")
                 await self._each(ways, partial(Measured.run, number=number))
             for name, way in ways.items():
-                self._note(name, speeds=await way.finish())
+                speeds = await way.finish()
+                if name == OURS:
+                    self._tell("A text again, guessed ahead")
+                    speeds = msgspec.structs.replace(speeds, speculation=await self._speculation(ours))
+                self._note(name, speeds=speeds)
             return ours.card
 
     async def servers(self, against: bool) -> None:
@@ -121,6 +125,15 @@ class _Run:
             return None
         loops = await self._started(stack, self._beside, fitted=self._on_cpu) if self._work.clients else None
         return _Rival(Rounds(server.port, self._work), BareRounds(loops, self._work) if loops is not None else None)
+
+    async def _speculation(self, ours: Ours) -> Gain:
+        """What guessing ahead brings where an answer repeats its prompt, with and without it in turns; the best of each."""
+        rates: dict[Speculation, list[float]] = {"off": [], "lookup": []}
+        for _ in range(self._work.rounds):
+            for kind, found in rates.items():
+                found.append(await ours.repeating(repeating(), self._work.tokens, kind))
+        plain, guessed = max(rates["off"]), max(rates["lookup"])
+        return Gain(without=plain, with_it=guessed, gain=guessed / plain if plain else 0.0)
 
     def _stock_ways(self) -> list[tuple[str, bool]]:
         """The ways of running mlx-lm, and whether each gets our device policy; off the CPU both would be the same."""

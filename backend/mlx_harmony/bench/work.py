@@ -33,6 +33,12 @@ def question(number: int, words: int) -> str:
     return f"Question {number}: " + " ".join(f"{(number * 31 + at * 17) % 1000}" for at in range(max(1, words // 2)))
 
 
+def repeating() -> str:
+    """A message that asks for a text again with one word changed: what guessing ahead from the conversation is good at."""
+    lines = "\n".join(f"    total_{at} = total_{at - 1} + price[{at}] * count[{at}]" for at in range(1, 13))
+    return f"Write this again with every `price` called `cost`, and nothing else:\n\n{lines}\n"
+
+
 def chat_messages(turn: int, words: int) -> list[dict[str, str]]:
     """The messages of a chat's turn, from 0: instructions, and all that was said before; the answers are the same for every side."""
     messages = [{"role": "system", "content": "You answer in one short sentence. " * 8}]

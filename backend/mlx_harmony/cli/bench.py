@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     try:
         report = asyncio.run(measure(entry, work, against=args.against is not None, tell=lambda words: terminal.aside(words, end="\n")))
     except Unmeasured as error:
-        terminal.warn(terminal.bad(f"Error: {error}"))
+        terminal.fail(f"Error: {error}")
         return FAILED
     for line in table(report):
         terminal.warn(line)
