@@ -209,8 +209,20 @@ def test_the_next_prompt_agrees_up_to_each_boundary(kind: str) -> None:
         later = prompt_format.render(ChatPrompt(messages=messages, tools=ALL_TOOLS, start_date="2026-01-02"))
         for boundary in earlier.boundaries:
             assert later.tokens[:boundary] == earlier.tokens[:boundary]
+        for boundary in earlier.boundaries[1:]:
             assert prompt_format.tokens.text_of(later.tokens[:boundary]).endswith("<|end|>")
-    assert len(later.boundaries) == 5
+    assert len(later.boundaries) == 6
+
+
+def test_the_first_boundary_is_shared_by_chats_with_tools_and_without() -> None:
+    prompt_format = harmony_format()
+    with_tools, without = (
+        prompt_format.render(ChatPrompt(messages=(user("A"),), tools=tools, start_date="2026-01-02")) for tools in (ALL_TOOLS[:1], ())
+    )
+    first = with_tools.boundaries[0]
+    assert first == without.boundaries[0] > 20
+    assert with_tools.tokens[:first] == without.tokens[:first]
+    assert with_tools.tokens[first] != without.tokens[first]
 
 
 def test_an_answer_can_be_continued() -> None:

@@ -15,6 +15,7 @@ from mlx_harmony.records import Reuse
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache, divisible
 
+EARLY_MARKS = 2
 LATE_MARKS = 3
 SHARED = 32
 """From so many tokens on it is worth waiting for another request that is reading the same."""
@@ -51,13 +52,18 @@ class Reading:
         return self.begun and self.done >= self.end
 
     def begin(self, boundaries: Sequence[int] = ()) -> None:
-        """Take what was read before. Where caches cannot be cut, snapshots are kept at the first and the last of `boundaries`."""
+        """Take what was read before. Where caches cannot be cut, snapshots are kept at the first and the last of `boundaries`.
+
+        And where this prompt parts from what is known, if no snapshot lay near: others will part there too.
+        """
         self.cached, layers, self.reuse = self._cache.lookup(self.tokens)
         self.layers = layers if layers is not None else list(make_prompt_cache(self._model))
         self.done, self.begun = self.cached, True
         self._keep_at = {self.end}
         if not divisible(self.layers):
-            self._keep_at |= {*boundaries[:1], *boundaries[-LATE_MARKS:]}
+            self._keep_at |= {*boundaries[:EARLY_MARKS], *boundaries[-LATE_MARKS:]}
+            if self.reuse.matched - self.cached >= SHARED:
+                self._keep_at.add(self.reuse.matched)
 
     def read(self) -> None:
         """Read one chunk."""

@@ -52,7 +52,7 @@ class HarmonyFormat:
         return self.tokens.encode_markup(_ANSWER_NOW)
 
     def render(self, prompt: Prompt) -> Rendered:
-        """The prompt's tokens. Boundaries: after the system block, each user message, and the last message before the answer."""
+        """The prompt's tokens. Boundaries: in and after the system block, each user message, and the last message before the answer."""
         if isinstance(prompt, ChatPrompt):
             return self._render_chat(prompt)
         return Rendered(encode_plain_prompt(self.tokens, prompt))
@@ -83,7 +83,7 @@ class HarmonyFormat:
             for at in (at for at, message in enumerate(prompt.messages) if message.role in ("system", "developer")):
                 parts[at] = len(instructions)
                 break
-        boundaries = [len(tokens)]
+        boundaries = [self._agreed_on(prompt, tokens, functions), len(tokens)]
         last = "user"
         places = (at for at, message in enumerate(prompt.messages) if message.role not in ("system", "developer"))
         for at, (message, written) in zip(places, turns(prompt), strict=True):
@@ -104,6 +104,11 @@ class HarmonyFormat:
             tokens += going_on
             parts[-1] += len(going_on)
         return Rendered(tokens, tuple(dict.fromkeys(boundaries)), tuple(parts), self._memo.misses - known)
+
+    def _agreed_on(self, prompt: ChatPrompt, tokens: list[int], functions: bool) -> int:
+        """How far the system message is the same with and without functions: there chats with tools and without them part."""
+        other = self._encode([system_message(prompt)], not functions)
+        return next((at for at, pair in enumerate(zip(tokens, other, strict=False)) if pair[0] != pair[1]), min(len(tokens), len(other)))
 
     def _encode(self, messages: list[harmony.Message], functions: bool) -> list[int]:
         options = harmony.RenderOptions(conversation_has_function_tools=functions)
