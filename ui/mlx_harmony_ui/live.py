@@ -27,8 +27,9 @@ Stage = Literal["sending", "queued", "loading", "reading", "writing", "done", "f
 class LiveTurn(Record):
     """One answer so far. `fraction` belongs to loading and reading; `done`, `total` and `cached` are prompt tokens.
 
-    `again`: it takes the place of what the history shows; `edited`: with a question typed anew. `base` counts the voices that an
-    answer which goes on had before: the events' indexes begin after them. `unseen` counts messages that no longer fit the context.
+    `again`: it takes the place of what the history shows; `edited`: with a question typed anew; `greeted`: the chat is new and begins
+    with words of its own. `base` counts the voices that an answer which goes on had before: the events' indexes begin after them.
+    `unseen` counts messages that no longer fit the context.
     """
 
     chat_id: str
@@ -36,6 +37,7 @@ class LiveTurn(Record):
     attachments: tuple[Attachment, ...] = ()
     again: bool = False
     edited: bool = False
+    greeted: bool = False
     base: int = 0
     unseen: int = 0
     answer_id: str = ""
