@@ -58,6 +58,15 @@ async def test_a_deleted_chat_is_gone_until_it_is_restored(service: Service) -> 
     assert (await service.read_chat(chat.summary.id)).summary.id == chat.summary.id
 
 
+async def test_a_chat_that_is_not_kept_yet_is_measured_and_stays_unkept(service: Service) -> None:
+    asleep = await service.context("", "one two three", TurnOptions())
+    assert asleep is not None and asleep.counted == "estimate" and asleep.draft > 0
+    await service.load("starter")
+    awake = await service.context("", "one two three", TurnOptions(instructions="Be brief."))
+    assert awake is not None and (awake.counted, awake.total, awake.draft) == ("now", 5, 3)
+    assert await service.context("", " ", TurnOptions()) is None and await service.list_chats() == ()
+
+
 async def test_an_unknown_model_is_named_with_the_known_ones(service: Service) -> None:
     with pytest.raises(ModelNotFound) as caught:
         service.find_model("nobody/nothing")

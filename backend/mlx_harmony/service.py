@@ -261,11 +261,12 @@ class Service:
     async def context(self, chat_id: str, draft: str, options: TurnOptions, attached: tuple[str, ...] = ()) -> ContextUse | None:
         """What the next prompt of this chat takes of the context: exactly while the model is awake, else as it was last counted.
 
-        None where nothing is known. `attached` are the ids of attachments that wait to come with the draft; others are not counted.
+        No id is a chat that is not kept yet. None where nothing is known. `attached` are the ids of attachments that wait to come with the
+        draft; others are not counted.
 
         Raises what sending would raise: InvalidRequest for a draft that cannot be sent, ModelNotFound, ChatNotFound.
         """
-        chat = await self._store.read_chat(_writable("chat_id", chat_id))
+        chat = await self._store.read_chat(_writable("chat_id", chat_id)) if chat_id else new_chat(options)
         asked = Asked(self._usable(options.model), with_setup(options, chat.options), chat.summary.created_at)
         waiting = await self._store.read_waiting(attached)
         return await measured(self._store, self._provider, chat, Draft(_writable("draft", draft), waiting), asked)

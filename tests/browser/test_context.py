@@ -18,6 +18,15 @@ def limit_context(visit: Visit, tokens: int) -> None:
     field.dispatch_event("change")
 
 
+def test_a_chat_that_is_not_kept_yet_has_a_meter_from_the_first_word_on(real_visit: Visit) -> None:
+    meter = real_visit.page.locator("#meter .meter")
+    expect(meter).to_have_count(0)
+    real_visit.page.fill("#message", "What does the seed do?")
+    expect(meter).to_contain_text("tokens")
+    real_visit.page.fill("#message", "")
+    expect(meter).to_have_count(0)
+
+
 def test_a_chat_beyond_its_context_says_what_is_no_longer_seen(real_visit: Visit) -> None:
     page = real_visit.page
     real_visit.ask("My name is Mira and my cat is called Pixel. Please remember that.")

@@ -54,6 +54,31 @@ async def test_a_message_makes_a_chat_and_its_answer_ends_in_the_history(service
     assert len(await service.list_chats()) == 1
 
 
+async def test_a_new_chat_s_greeting_stands_there_before_and_while_its_first_answer_comes(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "profiles.json").write_text('{"kind": {"model": "starter", "prompt_config": "kind.json"}}', "utf-8")
+    (tmp_path / "kind.json").write_text('{"assistant_greeting": "Good day."}', "utf-8")
+    frames = await all_of(Talk(service, Desk()).send(sent(chat="", text="Hello", options={"profile": "kind"}), TAB))
+    drawn = [frame[1] for frame in frames if "Good day." in str(frame[1])]
+    assert len(drawn) == 2 and "You said: Hello" not in drawn[0] and "You said: Hello" in drawn[1]
+
+
+async def test_a_chat_deleted_elsewhere_as_its_answer_begins_ends_in_words(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    await all_of(Talk(service, Desk()).send(sent(chat="", text="Hello", options={}), TAB))
+    chat = await service.read_chat((await service.list_chats())[0].id)
+    read, asked = service.read_chat, []
+
+    async def deleted_meanwhile(chat_id: str) -> Chat:
+        asked.append(chat_id)
+        if len(asked) == 2:
+            await service.delete_chat(chat_id)
+        return await read(chat_id)
+
+    monkeypatch.setattr(service, "read_chat", deleted_meanwhile)
+    desk = Desk()
+    frames = await all_of(Talk(service, desk).regenerate(sent(chat=chat.summary.id, message=chat.messages[-1].id, options={}), TAB))
+    assert "gone" in [command["do"] for command in commands(frames[-1][-1])] and desk.of("tab") is None
+
+
 async def test_a_full_disk_gives_the_text_back(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(chat_id: str, text: str, options: TurnOptions, *more: object, **also: object) -> AsyncGenerator[TurnEvent, None]:
         yield FULL

@@ -25,7 +25,8 @@ PROFILES = {
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
     (tmp_path / "profiles.json").write_text(json.dumps(PROFILES), "utf-8")
-    (tmp_path / "brief.json").write_text(json.dumps({"developer_instructions": "Be brief.", "temperature": 0.25}), "utf-8")
+    brief = {"developer_instructions": "Be brief.", "temperature": 0.25, "assistant_greeting": "Good day."}
+    (tmp_path / "brief.json").write_text(json.dumps(brief), "utf-8")
     opened = await Service.open(Settings(home=str(tmp_path)), ScriptedProvider())
     yield opened
     await opened.close()
@@ -51,7 +52,8 @@ async def test_saving_keeps_what_the_page_does_not_show(service: Service) -> Non
 
 async def test_a_profile_fills_the_panel_and_the_chat_begun_with_it_keeps_its_context(service: Service) -> None:
     options = Options(service)
-    tuning, _, _, bridge = await options.profile(sent(profile="brief", ask=3, options={}))
+    tuning, _, _, history, bridge = await options.profile(sent(profile="brief", ask=3, options={}))
+    assert "Good day." in str(history) and 'data-chat=""' in str(history) and 'data-do="regenerate"' not in str(history)
     assert 'data-profile="brief"' in str(tuning)
     assert 'data-ask="3"' in str(tuning)
     assert "Be brief." in str(tuning)
@@ -63,7 +65,7 @@ async def test_a_profile_fills_the_panel_and_the_chat_begun_with_it_keeps_its_co
 
 
 async def test_an_unknown_profile_is_told_with_the_known_ones_and_the_panel_stays(service: Service) -> None:
-    tuning, _, _, bridge = await Options(service).profile(sent(profile="nobody", ask=1, options={"instructions": "Mine."}))
+    tuning, _, _, _, bridge = await Options(service).profile(sent(profile="nobody", ask=1, options={"instructions": "Mine."}))
     assert "Mine." in str(tuning)
     assert "brief" in said(bridge)[0]
 

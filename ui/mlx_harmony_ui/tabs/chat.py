@@ -98,7 +98,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("copy_as", Handler(figures.copy_as, (bridge,))),
         ("options", Handler(options.save, (bridge,))),
         ("preset", Handler(presets.preset, (at.tuning, bridge))),
-        ("profile", Handler(options.profile, (at.tuning, at.starter, pill, bridge))),
+        ("profile", Handler(options.profile, (at.tuning, at.starter, pill, at.history, bridge))),
         ("send", Handler(talk.send, turn)),
         ("regenerate", Handler(talk.regenerate, turn)),
         ("replay", Handler(talk.replay, turn)),

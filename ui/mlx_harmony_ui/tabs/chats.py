@@ -16,6 +16,7 @@ from mlx_harmony_ui.render import render
 from mlx_harmony_ui.running import Desk
 from mlx_harmony_ui.tabs.chosen import pill_html, starter_html
 from mlx_harmony_ui.tabs.found import led_to
+from mlx_harmony_ui.tabs.greeting import greeting_html
 from mlx_harmony_ui.tabs.options import tuning_html
 
 _stamps = count(1)
@@ -49,7 +50,7 @@ class Chats:
         options = chat.options if chat else self._service.default_options()
         running = self._desk.of(request.session_hash)
         return (
-            await history_html(chat, shown, running.turn.answer_id if running else ""),
+            await history_html(chat, shown, running.turn.answer_id if running else "") if chat else greeting_html(options),
             tuning_html(self._service, options, ask, begun=chat is not None),
             details_html(chat, at if find_message(chat, at) else ""),
             starter_html(self._service, options.model),

@@ -25,11 +25,11 @@ class Figures:
         self._options = Options(service)
 
     async def context(self, event: gr.EventData) -> str:
-        """The meter; nothing where there is nothing to count: no chat, options that cannot be sent."""
+        """The meter; nothing where there is nothing to count, or with options that cannot be sent."""
         chat_id = text_of(event, "chat")
         try:
             options = await self._options.of(event)
-            use = await self._service.context(chat_id, text_of(event, "text"), options, ids_of(event, "attached")) if chat_id else None
+            use = await self._service.context(chat_id, text_of(event, "text"), options, ids_of(event, "attached"))
         except HarmonyError:
             use = None
         return render("meter", view=meter(use) if use else None, chat=chat_id)

@@ -12,6 +12,7 @@ from mlx_harmony_ui import controls, failures
 from mlx_harmony_ui.components.surface import Commands, number_of, record_of, text_of
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.tabs.chosen import pill_html, starter_html
+from mlx_harmony_ui.tabs.greeting import greeting_html
 
 NOTE = "Sets the model, the prompt and the context that a new chat begins with; the chat then keeps it."
 NO_PRESET = "A preset sets all the numbers of sampling and repetition at once. Save these to have them again."
@@ -80,16 +81,20 @@ class Options:
         return str(commands)
 
     async def profile(self, event: gr.EventData) -> tuple[object, ...]:
-        """tuning, starter, pill and bridge for a new chat with that profile, or with none; one that cannot be used changes nothing."""
+        """tuning, starter, pill, history and bridge for a new chat with that profile, or with none.
+
+        A profile that cannot be used changes nothing.
+        """
         name, ask = text_of(event, "profile", 1000), number_of(event, "ask")
         commands = Commands()
         try:
             options = await self._kept("", name)
         except HarmonyError as error:
             commands.add("say", text=failures.told(error))
-            return await self._unchanged(event, ask), gr.skip(), gr.skip(), str(commands)
+            return await self._unchanged(event, ask), gr.skip(), gr.skip(), gr.skip(), str(commands)
         drawn = tuning_html(self._service, options, ask)
-        return drawn, starter_html(self._service, options.model), pill_html(self._service, options.model or ""), str(commands)
+        model = options.model or ""
+        return drawn, starter_html(self._service, model), pill_html(self._service, model), greeting_html(options), str(commands)
 
     async def _unchanged(self, event: gr.EventData, ask: int) -> object:
         """The panel as it stood before a choice that could not be made."""
