@@ -194,6 +194,10 @@ class Service:
         await self._store.add_chat(chat)
         return await self._store.read_chat(chat.summary.id)
 
+    def unkept_chat(self, options: TurnOptions) -> Chat:
+        """A chat as it would begin with these options; nothing is kept of it."""
+        return new_chat(options)
+
     async def read_chat(self, chat_id: str) -> Chat:
         """The chat with the path that is shown. Raises ChatNotFound."""
         return await self._store.read_chat(_writable("chat_id", chat_id))

@@ -50,7 +50,7 @@ class Chats:
         options = chat.options if chat else self._service.default_options()
         running = self._desk.of(request.session_hash)
         return (
-            await history_html(chat, shown, running.turn.answer_id if running else "") if chat else greeting_html(options),
+            await history_html(chat, shown, running.turn.answer_id if running else "") if chat else greeting_html(self._service, options),
             tuning_html(self._service, options, ask, begun=chat is not None),
             details_html(chat, at if find_message(chat, at) else ""),
             starter_html(self._service, options.model),

@@ -94,7 +94,13 @@ class Options:
             return await self._unchanged(event, ask), gr.skip(), gr.skip(), gr.skip(), str(commands)
         drawn = tuning_html(self._service, options, ask)
         model = options.model or ""
-        return drawn, starter_html(self._service, model), pill_html(self._service, model), greeting_html(options), str(commands)
+        return (
+            drawn,
+            starter_html(self._service, model),
+            pill_html(self._service, model),
+            greeting_html(self._service, options),
+            str(commands),
+        )
 
     async def _unchanged(self, event: gr.EventData, ask: int) -> object:
         """The panel as it stood before a choice that could not be made."""
