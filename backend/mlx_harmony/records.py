@@ -114,6 +114,13 @@ class Sampling(Record):
     seed: int = -1
 
 
+class DraftChoice(Record):
+    """A model that may guess for another, where it lies."""
+
+    id: str
+    path: str
+
+
 class GenerationRequest(Record):
     """All one generation needs. `max_tokens` None: the format's default. `top_logprobs` None: none; 0: the chosen token's only.
 
@@ -123,6 +130,8 @@ class GenerationRequest(Record):
     `max_context_tokens` caps the model's context, `context_margin` of which stays unused; `prompt_budget` caps the prompt alone.
     `chat` names the conversation it belongs to, where what is kept of it is shown; it changes nothing else.
     `speculation` changes how fast an answer comes and never which; at most `num_draft_tokens` are guessed at once, None: as many as pay.
+    `draft_model` is an id, "auto" for the largest that fits, "" for none, which also unloads one, and None for what the settings say;
+    `drafts` are the folders it may be, the best first, which the server fills in.
     """
 
     id: str
@@ -141,6 +150,8 @@ class GenerationRequest(Record):
     chat: str = ""
     speculation: Speculation = "auto"
     num_draft_tokens: int | None = None
+    draft_model: str | None = None
+    drafts: tuple[DraftChoice, ...] = ()
 
 
 class PromptCount(Record):

@@ -149,6 +149,11 @@ def use_blas_threads(blas: str, threads: int) -> None:
         ctypes.CDLL(blas).openblas_set_num_threads(threads)
 
 
+def blas_threads(blas: str) -> int:
+    """How many threads OpenBLAS may use now; 0 for other libraries, which are left alone."""
+    return int(ctypes.CDLL(blas).openblas_get_num_threads()) if "openblas" in blas else 0
+
+
 def is_quantised(model: "nn.Module") -> bool:
     return any("scales" in module and "weight" in module for _, module in model.named_modules())
 

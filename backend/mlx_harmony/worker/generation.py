@@ -10,7 +10,8 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from mlx_harmony.events import Event, Finished, FinishReason, Prefill, Trimmed
+from mlx_harmony.errors import ShuttingDown
+from mlx_harmony.events import Event, Finished, FinishReason, Loading, Prefill, Trimmed
 from mlx_harmony.records import GenerationRequest, Prompt, PromptCount, Reuse, Timings, Usage
 from mlx_harmony.worker.batch import Batch
 from mlx_harmony.worker.decode import Drawing, Row
@@ -21,7 +22,9 @@ from mlx_harmony.worker.prompt_cache import Layers, PromptCache
 from mlx_harmony.worker.reading import Reading
 from mlx_harmony.worker.reply import Reply
 from mlx_harmony.worker.sampling import Penalties, Sampler
-from mlx_harmony.worker.speculation.drafting import Drafting, Lookup
+from mlx_harmony.worker.speculation.draft_model import Draft
+from mlx_harmony.worker.speculation.drafting import NO_DRAFT_MODEL, TOO_LONG, Drafter, Drafting, Lookup
+from mlx_harmony.worker.speculation.drafts import Drafts, Found
 from mlx_harmony.worker.speculation.gain import MOST, Choice
 from mlx_harmony.worker.trim import capped, fit_prompt, prompt_limit
 from mlx_harmony.worker.validate import check_against_model, check_prompt, check_request, end_token_ids, tokens_left
@@ -37,13 +40,22 @@ Wait = Reading | Row
 Steps = Generator[Event | Wait, Drawing | None, None]
 
 
+def _untold(_request_id: str, _event: Event) -> None:
+    """Where nobody hears of a load."""
+
+
 class Desk(NamedTuple):
-    """What outlives a request: the model, what it has read before, and how fast it reads."""
+    """What outlives a request: the model, what it has read before, and how fast it reads; and the draft model beside it.
+
+    `tell` sends an event of a request at once: a load has no other way.
+    """
 
     loaded: LoadedModel
     cache: PromptCache
     pace: Pace
     guard: RenderGuard = nullcontext
+    drafts: Drafts | None = None
+    tell: Callable[[str, Event], None] = _untold
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt's tokens, rendered under guard."""
@@ -89,12 +101,14 @@ class Generation:
         check_request(request)
         check_against_model(request, loaded.card)
         end_token_ids(request, loaded.format)
+        found = self._draft_model()
         rendered = yield from self._fit() if request.trim else self._whole()
         self._prompt = rendered.tokens
         check_prompt(self._prompt, capped(loaded.card, request))
         sampler = self._sampler()
         reading = Reading(loaded.model, self._desk.cache, self._desk.pace, self._prompt)
         yield from self._read(reading, rendered.boundaries)
+        self._drafting = yield from self._guessing(found, batch.gain, sampler)
         if self._cancelled():
             yield self._finished("cancelled", sampler.seed)
             return
@@ -151,7 +165,6 @@ class Generation:
         loaded, request = self._desk.loaded, self._request
         reply = Reply(loaded, request)
         left = tokens_left(len(self._prompt), request.max_tokens, loaded.format.defaults, capped(loaded.card, request))
-        self._drafting = self._guessing(batch.gain)
         row = Row(sampler, request.top_logprobs, len(self._prompt) - 1, left, self._drafting)
         batch.join(row, layers, self._prompt[-1:])
         try:
@@ -160,14 +173,44 @@ class Generation:
             self._desk.cache.put([*self._prompt, *reply.written][: row.held], batch.leave(row), len(self._prompt))
         finally:
             batch.drop(row)
+            if self._drafting is not None:
+                self._drafting.close()
         called = reply.parser.called_tool and reply.reason == "stop" and reply.stop is None
         yield self._finished("tool_calls" if called else reply.reason, sampler.seed, reply)
 
-    def _guessing(self, gain: Choice) -> Drafting | None:
-        """Who guesses the tokens of this answer; None where nobody is to."""
-        if self._request.speculation == "off":
+    def _draft_model(self) -> Found:
+        """The draft model that is to guess for this answer, loaded where it is not yet."""
+        request, drafts = self._request, self._desk.drafts
+        if drafts is None or request.speculation not in ("auto", "draft"):
+            return Found()
+
+        def progress(stage: str, fraction: float) -> None:
+            if self._cancelled():
+                raise ShuttingDown("The load was cancelled.")
+            self._desk.tell(request.id, Loading(stage=f"Draft model: {stage[:1].lower()}{stage[1:]}", fraction=fraction))
+
+        found = drafts.wanted(request, progress)
+        if request.speculation == "draft" and found == Found():
+            return Found(note=NO_DRAFT_MODEL)
+        return found
+
+    def _guessing(self, found: Found, gain: Choice, sampler: Sampler) -> Generator[Event | Wait, Drawing | None, Drafting | None]:
+        """Who guesses the tokens of this answer, None where nobody is to; a draft model reads the prompt first."""
+        request, draft, note = self._request, found.draft, found.note
+        if request.speculation == "off" or self._cancelled():
             return None
-        return Drafting([Lookup(self._prompt)], gain, self._request.num_draft_tokens or MOST)
+        drafters: list[Drafter] = [] if request.speculation == "draft" else [Lookup(self._prompt)]
+        if draft is not None and not draft.can_read(self._prompt):
+            draft, note = None, TOO_LONG
+        if draft is not None:
+            reading = Reading(draft.loaded.model, draft.cache, draft.pace, self._prompt)
+            yield reading
+            reading.begin()
+            while not reading.over and not self._cancelled():
+                reading.read()
+                yield reading
+            drafters.append(Draft(draft, reading.layers, self._prompt, sampler, self._desk.loaded.card.vocabulary_size))
+        return Drafting(drafters, gain, request.num_draft_tokens or MOST, note, draft.id if draft is not None else "")
 
     def _draw(self, batch: Batch, row: Row, reply: Reply) -> Steps:
         """The answer's events until it is over; thinking is closed where its budget is used up."""

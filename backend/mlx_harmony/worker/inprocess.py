@@ -125,6 +125,8 @@ class InProcessEngine:
         from mlx_harmony.worker.guard import guarded
         from mlx_harmony.worker.load import LoadedModel, load
         from mlx_harmony.worker.loop import Loop
+        from mlx_harmony.worker.speculation.drafts import Drafts, Guessing
+        from mlx_harmony.worker.speculation.gain import Gain
 
         models: list[LoadedModel] = []
         problem = guarded(lambda: models.append(load(options, device, progress)), LoadFailed)
@@ -134,7 +136,7 @@ class InProcessEngine:
         cache = open_cache(models[0], options)
         self._door.cache = cache
         self._loaded.set_result(models[0].card)
-        Loop(models[0], self._inbox, cache=cache).run()
+        Loop(models[0], self._inbox, cache=cache, guessing=Guessing(Gain(), Drafts(models[0], device, cache.budget_bytes))).run()
         cache.close()
 
     def _emit(self, request_id: str, event: Event) -> None:

@@ -20,7 +20,8 @@ from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
 from mlx_harmony.worker.reading import Reading
-from mlx_harmony.worker.speculation.gain import Choice
+from mlx_harmony.worker.speculation.drafts import Guessing
+from mlx_harmony.worker.speculation.gain import Gain
 
 __all__ = ["SEATS", "Loop", "guarded"]
 
@@ -46,9 +47,10 @@ class Loop:
         inbox: Inbox,
         guard: RenderGuard = nullcontext,
         cache: PromptCache | None = None,
-        gain: Choice | None = None,
+        guessing: Guessing | None = None,
     ) -> None:
-        self._desk = Desk(loaded, PromptCache() if cache is None else cache, Pace(least=loaded.least_chunk), guard)
+        gain, drafts = guessing or Guessing(Gain())
+        self._desk = Desk(loaded, PromptCache() if cache is None else cache, Pace(least=loaded.least_chunk), guard, drafts, inbox.emit)
         self._batch = Batch(loaded.model, gain)
         self._inbox = inbox
         self._seats: list[_Seat] = []

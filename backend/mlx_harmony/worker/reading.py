@@ -84,7 +84,7 @@ class Reading:
 
     def serves(self, other: "Reading") -> bool:
         """Whether `other` should wait, because this is about to read what both begin with; it is then kept as soon as it is read."""
-        common = self._common(other)
+        common = self._common(other) if other._model is self._model else 0
         if not self.begun or common < max(SHARED, self.cached + SHARED):
             return False
         if self.done < common:

@@ -164,6 +164,8 @@ def _load_and_answer(options: LoadOptions, device: "Device", link: Link, inbox: 
     from mlx_harmony.worker.deadline import render_deadline
     from mlx_harmony.worker.load import LoadedModel, load
     from mlx_harmony.worker.loop import Loop
+    from mlx_harmony.worker.speculation.drafts import Drafts, Guessing
+    from mlx_harmony.worker.speculation.gain import Gain
 
     def progress(stage: str, fraction: float) -> None:
         if inbox.closed:
@@ -178,5 +180,5 @@ def _load_and_answer(options: LoadOptions, device: "Device", link: Link, inbox: 
     cache = open_cache(models[0], options)
     door.cache = cache
     link.send(Loaded(card=models[0].card))
-    Loop(models[0], inbox, render_deadline, cache).run()
+    Loop(models[0], inbox, render_deadline, cache, Guessing(Gain(), Drafts(models[0], device, cache.budget_bytes))).run()
     cache.close()

@@ -1,18 +1,21 @@
 """Guessing for tests: a choice that always guesses, a drafter that is right and wrong by turns, and answers made with them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from mlx_harmony.events import Event
 from mlx_harmony.records import GenerationRequest, SpeculationKind
-from mlx_harmony.worker.generation import Desk, Generation
+from mlx_harmony.worker.decode import Drawing
+from mlx_harmony.worker.generation import Desk, Generation, Wait
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
+from mlx_harmony.worker.sampling import Sampler
 from mlx_harmony.worker.speculation.drafting import Drafting
+from mlx_harmony.worker.speculation.drafts import Found
 from mlx_harmony.worker.speculation.gain import Choice
 
 
@@ -66,7 +69,8 @@ class _Guessing(Generation):
 
     drafter: Knowing
 
-    def _guessing(self, gain: Choice) -> Drafting | None:
+    def _guessing(self, found: Found, gain: Choice, sampler: Sampler) -> Generator[Event | Wait, Drawing | None, Drafting | None]:
+        yield from ()
         return Drafting([self.drafter], gain)
 
 

@@ -5,6 +5,7 @@ from mlx_harmony.records import Sampling
 from mlx_harmony.worker.inbox import Inbox
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.loop import Loop
+from mlx_harmony.worker.speculation.drafts import Guessing
 from tests.worker.company import Watched, alone, ask, end, run_loop, text
 from tests.worker.speculation.eager import Eager
 from tests.worker.speculation.test_going_back import Counting
@@ -14,7 +15,7 @@ REPEATING = Sampling(temperature=0.0, repetition_penalty=1.0, logit_bias={60: 12
 
 
 def eager(loaded: LoadedModel, inbox: Inbox) -> Loop:
-    return Loop(loaded, inbox, gain=Eager())
+    return Loop(loaded, inbox, guessing=Guessing(Eager()))
 
 
 def test_who_joins_and_leaves_disturbs_no_guesses(family: LoadedModel) -> None:

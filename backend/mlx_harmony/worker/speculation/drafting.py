@@ -13,12 +13,17 @@ from mlx_harmony.worker.speculation.ngrams import Ngrams
 
 NOT_PAID = "Guessing was left off: on this machine it would have cost more than it brings."
 
+NO_DRAFT_MODEL = "No draft model was chosen, so none guessed for this answer."
+TOO_LONG = "The chat is too long for the draft model, so it did not guess."
+
 
 class Drafter(Protocol):
     """Makes guesses. `saw` tells it each token of the answer; `each_s` is what one guess costs, in seconds."""
 
     kind: SpeculationKind
-    each_s: float
+
+    @property
+    def each_s(self) -> float: ...
 
     def saw(self, token: int) -> None: ...
 
@@ -69,7 +74,7 @@ class Lookup:
 
 
 class Drafting:
-    """One answer's drafters, the best first. `note` says what a person should know of them; without drafters that is why there are none."""
+    """One answer's drafters. `note` says what a person should know of them; without drafters that is why there are none."""
 
     def __init__(self, drafters: Sequence[Drafter], choice: Choice, most: int = MOST, note: str = "", model: str = "") -> None:
         self.choice = choice
@@ -128,9 +133,9 @@ class Drafting:
         )
 
     def _chosen(self, room: int, redone: bool) -> tuple[Drafter | None, int]:
-        """The first drafter whose guesses pay, and how many."""
-        for drafter in self._drafters:
-            chances = drafter.chances(min(room, self._most))
+        """The drafter that is surest of its next guess of those whose guesses pay, and how many."""
+        offers = [(drafter, drafter.chances(min(room, self._most))) for drafter in self._drafters]
+        for drafter, chances in sorted(offers, key=lambda offer: offer[1][:1], reverse=True):
             if (count := self.choice.worth(chances, drafter.each_s, redone)) > 0:
                 return drafter, count
             self._declined += bool(chances)
