@@ -1,4 +1,4 @@
-"""Files over HTTP: what the page takes in, behind the same gate as everything else."""
+"""Files over HTTP: what the page takes in and gives out, behind the same gate as everything else."""
 
 from pathlib import Path
 
@@ -54,4 +54,35 @@ async def test_other_sites_and_other_kinds_of_bodies_stay_out(server: Serving, p
     form = await post(server, path, b"{}", **{"content-type": "text/plain"})
     assert form.status_code == 415 and form.json()["error"]["code"] == "unsupported_media_type"
     async with httpx.AsyncClient(base_url=server.url) as client:
-        assert (await client.get(path)).status_code == 405 and (await client.post("/files/other")).status_code == 404
+        assert (await client.put(path)).status_code == 405 and (await client.post("/files/other")).status_code == 404
+
+
+async def get(server: Serving, path: str, **headers: str) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        return await client.get(path, headers=headers)
+
+
+async def test_a_chat_is_given_out_under_its_title_as_json_and_as_markdown(server: Serving) -> None:
+    chat = await server.service.create_chat(TurnOptions(instructions="Be brief."))
+    await server.service.rename_chat(chat.summary.id, 'Größe: "5/6"\u202e.exe')
+    plain = await get(server, f"/files/chats?chat={chat.summary.id}")
+    assert plain.content == await server.service.export_json(chat.summary.id)
+    assert plain.headers["content-disposition"] == "attachment; filename*=UTF-8''Gr%C3%B6%C3%9Fe-5-6-exe.json"
+    assert plain.headers["content-type"] == "application/json" and plain.headers["cache-control"] == "no-store"
+    read = await get(server, f"/files/chats?chat={chat.summary.id}&kind=markdown")
+    assert "Be brief." in read.text and "5-6-exe.md" in read.headers["content-disposition"]
+    every = await get(server, "/files/chats")
+    assert list(every.json()["chats"]) == [chat.summary.id] and every.headers["content-disposition"].endswith("''chats.json")
+
+
+@pytest.mark.parametrize(("query", "status"), [("?chat=gone", 404), ("?kind=markdown", 400), ("?kind=../x", 400), ("?chat=%ED%A0%80", 404)])
+async def test_what_cannot_be_given_out_is_refused_in_words(server: Serving, query: str, status: int) -> None:
+    answer = await get(server, f"/files/chats{query}")
+    assert answer.status_code == status and answer.json()["error"]["message"]
+    assert "content-disposition" not in answer.headers
+
+
+async def test_other_sites_get_no_chats(server: Serving) -> None:
+    assert (await get(server, "/files/chats", origin="http://evil.example")).status_code == 403
+    assert (await get(server, "/files/chats", **{"sec-fetch-site": "cross-site"})).status_code == 403
+    assert (await get(server, "/files/chats", host="evil.example")).status_code == 421

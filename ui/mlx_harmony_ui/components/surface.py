@@ -32,7 +32,6 @@ EVENTS = (
     "details",
     "context",
     "copy_as",
-    "export",
     "imported",
     "tray",
     "detach",

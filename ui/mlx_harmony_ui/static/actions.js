@@ -56,7 +56,7 @@ const acts = {
     closeMenu(true);
     const { kind } = button.dataset;
     if (kind !== "all" && !state.chat) say("There is no chat open to export.");
-    else emit("export", { chat: kind === "all" ? "" : state.chat, kind });
+    else download(kind === "all" ? { kind: "json" } : { kind, chat: state.chat });
   },
   import: () => { closeMenu(true); one("#import").click(); },
   "copy-as": (button) => {

@@ -1,5 +1,5 @@
-// Files that come into the page: chosen, dropped or pasted. Texts go to the message box, exports to the list of chats; both as plain
-// bodies to the server, which alone decides what they are.
+// Files that come into the page, chosen, dropped or pasted: texts go to the message box, exports to the list of chats; both as plain
+// bodies to the server, which alone decides what they are. And chats that go out as files.
 const limits = () => one("#drop .drop").dataset;
 const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 const dropPlace = (event) => event.target.closest?.("[data-drop]")?.dataset.drop ?? (document.body.dataset.view === "chat" ? "attach" : "chats");
@@ -12,6 +12,23 @@ async function upload(place, file, query = "") {
     return answer.ok ? told : { error: told.error.message };
   } catch {
     return { error: `${file.name} could not be read, or the app did not answer.` };
+  }
+}
+
+// Fetched before it is kept, so that what cannot be given out is said here and not kept as a file.
+async function download(what) {
+  try {
+    const answer = await fetch(`files/chats?${new URLSearchParams(what)}`);
+    if (!answer.ok) {
+      say((await answer.json()).error.message);
+      return;
+    }
+    const name = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("content-disposition"))[1];
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(await answer.blob()), download: decodeURIComponent(name) });
+    link.click();
+    window.setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  } catch {
+    say("The app did not give out the file. Is MLX Harmony still running?");
   }
 }
 

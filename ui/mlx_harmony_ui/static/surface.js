@@ -125,11 +125,6 @@ const commands = {
   say({ text, undo, token }) {
     say(text, undo, token);
   },
-  download({ name, type, text }) {
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([text], { type })), download: name });
-    link.click();
-    window.setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  },
   list() {
     emit("search");
   },

@@ -87,7 +87,6 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("as_text", Handler(chats.as_text, (bridge,))),
         ("version", Handler(messages.version, (at.history, at.details, bridge))),
         ("details", Handler(chats.details, (at.details,))),
-        ("export", Handler(files.export, (bridge,))),
         ("imported", Handler(files.imported, (at.chats, bridge))),
         ("tray", Handler(attaching.tray, (bridge,))),
         ("detach", Handler(attaching.detach)),

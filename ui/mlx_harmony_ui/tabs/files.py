@@ -1,6 +1,4 @@
-"""Chats as files: given to the browser to keep, and taken from files the person chose. Touches no disk of this machine itself."""
-
-import re
+"""Files that the page has taken in: what came of them, in words. The files themselves go over routes of their own."""
 
 import gradio as gr
 
@@ -8,7 +6,7 @@ from mlx_harmony.conversation.records import Limits
 from mlx_harmony.errors import HarmonyError
 from mlx_harmony.service import Service
 from mlx_harmony_ui import failures, words
-from mlx_harmony_ui.components.surface import Commands, ids_of, record_of, text_of, texts_of
+from mlx_harmony_ui.components.surface import Commands, ids_of, record_of, texts_of
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.tabs.chats import chats_html
 
@@ -16,25 +14,10 @@ WARNINGS = 4
 
 
 class Files:
-    """Handlers for export and import. They hold no state of a tab."""
+    """The handler that tells of an import. It holds no state of a tab."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-
-    async def export(self, event: gr.EventData) -> str:
-        """The open chat as JSON or Markdown, or with no chat named all of them as JSON."""
-        commands = Commands()
-        chat_id, kind = text_of(event, "chat"), text_of(event, "kind", 20)
-        try:
-            name = file_name((await self._service.read_chat(chat_id)).summary.title) if chat_id else "chats"
-            if kind == "markdown":
-                commands.add("download", name=f"{name}.md", type="text/markdown", text=await self._service.export_markdown(chat_id))
-            else:
-                text = (await self._service.export_json(chat_id or None)).decode()
-                commands.add("download", name=f"{name}.json", type="application/json", text=text)
-        except HarmonyError as error:
-            commands.add("say", text=failures.told(error))
-        return str(commands)
 
     async def imported(self, event: gr.EventData) -> tuple[str, str]:
         """After files were taken in: the list of chats anew, and in words what came, what was mended and what was left out."""
@@ -73,8 +56,3 @@ def drop_html(limits: Limits) -> str:
 
 def _megabytes(amount: int) -> str:
     return f"{amount // 2**20} MB"
-
-
-def file_name(title: str) -> str:
-    """A title as the name of a file on any system."""
-    return re.sub(r"[^\w-]+", "-", title).strip("-_")[:60] or "chat"
