@@ -23,10 +23,12 @@ def parts(quick: bool) -> list[tuple[str, list[str]]]:
     engine = [sys.executable, "-m", "benchmarks.engine", *(["--tokens", "60"] if quick else [])]
     streams = [sys.executable, "-m", "benchmarks.streams", *(["--tokens", "60", "--rounds", "1"] if quick else [])]
     starter = [sys.executable, "assets/starter/recipe/evaluate.py", *(["--quick"] if quick else [])]
+    against = [sys.executable, "-m", "benchmarks.against", *(["--quick"] if quick else [])]
     page = [sys.executable, "-m", "benchmarks.page", *(["--quick"] if quick else [])]
     return [
         ("The engine", engine),
         ("Several streams", streams),
+        ("Beside mlx-lm", against),
         ("What was read before", [sys.executable, "-m", "benchmarks.cache"]),
         ("At rest", [sys.executable, "-m", "benchmarks.idle"]),
         ("The page", page),
