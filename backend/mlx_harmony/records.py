@@ -24,6 +24,7 @@ the prompts differ; no snapshot lies nearer; nothing was kept; it was evicted; i
 CHANNELS: tuple[Channel, ...] = ("analysis", "commentary", "final")
 EFFORTS: tuple[Effort, ...] = ("low", "medium", "high")
 LOOP_DETECTIONS: tuple[LoopDetection, ...] = ("off", "cheap", "full")
+DEFAULT_CUTOFF = "2024-06"
 SPECULATIONS: tuple[Speculation, ...] = ("auto", "off", "lookup", "draft")
 
 
@@ -71,7 +72,7 @@ class ChatPrompt(Record, tag="chat"):
     tools: tuple[Tool, ...] = ()
     effort: Effort = "medium"
     identity: str | None = None
-    knowledge_cutoff: str = "2024-06"
+    knowledge_cutoff: str = DEFAULT_CUTOFF
     start_date: str | None = None
     channels: tuple[Channel, ...] = CHANNELS
     continue_last: bool = False

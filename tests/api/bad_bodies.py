@@ -189,6 +189,8 @@ VALUES: dict[str, list[object]] = {
     "min_tokens_to_keep": [0, -1, "1", 1.5],
     "xtc_probability": [-0.1, 1.1, "1", True],
     "xtc_threshold": [0.51, 1, -0.1, "0.1", 1e300],
+    "xtc_special_tokens": [5, "5", [-1], [1.5], ["1"], [2**40], {}],
+    "knowledge_cutoff": [5, ["2024"], {}],
     "repetition_penalty": [-1, "1.1", True, [], 1e300],
     "repetition_context_size": [-1, 1.5, "20", 2**63, True],
     "presence_penalty": [-2.1, 2.1, "0", True],

@@ -4,11 +4,16 @@ import json
 import shlex
 from typing import Any
 
+import msgspec
 import pytest
 
+from mlx_harmony.api.chat_request import generation_request, read_body
+from mlx_harmony.conversation.history import prompt_of
 from mlx_harmony.conversation.records import ChatMessage, Provenance, TurnOptions
 from mlx_harmony.conversation.replay import Server, copied, options_again
 from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.prompting.records import ChatSetup
+from mlx_harmony.ranges import SAMPLING_FIELDS
 from mlx_harmony.records import Role, Sampling, Timings, Tool, ToolCall, Usage
 
 HERE = Server("http://127.0.0.1:7860", wants_key=False)
@@ -123,3 +128,16 @@ def test_what_the_model_did_not_see_is_not_in_the_request() -> None:
     seen = said("a3", "assistant", "Fine.", provenance=MADE, seen_from="u2")
     body = body_of(copied("curl", (*PATH[:4], seen), 0.0, HERE))
     assert [message["content"] for message in body["messages"]] == ["Be brief.", "And now?"]
+
+
+def test_a_copied_request_asks_for_what_made_the_answer_to_the_last_field() -> None:
+    numbers = {field.name: field.low + (1 if field.integer else 0.25) for field in SAMPLING_FIELDS}
+    unusual = Sampling(**numbers, logit_bias={7: 1.5}, xtc_special_tokens=(3,))  # type: ignore[arg-type]
+    made = msgspec.structs.replace(MADE, sampling=unusual, seed=unusual.seed)
+    path = (*PATH[:4], msgspec.structs.replace(ANSWER, provenance=made))
+    setup = ChatSetup(knowledge_cutoff="2030-01", start_date="1999-12-31")
+    asked = generation_request(read_body(body_of(copied("curl", path, 0.0, HERE, setup))))
+    options = msgspec.structs.replace(options_again(path[-1]), setup=setup)
+    assert asked.prompt == prompt_of(path[:4], options, 0.0) and asked.sampling == unusual
+    names = ("max_tokens", "stop", "end_tokens", "analysis_budget", "loop_detection")
+    assert [getattr(asked, name) for name in names] == [getattr(made, name) for name in names]

@@ -16,6 +16,7 @@ from mlx_harmony.api.schemas import ChatBody, MessageField, PartField, ToolField
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import (
     CHANNELS,
+    DEFAULT_CUTOFF,
     EFFORTS,
     LOOP_DETECTIONS,
     Channel,
@@ -68,6 +69,7 @@ def generation_request(body: ChatBody) -> GenerationRequest:
         effort=_one_of("reasoning_effort", body.reasoning_effort, EFFORTS, "medium"),
         channels=_channels(body.channels),
         identity=body.system_model_identity,
+        knowledge_cutoff=DEFAULT_CUTOFF if body.knowledge_cutoff is None else body.knowledge_cutoff,
         start_date=body.conversation_start_date,
     )
     request = GenerationRequest(
@@ -122,7 +124,7 @@ def _channels(given: list[str] | None) -> tuple[Channel, ...]:
 def _sampling(body: ChatBody) -> Sampling:
     names = [field.name for field in ranges.SAMPLING_FIELDS]
     given = {name: getattr(body, name) for name in [*names, "logit_bias"] if getattr(body, name) is not None}
-    return Sampling(**given)
+    return Sampling(**given, xtc_special_tokens=None if body.xtc_special_tokens is None else tuple(body.xtc_special_tokens))
 
 
 def _top_logprobs(body: ChatBody) -> int | None:

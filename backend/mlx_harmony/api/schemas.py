@@ -111,6 +111,7 @@ class ChatBody(Shape):
     reasoning_effort: str | None = None
     system_model_identity: str | None = None
     conversation_start_date: str | None = None
+    knowledge_cutoff: str | None = None
     response_format: ResponseFormat | None = None
     modalities: list[str] | None = None
     n: int | None = None
@@ -122,6 +123,7 @@ class ChatBody(Shape):
     min_tokens_to_keep: int | None = None
     xtc_probability: float | None = None
     xtc_threshold: float | None = None
+    xtc_special_tokens: list[int] | None = None
     repetition_penalty: float | None = None
     repetition_context_size: int | None = None
     presence_penalty: float | None = None

@@ -14,7 +14,7 @@ from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Finished
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS
-from mlx_harmony.records import CHANNELS, ChatPrompt, Message, Tool
+from mlx_harmony.records import CHANNELS, DEFAULT_CUTOFF, ChatPrompt, Message, Tool
 
 KEY_VARIABLE = "MLX_HARMONY_API_KEY"
 
@@ -115,6 +115,10 @@ def request_body(prompt: ChatPrompt, options: TurnOptions) -> dict[str, Any]:
         "system_model_identity": prompt.identity,
     }
     body |= {name: value for name, value in more.items() if value}
+    if options.sampling.xtc_special_tokens is not None:
+        body["xtc_special_tokens"] = list(options.sampling.xtc_special_tokens)
+    if prompt.knowledge_cutoff != DEFAULT_CUTOFF:
+        body["knowledge_cutoff"] = prompt.knowledge_cutoff
     if options.analysis_budget is not None:
         body["reasoning_budget"] = options.analysis_budget
     if options.loop_detection not in (None, "cheap"):

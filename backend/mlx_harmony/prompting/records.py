@@ -1,9 +1,8 @@
 """What prompt configs and profiles come to: frozen records without behaviour. They know neither files nor JSON."""
 
 from mlx_harmony.prompting.placeholders import moment
-from mlx_harmony.records import Effort, LoopDetection, Message, Record, Sampling
+from mlx_harmony.records import DEFAULT_CUTOFF, Effort, LoopDetection, Message, Record, Sampling
 
-DEFAULT_CUTOFF = "2024-06"
 DEFAULT_TRUNCATION = 1000
 
 

@@ -11,9 +11,9 @@ import msgspec
 
 from mlx_harmony.conversation.attachments import told
 from mlx_harmony.conversation.records import Chat, ChatMessage, TurnOptions, WholeChat
-from mlx_harmony.prompting.records import DEFAULT_CUTOFF, ChatSetup
+from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import SAMPLING_FIELDS
-from mlx_harmony.records import Sampling
+from mlx_harmony.records import DEFAULT_CUTOFF, Sampling
 
 SCHEMA_VERSION = 2
 OWN = "mlx_harmony"
