@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS, check_field, check_request, check_sampling
+from mlx_harmony.field import check_field
+from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS, check_request, check_sampling
 from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Prompt, Sampling, TextPrompt, TokenPrompt, Tool
 
 NO_NUMBERS = {"logit_bias", "xtc_special_tokens"}

@@ -4,11 +4,12 @@ It knows the ranges and says them; it does not know a model's vocabulary or cont
 """
 
 from collections.abc import Iterable
-from typing import Literal
 
 import msgspec
 
 from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.field import LARGEST, LARGEST_SEED, Field, check_field
+from mlx_harmony.kv_ranges import check_kv
 from mlx_harmony.records import (
     CHANNELS,
     LOOP_DETECTIONS,
@@ -16,46 +17,14 @@ from mlx_harmony.records import (
     ChatPrompt,
     GenerationRequest,
     Prompt,
-    Record,
     Sampling,
     TextPrompt,
     TokenPrompt,
 )
 
-LARGEST = 2**31 - 1
-LARGEST_SEED = 2**63 - 1
 MOST_STOPS = 16
 MOST_TOP_LOGPROBS = 20
 BIAS_LIMIT = 100.0
-
-Group = Literal["sampling", "length", "repetition", "advanced"]
-
-
-class Field(Record):
-    """One number a person may set. `high` is the hard limit, `slider_high` where a slider ends; a default of None is the format's own."""
-
-    name: str
-    label: str
-    low: float
-    high: float
-    default: float | None
-    step: float
-    help: str
-    group: Group = "sampling"
-    slider_high: float = 0.0
-    integer: bool = False
-
-    @property
-    def reach(self) -> float:
-        """The end of a slider: `slider_high` where the hard limit is out of any slider's scale."""
-        return self.slider_high or self.high
-
-    @property
-    def span(self) -> str:
-        """The range in words."""
-        if self.high >= LARGEST:
-            return f"{self.low:g} or more"
-        return f"{self.low:g} to {self.high:g}"
 
 
 SAMPLING_FIELDS: tuple[Field, ...] = (
@@ -243,19 +212,6 @@ TURN_FIELDS: tuple[Field, ...] = (MAX_TOKENS, ANALYSIS_BUDGET, CONTEXT_LIMIT)
 """Every plain number of a turn beside its sampling; None is unset."""
 
 
-def check_field(field: Field, value: object) -> None:
-    """Refuse a value that is no number, not finite, not whole where it must be, or out of range; None passes where it is the default."""
-    if value is None and field.default is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _refused(field, f"{field.name} must be a number from {field.span}.")
-    if field.integer and not isinstance(value, int):
-        raise _refused(field, f"{field.name} must be a whole number, {field.span}.")
-    # Comparing is safe for any int; nan compares as false, and so is refused too.
-    if not field.low <= value <= field.high:
-        raise _refused(field, f"{field.name} must be {field.span}; it was {_shown(value)}.")
-
-
 def check_sampling(sampling: Sampling) -> None:
     """Raise InvalidRequest, with `param` and the range, for the first value that cannot be used."""
     for field in SAMPLING_FIELDS:
@@ -274,6 +230,7 @@ def check_request(request: GenerationRequest) -> None:
     check_field(ANALYSIS_BUDGET, request.analysis_budget)
     check_field(CONTEXT_LIMIT, request.max_context_tokens)
     check_field(NUM_DRAFT_TOKENS, request.num_draft_tokens)
+    check_kv(request.kv)
     check_stops(request.stop)
     check_stops(request.end_tokens, "end_tokens")
     if request.loop_detection not in LOOP_DETECTIONS:
@@ -334,13 +291,3 @@ def _check_ids(param: str, ids: Iterable[object]) -> None:
     for token in ids:
         if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token <= LARGEST:
             raise InvalidRequest(f"{param} must hold token ids, which are whole numbers of 0 or more.", param=param)
-
-
-def _refused(field: Field, message: str) -> InvalidRequest:
-    return InvalidRequest(message, hint=f"{field.label}: {field.help}", param=field.name)
-
-
-def _shown(value: float) -> str:
-    if value != value:
-        return "not a number"
-    return f"{value:g}" if abs(value) < LARGEST_SEED else "far beyond it"

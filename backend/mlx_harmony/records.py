@@ -122,6 +122,20 @@ class DraftChoice(Record):
     path: str
 
 
+class KvOptions(Record):
+    """In what form the keys and values of one request are kept; unset is as the model computes them, all of them.
+
+    `kv_bits` 8 or 4 packs them in groups of `kv_group_size` (64 where unset) once there are `quantized_kv_start` of them; `max_kv_size`
+    keeps so many at most, the first `kv_keep` and the latest. 0 says outright that the first or the third is not wanted.
+    """
+
+    kv_bits: int | None = None
+    kv_group_size: int | None = None
+    quantized_kv_start: int | None = None
+    max_kv_size: int | None = None
+    kv_keep: int | None = None
+
+
 class GenerationRequest(Record):
     """All one generation needs. `max_tokens` None: the format's default. `top_logprobs` None: none; 0: the chosen token's only.
 
@@ -153,6 +167,7 @@ class GenerationRequest(Record):
     num_draft_tokens: int | None = None
     draft_model: str | None = None
     drafts: tuple[DraftChoice, ...] = ()
+    kv: KvOptions = KvOptions()
 
 
 class PromptCount(Record):
@@ -360,7 +375,10 @@ class Usage(Record):
 
 
 class Timings(Record):
-    """What one generation took. Milliseconds; `prompt_n` counts the tokens really read (prompt less cached)."""
+    """What one generation took. Milliseconds; `prompt_n` counts the tokens really read (prompt less cached).
+
+    At its end `kv_length` tokens were held by the layer that holds the most, and all layers together took `kv_bytes`.
+    """
 
     prompt_n: int
     cached_n: int
@@ -369,6 +387,8 @@ class Timings(Record):
     predicted_ms: float
     queued_ms: float = 0.0
     first_token_ms: float = 0.0
+    kv_length: int = 0
+    kv_bytes: int = 0
 
     @property
     def predicted_per_second(self) -> float:

@@ -15,7 +15,8 @@ from mlx_harmony.conversation.commands import (
 )
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS, Field
+from mlx_harmony.field import Field
+from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
 from mlx_harmony.records import Sampling
 
 

@@ -7,7 +7,8 @@ import msgspec
 
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import LARGEST, SAMPLING_FIELDS, TURN_FIELDS, Field, check_channels, check_field, check_stops
+from mlx_harmony.field import LARGEST, Field, check_field
+from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS, check_channels, check_stops
 from mlx_harmony.records import CHANNELS, EFFORTS, LOOP_DETECTIONS, Channel, Effort, LoopDetection, Record, Tool, ToolKind
 
 DEFAULT_IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."

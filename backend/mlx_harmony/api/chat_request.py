@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from mlx_harmony import ranges
 from mlx_harmony.api.schemas import ChatBody, MessageField, PartField, ToolField
 from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.field import check_field
 from mlx_harmony.records import (
     CHANNELS,
     DEFAULT_CUTOFF,
@@ -83,7 +84,7 @@ def generation_request(body: ChatBody) -> GenerationRequest:
         loop_detection=_one_of("loop_detection", body.loop_detection, LOOP_DETECTIONS, "cheap"),
         top_logprobs=_top_logprobs(body),
     )
-    ranges.check_field(_REASONING_BUDGET, body.reasoning_budget)
+    check_field(_REASONING_BUDGET, body.reasoning_budget)
     ranges.check_request(request)
     return request
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from mlx_harmony.conversation.commands import parse_number
 from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.field import Field
 from mlx_harmony.prompting.presets import Presets
-from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS, Field
+from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS
 from mlx_harmony.records import EFFORTS
 from mlx_harmony.settings import home_folder
 

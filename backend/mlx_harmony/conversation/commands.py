@@ -9,7 +9,8 @@ import msgspec
 
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import ANALYSIS_BUDGET, SAMPLING_FIELDS, TURN_FIELDS, Field, check_field
+from mlx_harmony.field import Field, check_field
+from mlx_harmony.ranges import ANALYSIS_BUDGET, SAMPLING_FIELDS, TURN_FIELDS
 from mlx_harmony.records import EFFORTS, Effort, Record
 
 HELP = (

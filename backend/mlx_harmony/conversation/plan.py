@@ -13,8 +13,9 @@ from mlx_harmony.conversation.history import can_continue, continued_prompt, pro
 from mlx_harmony.conversation.records import Attachment, ChatMessage, Provenance, TurnOptions, TurnStarted
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Trimmed
+from mlx_harmony.field import LARGEST_SEED
 from mlx_harmony.prompting.records import ChatSetup
-from mlx_harmony.ranges import LARGEST_SEED, check_request
+from mlx_harmony.ranges import check_request
 from mlx_harmony.records import ChatPrompt, GenerationRequest, LoopDetection, ModelEntry, Sampling
 
 Path = tuple[ChatMessage, ...]

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from mlx_harmony.field import LARGEST, LARGEST_SEED
 from mlx_harmony.prompting.placeholders import moment
 from mlx_harmony.prompting.reading import Expects
 from mlx_harmony.prompting.records import DEFAULT_TRUNCATION
-from mlx_harmony.ranges import LARGEST, LARGEST_SEED, MAX_TOKENS, MOST_STOPS, SAMPLING_FIELDS
+from mlx_harmony.ranges import MAX_TOKENS, MOST_STOPS, SAMPLING_FIELDS
 from mlx_harmony.records import DEFAULT_CUTOFF
 
 DETERMINISTIC_TIME = "2000-01-01T00:00:00Z"

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from mlx_harmony.errors import HarmonyError, InvalidRequest, SettingsError
+from mlx_harmony.field import check_field
 from mlx_harmony.prompting.reading import json_path, read_object, shown
-from mlx_harmony.ranges import SAMPLING_FIELDS, check_field
+from mlx_harmony.ranges import SAMPLING_FIELDS
 from mlx_harmony.records import Record, Sampling
 from mlx_harmony.settings import write_file
 

@@ -13,10 +13,10 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlx_harmony.errors import SettingsError
+from mlx_harmony.field import LARGEST
 from mlx_harmony.prompting.loading import LoadedConfig, load_prompt_config
 from mlx_harmony.prompting.reading import Expects, faults_of, json_path, read_object, shown
 from mlx_harmony.prompting.records import ProfileRow
-from mlx_harmony.ranges import LARGEST
 from mlx_harmony.settings import absolute
 
 PROFILES_FILE = "profiles.json"

@@ -11,6 +11,7 @@ import mlx.nn as nn
 from mlx_harmony.errors import GenerationFailed
 from mlx_harmony.events import Failed
 from mlx_harmony.worker.guard import guarded
+from mlx_harmony.worker.kv import PLAIN, KvForm
 from mlx_harmony.worker.prompt_cache import Layers
 from mlx_harmony.worker.sampling import Drawn, Sampler, normalised
 from mlx_harmony.worker.speculation.drafting import Drafting
@@ -28,10 +29,12 @@ class Row:
     """One answer while it is drawn. `held` counts the tokens in its caches, `left` how many it may still have.
 
     `problem` is what its sampler or its model raised. `lost`: its caches went with a group that failed; it can go on `alone` once what
-    it said is read again. `drafting` makes guesses for it while it is drawn alone.
+    it said is read again. `drafting` makes guesses for it while it is drawn alone. One whose KV has a `form` of its own is always alone.
     """
 
-    def __init__(self, sampler: Sampler, top_logprobs: int | None, held: int, left: int, drafting: Drafting | None = None) -> None:
+    def __init__(
+        self, sampler: Sampler, top_logprobs: int | None, held: int, left: int, drafting: Drafting | None = None, form: KvForm = PLAIN
+    ) -> None:
         self.sampler = sampler
         self.top = top_logprobs
         self.held = held
@@ -39,7 +42,8 @@ class Row:
         self.drafting = drafting
         self.problem: Failed | None = None
         self.lost = False
-        self.alone = False
+        self.form = form
+        self.alone = not form.plain
 
     def saw(self, token: int) -> None:
         """One more token of the answer, for who guesses."""
@@ -99,6 +103,8 @@ class Group:
 
     def feed(self, tokens: mx.array) -> None:
         """Feed each row its tokens (B, n) and draw what follows. Raises what the model raises; a sampler's failure is its row's."""
+        if len(self.rows) == 1:
+            self.layers = self.rows[0].form.at(self.rows[0].held, self.layers)
         logits = self._model(tokens, cache=self.layers)[:, -1, :]
         self.pending = self._draw(logits.astype(mx.float32))
         mx.async_eval(*self.pending.arrays())  # type: ignore[no-untyped-call]

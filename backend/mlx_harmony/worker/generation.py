@@ -12,10 +12,12 @@ import msgspec
 
 from mlx_harmony.errors import ShuttingDown
 from mlx_harmony.events import Event, Finished, FinishReason, Loading, Prefill, Trimmed
-from mlx_harmony.records import GenerationRequest, Prompt, PromptCount, Reuse, Timings, Usage
+from mlx_harmony.records import GenerationRequest, KvOptions, Prompt, PromptCount, Reuse, Timings, Usage
 from mlx_harmony.worker.batch import Batch
 from mlx_harmony.worker.decode import Drawing, Row
 from mlx_harmony.worker.formats import Rendered
+from mlx_harmony.worker.kv import PLAIN, KvSize, size_of
+from mlx_harmony.worker.kv_caches import KvCaches, KvUse
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache
@@ -37,6 +39,8 @@ RenderGuard = Callable[[], AbstractContextManager[None]]
 Wait = Reading | Row
 """What a generation waits for: its turn to read the next chunk of its prompt, or the next token of its row."""
 
+PLAIN_ONLY = "Nothing was guessed: that needs KV as it is computed, neither packed nor in a window."
+
 Steps = Generator[Event | Wait, Drawing | None, None]
 
 
@@ -56,6 +60,11 @@ class Desk(NamedTuple):
     guard: RenderGuard = nullcontext
     drafts: Drafts | None = None
     tell: Callable[[str, Event], None] = _untold
+    caches: KvCaches | None = None
+
+    def kept(self, kv: KvOptions) -> KvUse:
+        """Where a request with such KV finds and keeps what was read. Raises InvalidRequest where the model cannot have it so."""
+        return (self.caches or KvCaches(self.loaded.model, self.cache)).use(kv)
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt's tokens, rendered under guard."""
@@ -77,6 +86,8 @@ class Generation:
         self._cached = 0
         self._reuse: Reuse | None = None
         self._drafting: Drafting | None = None
+        self._kept = KvUse(PLAIN, desk.cache)
+        self._size = KvSize()
 
     def run(self, gain: Choice | None = None) -> Iterator[Event]:
         """The events of an answer that is made alone."""
@@ -101,12 +112,13 @@ class Generation:
         check_request(request)
         check_against_model(request, loaded.card)
         end_token_ids(request, loaded.format)
+        self._kept = self._desk.kept(request.kv)
         found = self._draft_model()
         rendered = yield from self._fit() if request.trim else self._whole()
         self._prompt = rendered.tokens
         check_prompt(self._prompt, capped(loaded.card, request))
         sampler = self._sampler()
-        reading = Reading(loaded.model, self._desk.cache, self._desk.pace, self._prompt)
+        reading = Reading(loaded.model, self._kept, self._desk.pace, self._prompt)
         yield from self._read(reading, rendered.boundaries)
         self._drafting = yield from self._guessing(found, batch.gain, sampler)
         if self._cancelled():
@@ -160,17 +172,22 @@ class Generation:
                 yield reading
         if self._cancelled():
             reading.leave()
+            self._size = size_of(reading.layers)
 
     def _write(self, batch: Batch, layers: Layers, sampler: Sampler) -> Steps:
         loaded, request = self._desk.loaded, self._request
         reply = Reply(loaded, request)
         left = tokens_left(len(self._prompt), request.max_tokens, loaded.format.defaults, capped(loaded.card, request))
-        row = Row(sampler, request.top_logprobs, len(self._prompt) - 1, left, self._drafting)
+        row = Row(sampler, request.top_logprobs, len(self._prompt) - 1, left, self._drafting, self._kept.form)
         batch.join(row, layers, self._prompt[-1:])
         try:
             yield from self._draw(batch, row, reply)
             yield from reply.ending()
-            self._desk.cache.put([*self._prompt, *reply.written][: row.held], batch.leave(row), len(self._prompt))
+            layers = batch.leave(row)
+            self._size = size_of(layers)
+            self._kept.cache.put([*self._prompt, *reply.written][: row.held], layers, len(self._prompt))
+            if self._desk.caches is not None:
+                self._desk.caches.settle(self._kept.form)
         finally:
             batch.drop(row)
             if self._drafting is not None:
@@ -181,7 +198,7 @@ class Generation:
     def _draft_model(self) -> Found:
         """The draft model that is to guess for this answer, loaded where it is not yet."""
         request, drafts = self._request, self._desk.drafts
-        if drafts is None or request.speculation not in ("auto", "draft"):
+        if drafts is None or request.speculation not in ("auto", "draft") or not self._kept.form.plain:
             return Found()
 
         def progress(stage: str, fraction: float) -> None:
@@ -199,6 +216,8 @@ class Generation:
         request, draft, note = self._request, found.draft, found.note
         if request.speculation == "off" or self._cancelled():
             return None
+        if not self._kept.form.plain:
+            return Drafting([], gain, note=PLAIN_ONLY) if request.speculation != "auto" else None
         drafters: list[Drafter] = [] if request.speculation == "draft" else [Lookup(self._prompt)]
         if draft is not None and not draft.can_read(self._prompt):
             draft, note = None, TOO_LONG
@@ -242,7 +261,7 @@ class Generation:
 
     def _resume(self, batch: Batch, row: Row, reply: Reply) -> Steps:
         """Read again what a row had read and said, whose caches were lost when others failed beside it."""
-        reading = Reading(self._desk.loaded.model, self._desk.cache, self._desk.pace, [*self._prompt, *reply.written])
+        reading = Reading(self._desk.loaded.model, self._kept, self._desk.pace, [*self._prompt, *reply.written])
         yield reading
         reading.begin()
         while not reading.over:
@@ -275,6 +294,8 @@ class Generation:
                 predicted_ms=(now - first_at) * 1000 if written else 0.0,
                 queued_ms=(self._began_at - self._asked_at) * 1000,
                 first_token_ms=(first_at - self._asked_at) * 1000 if written else 0.0,
+                kv_length=self._size.length,
+                kv_bytes=self._size.bytes,
             ),
             seed=seed,
             stop=reply.stop if reply else None,

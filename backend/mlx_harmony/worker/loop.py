@@ -16,6 +16,7 @@ from mlx_harmony.worker.decode import Drawing, Row
 from mlx_harmony.worker.generation import Desk, Generation, RenderGuard, Steps, Wait, count_prompt
 from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.inbox import Inbox, Ticket
+from mlx_harmony.worker.kv_caches import KvCaches
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
@@ -24,6 +25,9 @@ from mlx_harmony.worker.speculation.drafts import Guessing
 from mlx_harmony.worker.speculation.gain import Gain
 
 __all__ = ["SEATS", "Loop", "guarded"]
+
+Kept = PromptCache | KvCaches
+"""What was read before: in the plain form of KV, or in all of them."""
 
 SEATS = 16
 """How many requests are under way at once. Devices gain little beyond eight rows; a few more keep them full while some read."""
@@ -46,11 +50,12 @@ class Loop:
         loaded: LoadedModel,
         inbox: Inbox,
         guard: RenderGuard = nullcontext,
-        cache: PromptCache | None = None,
+        cache: Kept | None = None,
         guessing: Guessing | None = None,
     ) -> None:
         gain, drafts = guessing or Guessing(Gain())
-        self._desk = Desk(loaded, PromptCache() if cache is None else cache, Pace(least=loaded.least_chunk), guard, drafts, inbox.emit)
+        caches = cache if isinstance(cache, KvCaches) else KvCaches(loaded.model, PromptCache() if cache is None else cache)
+        self._desk = Desk(loaded, caches.plain, Pace(least=loaded.least_chunk), guard, drafts, inbox.emit, caches)
         self._batch = Batch(loaded.model, gain)
         self._inbox = inbox
         self._seats: list[_Seat] = []

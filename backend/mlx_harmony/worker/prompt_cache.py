@@ -131,6 +131,11 @@ class PromptCache:
             self._shapes = shapes
             return self._keep(token_array(tokens), layers, answer_from)
 
+    def give_way(self, size: int) -> None:
+        """Let so many bytes of memory go, the least recently used first; what is pinned stays."""
+        with self._lock:
+            self._memory.make_room(max(0, self._memory.bytes - size))
+
     def clear(self) -> None:
         """Forget everything, on disk too."""
         self.act("clear")

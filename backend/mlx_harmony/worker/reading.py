@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
-from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_harmony.records import Reuse
+from mlx_harmony.worker.kv import PLAIN
+from mlx_harmony.worker.kv_caches import KvUse
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache, divisible
 
@@ -24,9 +25,9 @@ SHARED = 32
 class Reading:
     """All of `tokens` but the last on their way into `layers`; `done` of them are there. `begin` comes first, `read` until `over`."""
 
-    def __init__(self, model: nn.Module, cache: PromptCache, pace: Pace, tokens: list[int]) -> None:
+    def __init__(self, model: nn.Module, kept: PromptCache | KvUse, pace: Pace, tokens: list[int]) -> None:
         self._model = model
-        self._cache = cache
+        self._form, self._cache = kept if isinstance(kept, KvUse) else KvUse(PLAIN, kept)
         self._pace = pace
         self._ids = np.asarray(tokens, np.int32)
         self._keep_at: set[int] = set()
@@ -57,13 +58,16 @@ class Reading:
         And where this prompt parts from what is known, if no snapshot lay near: others will part there too.
         """
         self.cached, layers, self.reuse = self._cache.lookup(self.tokens)
-        self.layers = layers if layers is not None else list(make_prompt_cache(self._model))
+        self.layers = self._form.at(self.cached, layers) if layers is not None else self._form.fresh(self._model)
         self.done, self.begun = self.cached, True
         self._keep_at = {self.end}
         if not divisible(self.layers):
             self._keep_at |= {*boundaries[:EARLY_MARKS], *boundaries[-LATE_MARKS:]}
             if self.reuse.matched - self.cached >= SHARED:
                 self._keep_at.add(self.reuse.matched)
+        if self._form.start:
+            # There KV becomes packed: no chunk may lie on both sides of it.
+            self._keep_at.add(self._form.start)
 
     def read(self) -> None:
         """Read one chunk."""
@@ -76,6 +80,7 @@ class Reading:
         self.done = until
         if until in self._keep_at:
             self._keep()
+        self.layers = self._form.at(self.done, self.layers)
 
     def leave(self) -> None:
         """Keep what was read of a prompt that nobody waits for any more, where a part of it is of use."""
@@ -84,7 +89,7 @@ class Reading:
 
     def serves(self, other: "Reading") -> bool:
         """Whether `other` should wait, because this is about to read what both begin with; it is then kept as soon as it is read."""
-        common = self._common(other) if other._model is self._model else 0
+        common = self._common(other) if other._model is self._model and other._form == self._form else 0
         if not self.begun or common < max(SHARED, self.cached + SHARED):
             return False
         if self.done < common:

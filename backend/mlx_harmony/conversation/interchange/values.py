@@ -8,17 +8,8 @@ import msgspec
 
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.ranges import (
-    ANALYSIS_BUDGET,
-    CONTEXT_LIMIT,
-    MAX_TOKENS,
-    SAMPLING_FIELDS,
-    Field,
-    check_channels,
-    check_field,
-    check_sampling,
-    check_stops,
-)
+from mlx_harmony.field import Field, check_field
+from mlx_harmony.ranges import ANALYSIS_BUDGET, CONTEXT_LIMIT, MAX_TOKENS, SAMPLING_FIELDS, check_channels, check_sampling, check_stops
 from mlx_harmony.records import EFFORTS, Effort, Sampling, Tool, ToolKind
 
 DAY_S = 86400.0

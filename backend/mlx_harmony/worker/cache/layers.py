@@ -12,12 +12,15 @@ import numpy as np
 from mlx_lm.models.cache import CacheList, KVCache, QuantizedKVCache, RotatingKVCache
 from numpy.typing import NDArray
 
+from mlx_harmony.worker.cache.packed import PackedKVCache, WindowKVCache
+
 Layers = list[Any]
 """The caches of all layers, as mlx-lm makes them."""
 
 STEP = 256
 """mlx-lm grows a KV cache by so many tokens; what is handed out has room for the next ones already."""
-CUT = (KVCache, QuantizedKVCache)
+CUT = (KVCache, QuantizedKVCache, PackedKVCache)
+ROTATING = (RotatingKVCache, WindowKVCache)
 
 
 class StateOf(NamedTuple):
@@ -57,23 +60,23 @@ def kv_format(shapes: Sequence[Shape]) -> str:
 
 def divisible(layers: Layers) -> bool:
     """Whether one reading of these caches serves every prefix of it."""
-    return all(type(leaf) in CUT for leaf in _leaves(layers))
+    return all(type(leaf) in CUT for leaf in leaves(layers))
 
 
 def keepable(layers: Layers) -> bool:
     """Whether every layer holds something and can be made again from its state."""
-    return all(hasattr(leaf, "from_state") and not leaf.empty() for leaf in _leaves(layers))
+    return all(hasattr(leaf, "from_state") and not leaf.empty() for leaf in leaves(layers))
 
 
 def holds(layers: Layers, length: int) -> bool:
     """Whether every layer that counts its tokens counts `length`: a snapshot that is off by one would be silently wrong."""
-    offsets = [leaf.offset for leaf in _leaves(layers) if isinstance(getattr(leaf, "offset", None), int)]
+    offsets = [leaf.offset for leaf in leaves(layers) if isinstance(getattr(leaf, "offset", None), int)]
     return all(offset == length for offset in offsets)
 
 
 def slices(layers: Layers, start: int, end: int) -> list[mx.array]:
     """Keys and values of the tokens from `start` to `end`, of each layer that can be cut: copies, not yet evaluated."""
-    cut = (leaf for leaf in _leaves(layers) if type(leaf) in CUT)
+    cut = (leaf for leaf in leaves(layers) if type(leaf) in CUT)
     return [mx.contiguous(array[..., start:end, :]) for leaf in cut for array in _kv_arrays(leaf)]
 
 
@@ -92,7 +95,7 @@ def state_of(layers: Layers) -> StateOf:
                 return part
         raise TypeError(f"a cache's state holds {type(part).__name__}")
 
-    statics = [taken(_compact(leaf)) for leaf in _leaves(layers) if type(leaf) not in CUT]
+    statics = [taken(_compact(leaf)) for leaf in leaves(layers) if type(leaf) not in CUT]
     return StateOf(statics, arrays)
 
 
@@ -109,9 +112,9 @@ def rebuilt(shapes: Sequence[Shape], runs: Sequence[list[mx.array]], length: int
             return CacheList(*(made(part) for part in shape.parts))
         if shape.kind is KVCache:
             return KVCache.from_state((next(columns), next(columns), length))
-        if shape.kind is QuantizedKVCache:
+        if shape.kind in (QuantizedKVCache, PackedKVCache):
             keys, values = (tuple(next(columns) for _ in range(3)) for _ in range(2))
-            return QuantizedKVCache.from_state((keys, values, length, shape.group_size, shape.bits))
+            return shape.kind.from_state((keys, values, length, shape.group_size, shape.bits))
         return shape.kind.from_state(_filled(next(statics), state.arrays if state else []))
 
     try:
@@ -149,13 +152,16 @@ def _shape(layer: Any) -> Shape:
         return Shape(kind, tuple(_shape(part) for part in layer.caches))
     if kind is QuantizedKVCache:
         return Shape(kind, (), layer.group_size, layer.bits)
-    return Shape(kind, (), getattr(layer, "max_size", 0) if kind is RotatingKVCache else 0)
+    if kind is PackedKVCache:
+        return Shape(kind, (), layer.packed.group_size, layer.packed.bits)
+    return Shape(kind, (), layer.max_size if kind in ROTATING else 0)
 
 
-def _leaves(layers: Sequence[Any]) -> Iterator[Any]:
+def leaves(layers: Sequence[Any]) -> Iterator[Any]:
+    """Every cache, those in lists of caches one by one."""
     for layer in layers:
         if type(layer) is CacheList:
-            yield from _leaves(layer.caches)
+            yield from leaves(layer.caches)
         else:
             yield layer
 
@@ -166,7 +172,7 @@ def _kv_arrays(leaf: Any) -> list[mx.array]:
 
 def _compact(leaf: Any) -> Any:
     """A layer's state less what it holds beyond its use."""
-    if type(leaf) is not RotatingKVCache:
+    if type(leaf) not in ROTATING:
         return leaf.state
     keys, values, offset, keep, size, at = leaf.state
     if offset < keys.shape[2]:

@@ -37,13 +37,14 @@ class Memory:
             self.bytes -= held.bytes
             held.contents, held.bytes = None, 0
 
-    def make_room(self) -> None:
-        """Come within the budget; what is pinned stays. Of what was used together the longest goes first."""
-        if self.bytes <= self.budget_bytes:
+    def make_room(self, budget_bytes: int | None = None) -> None:
+        """Come within the budget, or this once a smaller one; what is pinned stays. Of what was used together the longest goes first."""
+        budget = self.budget_bytes if budget_bytes is None else budget_bytes
+        if self.bytes <= budget:
             return
         loose = (held for held in pieces_of(self._tree) if held.contents is not None and not held.pinned)
         for held in sorted(loose, key=lambda held: (held.used, -held.end)):
-            if self.bytes <= self.budget_bytes:
+            if self.bytes <= budget:
                 break
             self.release(held)
             self.evictions += 1

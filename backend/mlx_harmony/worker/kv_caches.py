@@ -1,0 +1,89 @@
+"""What one model has read, in every form of KV that was asked for: a prompt cache for each, and one budget of memory for all.
+
+A form is checked against the model when it is first asked for. It knows no requests beyond their KvOptions.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import mlx.nn as nn
+import msgspec
+
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.records import KvOptions
+from mlx_harmony.worker.kv import PLAIN, KvForm
+from mlx_harmony.worker.kv_trial import check_form
+from mlx_harmony.worker.prompt_cache import Layers, PromptCache, Taken
+
+OpenCache = Callable[[KvForm], PromptCache]
+"""Opens the prompt cache of a form: where it is kept, and how much of it."""
+
+
+class StartedCache:
+    """Keeps what becomes packed at `start` tokens: up to there it is plain KV and shared with all who read it so."""
+
+    def __init__(self, plain: PromptCache, packed: PromptCache, start: int) -> None:
+        self._plain = plain
+        self._packed = packed
+        self._start = start
+
+    def lookup(self, prompt: Sequence[int], **more: Any) -> Taken:
+        """As PromptCache has it. What was packed from the first token on is no prefix of what is plain there."""
+        taken = self._packed.lookup(prompt, **more)
+        if taken.length > self._start:
+            return taken
+        below = self._plain.lookup(prompt[: self._start + 1], **more)
+        return below._replace(reuse=msgspec.structs.replace(below.reuse, prompt=len(prompt)))
+
+    def put(self, tokens: Sequence[int], layers: Layers, *more: Any, **named: Any) -> bool:
+        """As PromptCache has it."""
+        return (self._packed if len(tokens) > self._start else self._plain).put(tokens, layers, *more, **named)
+
+
+class KvUse(NamedTuple):
+    """The form of one request's KV, and where what it reads is kept."""
+
+    form: KvForm
+    cache: PromptCache | StartedCache
+
+
+class KvCaches:
+    """The prompt caches of one model by form; `plain` is that of the plain one."""
+
+    def __init__(self, model: nn.Module, plain: PromptCache, open_cache: OpenCache | None = None) -> None:
+        self._model = model
+        self.plain = plain
+        self._open = open_cache or (lambda _form: PromptCache(plain.budget_bytes))
+        self._others: dict[KvForm, PromptCache] = {}
+        self._refused: dict[KvForm, InvalidRequest] = {}
+
+    def use(self, options: KvOptions) -> KvUse:
+        """The form that is asked for, checked against this model. Raises InvalidRequest, with the reason."""
+        form = KvForm.of(options)
+        if form.plain:
+            return KvUse(PLAIN, self.plain)
+        # One that is used again becomes the last of them.
+        packed = self._others[form] = self._others.pop(form) if form in self._others else self._opened(form)
+        return KvUse(form, StartedCache(self.plain, packed, form.start) if form.start else packed)
+
+    def all(self) -> tuple[PromptCache, ...]:
+        """Every prompt cache, the plain one first."""
+        return (self.plain, *self._others.values())
+
+    def settle(self, used: KvForm) -> None:
+        """Come within the one budget: the forms that were not used for longest give way to the one just `used`."""
+        others = [cache for form, cache in self._others.items() if form != used]
+        for cache in others if used.plain else [*others, self.plain]:
+            over = sum(each.bytes for each in self.all()) - self.plain.budget_bytes
+            if over > 0:
+                cache.give_way(over)
+
+    def _opened(self, form: KvForm) -> PromptCache:
+        if form in self._refused:
+            raise self._refused[form]
+        try:
+            check_form(self._model, form)
+        except InvalidRequest as error:
+            self._refused[form] = error
+            raise
+        return self._open(form)
