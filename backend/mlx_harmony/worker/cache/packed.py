@@ -75,7 +75,7 @@ class PackedKVCache(_BaseCache):  # type: ignore[misc]
 class WindowKVCache(RotatingKVCache):  # type: ignore[misc]
     """A window over all but the first `keep` tokens. mlx-lm's own hides those from a chunk that goes beyond the window."""
 
-    def make_mask(self, N: int, window_size: int | None = None, return_array: bool = False) -> Any:  # noqa: N803 (mlx-lm calls it N)
+    def make_mask(self, N: int, window_size: int | None = None, return_array: bool = False) -> Any:
         """A layer's own sliding window counts where it is the smaller one."""
         held = min(self.max_size - 1, self.offset)
         narrower = window_size if window_size is not None and window_size < self.max_size else None

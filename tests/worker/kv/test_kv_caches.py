@@ -1,0 +1,113 @@
+"""What was read in one form of KV is reused in that form, gives the same answer as without, and shares one budget with the others."""
+
+import time
+
+import pytest
+
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.records import KvOptions
+from mlx_harmony.worker.generation import Generation
+from mlx_harmony.worker.kv import KvForm
+from mlx_harmony.worker.kv_caches import KvCaches
+from mlx_harmony.worker.load import LoadedModel
+from mlx_harmony.worker.prompt_cache import PromptCache
+from tests.worker.company import alone, ask, end, text, together
+from tests.worker.kv.asking import BITS4, BITS8, desk_of, fresh, written
+
+FORMS = (BITS8, BITS4, KvOptions(kv_bits=8, kv_group_size=32, quantized_kv_start=40), KvOptions(max_kv_size=24))
+
+
+@pytest.mark.parametrize("options", FORMS, ids=lambda options: KvForm.of(options).words)
+def test_a_later_prompt_reuses_what_was_read_and_answers_as_without(wide: LoadedModel, options: KvOptions) -> None:
+    desk = desk_of(wide)
+    for length in (30, 70, 140):
+        written(desk, length=length, kv=options, max_tokens=6)
+    found, ended = written(desk, length=141, kv=options, max_tokens=12)
+    assert found == fresh(wide, length=141, kv=options, max_tokens=12)[0]
+    assert ended.usage.cached_tokens >= 139
+
+
+@pytest.mark.parametrize("options", FORMS, ids=lambda options: KvForm.of(options).words)
+def test_an_answer_is_gone_on_from_in_its_form(wide: LoadedModel, options: KvOptions) -> None:
+    desk = desk_of(wide)
+    for _ in range(2):
+        found, ended = written(desk, length=60, kv=options, max_tokens=30)
+        assert found == fresh(wide, length=60, kv=options, max_tokens=30)[0]
+    assert ended.usage.cached_tokens == 59
+
+
+def test_forms_are_never_mixed(wide: LoadedModel) -> None:
+    desk = desk_of(wide)
+    written(desk, length=80)
+    for options in FORMS:
+        found, ended = written(desk, length=80, kv=options)
+        assert found == fresh(wide, length=80, kv=options)[0]
+        shared = (options.quantized_kv_start or 0) if "Rotating" not in type(wide.model).__module__ else 0
+        assert ended.usage.cached_tokens <= shared
+    found, ended = written(desk, length=80)
+    assert ended.usage.cached_tokens == 79 and found == fresh(wide, length=80)[0]
+
+
+def test_below_its_start_a_packed_prompt_shares_what_is_plain(wide_models: dict[str, LoadedModel]) -> None:
+    desk, options = desk_of(wide_models["llama"]), KvOptions(kv_bits=8, kv_group_size=32, quantized_kv_start=50)
+    written(desk, length=80)
+    found, ended = written(desk, length=80, kv=options)
+    assert ended.usage.cached_tokens == 50
+    assert ended.reuse is not None and ended.reuse.prompt == 80
+    assert found == fresh(wide_models["llama"], length=80, kv=options)[0]
+
+
+def test_all_forms_keep_within_one_budget_and_the_one_used_last_stays(wide_models: dict[str, LoadedModel]) -> None:
+    loaded = wide_models["llama"]
+    one = desk_of(loaded)
+    written(one, length=400)
+    desk = desk_of(loaded, int(one.cache.bytes * 1.2))
+    assert desk.caches is not None
+    for options in (KvOptions(), BITS8, BITS4, KvOptions(), BITS8):
+        written(desk, length=400, kv=options)
+        assert sum(cache.bytes for cache in desk.caches.all()) <= desk.cache.budget_bytes
+        assert written(desk, length=400, kv=options)[1].usage.cached_tokens == 399
+
+
+def test_a_form_that_the_model_cannot_have_is_refused_before_anything_is_read(wide_models: dict[str, LoadedModel]) -> None:
+    desk = desk_of(wide_models["mamba2"])
+    for _ in range(2):
+        generation = Generation(desk, ask("a", kv=BITS8), lambda: False, time.perf_counter())
+        with pytest.raises(InvalidRequest, match="nothing to pack"):
+            list(generation.run())
+    assert written(desk)[1].reason == "length"
+
+
+def test_a_form_is_tried_out_once(wide_models: dict[str, LoadedModel]) -> None:
+    opened: list[KvForm] = []
+
+    def open_cache(form: KvForm) -> PromptCache:
+        opened.append(form)
+        return PromptCache()
+
+    caches = KvCaches(wide_models["llama"].model, PromptCache(), open_cache)
+    assert caches.use(BITS8).cache is caches.use(BITS8).cache
+    assert caches.use(KvOptions()).cache is caches.plain
+    assert opened == [KvForm.of(BITS8)]
+
+
+def test_requests_of_several_forms_at_once_answer_as_each_alone(wide: LoadedModel) -> None:
+    requests = [ask(str(at), start=at, length=20 + 9 * at, kv=kv) for at, kv in enumerate((KvOptions(), BITS8, KvOptions(), *FORMS[1:]))]
+    heard = together(wide, requests)
+    for request in requests:
+        assert text(heard[request.id]) == text(alone(wide, request))
+        assert end(heard[request.id]).timings.kv_bytes > 0
+
+
+def test_a_common_beginning_is_shared_within_a_form_only(wide_models: dict[str, LoadedModel]) -> None:
+    requests = [ask(str(at), length=200 + at, kv=kv) for at, kv in enumerate((KvOptions(), KvOptions(), BITS8, BITS8))]
+    heard = together(wide_models["llama"], requests)
+    cached = [end(heard[request.id]).usage.cached_tokens for request in requests]
+    assert cached[0] == cached[2] == 0 and cached[1] == cached[3] - 2 == 199
+    for request in requests:
+        assert text(heard[request.id]) == text(alone(wide_models["llama"], request))
+
+
+def test_guessing_is_left_off_where_it_was_asked_for(wide_models: dict[str, LoadedModel]) -> None:
+    asked = written(desk_of(wide_models["llama"]), kv=BITS8, speculation="lookup")[1]
+    assert asked.speculation is not None and "neither packed" in asked.speculation.note
