@@ -7,8 +7,9 @@ import pytest
 
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import check_field
+from mlx_harmony.kv_ranges import KV_FIELDS
 from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS, check_request, check_sampling
-from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Prompt, Sampling, TextPrompt, TokenPrompt, Tool
+from mlx_harmony.records import ChatPrompt, GenerationRequest, KvOptions, Message, Prompt, Sampling, TextPrompt, TokenPrompt, Tool
 
 NO_NUMBERS = {"logit_bias", "xtc_special_tokens"}
 HELLO = ChatPrompt(messages=(Message(role="user", content="Hello"),))
@@ -96,3 +97,46 @@ def test_what_is_usable_passes() -> None:
     check_request(GenerationRequest(id="r", prompt=HELLO, sampling=sampling, max_tokens=1, stop=("END",), top_logprobs=20))
     check_request(GenerationRequest(id="r", prompt=TextPrompt(text=" ")))
     check_request(GenerationRequest(id="r", prompt=TokenPrompt(tokens=(0, 5))))
+
+
+@pytest.mark.parametrize(
+    ("kv", "param"),
+    [
+        ({"kv_bits": 3}, "kv_bits"),
+        ({"kv_bits": True}, "kv_bits"),
+        ({"kv_bits": 8, "kv_group_size": 96}, "kv_group_size"),
+        ({"kv_bits": 8, "quantized_kv_start": -1}, "quantized_kv_start"),
+        ({"kv_group_size": 64}, "kv_group_size"),
+        ({"kv_bits": 0, "quantized_kv_start": 5}, "quantized_kv_start"),
+        ({"max_kv_size": -1}, "max_kv_size"),
+        ({"kv_keep": 4}, "kv_keep"),
+        ({"max_kv_size": 0, "kv_keep": 4}, "kv_keep"),
+        ({"max_kv_size": 4, "kv_keep": 4}, "kv_keep"),
+        ({"kv_bits": 8, "max_kv_size": 100}, "kv_bits"),
+    ],
+)
+def test_what_of_kv_is_out_of_range_or_does_not_go_together_is_refused(kv: dict[str, Any], param: str) -> None:
+    assert refused(kv=KvOptions(**kv)) == param
+
+
+@pytest.mark.parametrize(
+    "kv",
+    [
+        {},
+        {"kv_bits": 0},
+        {"kv_bits": 4, "kv_group_size": 32, "quantized_kv_start": 0},
+        {"max_kv_size": 1},
+        {"max_kv_size": 9, "kv_keep": 0},
+    ],
+)
+def test_what_of_kv_goes_together_is_taken(kv: dict[str, Any]) -> None:
+    check_request(GenerationRequest(id="r", prompt=HELLO, kv=KvOptions(**kv)))
+
+
+def test_every_number_of_kv_is_in_the_table() -> None:
+    assert [field.name for field in KV_FIELDS] == [field.name for field in msgspec.structs.fields(KvOptions)]
+    for field in KV_FIELDS:
+        assert field.default is None and field.help.endswith(".") and field.low <= field.reach <= field.high
+        for good in field.choices or (int(field.low), int(field.high)):
+            check_field(field, good)
+    assert KV_FIELDS[1].span == "32, 64 or 128"

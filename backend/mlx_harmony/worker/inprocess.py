@@ -121,7 +121,7 @@ class InProcessEngine:
             self._load_and_answer(options, device, progress)
 
     def _load_and_answer(self, options: LoadOptions, device: "Device", progress: Progress) -> None:
-        from mlx_harmony.worker.cache.opening import open_cache
+        from mlx_harmony.worker.cache.opening import open_caches
         from mlx_harmony.worker.guard import guarded
         from mlx_harmony.worker.load import LoadedModel, load
         from mlx_harmony.worker.loop import Loop
@@ -133,11 +133,11 @@ class InProcessEngine:
         if problem is not None:
             self._loaded.set_exception(problem.error())
             return
-        cache = open_cache(models[0], options)
-        self._door.cache = cache
+        caches = open_caches(models[0], options)
+        self._door.open(caches)
         self._loaded.set_result(models[0].card)
-        Loop(models[0], self._inbox, cache=cache, guessing=Guessing(Gain(), Drafts(models[0], device, cache.budget_bytes))).run()
-        cache.close()
+        Loop(models[0], self._inbox, cache=caches, guessing=Guessing(Gain(), Drafts(models[0], device, caches.plain.budget_bytes))).run()
+        caches.close()
 
     def _emit(self, request_id: str, event: Event) -> None:
         """Called from the mlx thread."""

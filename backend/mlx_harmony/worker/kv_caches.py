@@ -70,6 +70,11 @@ class KvCaches:
         """Every prompt cache, the plain one first."""
         return (self.plain, *self._others.values())
 
+    def close(self) -> None:
+        """Write what still waits, as far as a moment allows."""
+        for cache in self.all():
+            cache.close()
+
     def settle(self, used: KvForm) -> None:
         """Come within the one budget: the forms that were not used for longest give way to the one just `used`."""
         others = [cache for form, cache in self._others.items() if form != used]

@@ -160,7 +160,7 @@ def _work(options: LoadOptions, link: Link, inbox: Inbox, door: CacheDoor) -> No
 
 
 def _load_and_answer(options: LoadOptions, device: "Device", link: Link, inbox: Inbox, door: CacheDoor) -> None:
-    from mlx_harmony.worker.cache.opening import open_cache
+    from mlx_harmony.worker.cache.opening import open_caches
     from mlx_harmony.worker.deadline import render_deadline
     from mlx_harmony.worker.load import LoadedModel, load
     from mlx_harmony.worker.loop import Loop
@@ -177,8 +177,8 @@ def _load_and_answer(options: LoadOptions, device: "Device", link: Link, inbox: 
     if problem is not None:
         link.send(LoadRefused(problem=problem))
         return
-    cache = open_cache(models[0], options)
-    door.cache = cache
+    caches = open_caches(models[0], options)
+    door.open(caches)
     link.send(Loaded(card=models[0].card))
-    Loop(models[0], inbox, render_deadline, cache, Guessing(Gain(), Drafts(models[0], device, cache.budget_bytes))).run()
-    cache.close()
+    Loop(models[0], inbox, render_deadline, caches, Guessing(Gain(), Drafts(models[0], device, caches.plain.budget_bytes))).run()
+    caches.close()

@@ -4,7 +4,7 @@ Files are read, checked and written in the thread that asks, so that answers wai
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,13 @@ from mlx_harmony.events import Failed
 from mlx_harmony.records import CacheAction, CacheState, SavedCache
 from mlx_harmony.shelf.bundle import Bundle, read_bundle
 from mlx_harmony.shelf.shelf import Identity, Shelf
+from mlx_harmony.worker.cache.merging import merged
 from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.inbox import Inbox
 
 if TYPE_CHECKING:
     from mlx_harmony.worker.cache.moving import Step
+    from mlx_harmony.worker.kv_caches import KvCaches
     from mlx_harmony.worker.prompt_cache import PromptCache
 
 LOOK_AGAIN_S = 0.5
@@ -29,10 +31,15 @@ class CacheDoor:
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self.cache: PromptCache | None = None
+        self._all: Callable[[], Sequence[PromptCache]] = tuple
+
+    def open(self, caches: "KvCaches") -> None:
+        """From now on there are caches. What is saved and loaded is of the plain form; what is shown and dropped is of every one."""
+        self.cache, self._all = caches.plain, caches.all
 
     def act(self, action: CacheAction = "look", entry: str = "") -> CacheState:
-        """How the cache stands, after that was done to it."""
-        return self.cache.act(action, entry) if self.cache is not None else CacheState()
+        """How the caches stand, after that was done to them."""
+        return merged([cache.act(action, entry) for cache in self._all()])
 
     def save(self, entry: str, path: str, replace: bool = False) -> SavedCache:
         """Write an entry to a file. Blocks; raises InvalidRequest, StorageError and ShuttingDown."""
