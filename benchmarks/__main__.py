@@ -30,6 +30,7 @@ def parts(quick: bool) -> list[tuple[str, list[str]]]:
         ("Several streams", streams),
         ("Beside mlx-lm", against),
         ("What was read before", [sys.executable, "-m", "benchmarks.cache"]),
+        ("The life of a chat", [sys.executable, "-m", "benchmarks.life"]),
         ("At rest", [sys.executable, "-m", "benchmarks.idle"]),
         ("The page", page),
         ("The Starter", starter),

@@ -1,0 +1,173 @@
+"""Forty steps in the life of a chat, over HTTP: what our server reads of each prompt, beside mlx_lm.server; prints a Markdown table.
+
+Run `python -m benchmarks.life [MODEL_FOLDER] [--lines N]`. Both servers get the same requests, step after step, and both are ended and
+started anew where the script says so. A third server, ours without any cache, says what each answer has to be. What is read is counted
+by the servers themselves: prompt tokens less those their usage calls cached. Nothing here is timed.
+
+The chat begins with a pasted text of so many lines, as chats about a file do; a second run goes without one. How much a cache can spare
+depends on it: what is new has to be read by everybody.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from mlx_harmony.api.chat_request import generation_request, read_body
+from mlx_harmony.bench.client import Streamed, streamed
+from mlx_harmony.bench.servers import our_server, stock_server
+from mlx_harmony.bench.sides import Unmeasured
+from mlx_harmony.models.catalog import starter_folder
+from tests.fixtures.life import LIFE, SLACK, Step, new
+
+TOKENS = 16
+LINES = 100
+PASTED = {"first", "fork"}
+"""The chats that begin with the pasted text: a fork has its chat's beginning."""
+QUARTER = 0.25
+
+
+class Done(NamedTuple):
+    """One step: what its prompt had that was new, what each side read, whether our answer is the one without a cache."""
+
+    step: Step
+    prompt: int
+    new: int
+    ours: int
+    theirs: int | None
+    equal: bool
+    problem: str = ""
+
+
+class Kept:
+    """A server that can be ended and started anew on the same home."""
+
+    def __init__(self, folder: Path, home: Path, *, stock: bool) -> None:
+        self._folder = str(folder)
+        self._home = home
+        self._stock = stock
+        self._stack = AsyncExitStack()
+        self._port = 0
+
+    async def start(self) -> None:
+        server = stock_server(self._folder, self._home, fitted=True) if self._stock else our_server(self._folder, self._home)
+        self._port = (await self._stack.enter_async_context(server)).port
+
+    async def end(self) -> None:
+        await self._stack.aclose()
+
+    async def ask(self, step: Step) -> Streamed:
+        return await streamed(self._port, step.body(max_tokens=TOKENS))
+
+
+def pasted(step: Step, lines: int) -> Step:
+    """The step with a text in its chat's first question."""
+    if step.chat not in PASTED or not lines:
+        return step
+    text = "\n".join(f"{line}: price {line * 37 % 1000}, count {line * 91 % 1000}, sold in {2000 + line % 27}" for line in range(lines))
+    system, question, *rest = step.messages
+    return step._replace(messages=(system, {**question, "content": f"{text}\n\n{question['content']}"}, *rest))
+
+
+def new_tokens(folder: Path, steps: list[Step]) -> list[int]:
+    """How many tokens of each step's prompt no earlier prompt began with."""
+    from mlx_harmony.worker.detect import choose_format
+    from mlx_harmony.worker.folder import check_folder
+    from mlx_harmony.worker.load import open_tokenizer
+
+    spoken = choose_format(folder, open_tokenizer(check_folder(str(folder))))
+    prompts = [spoken.render(generation_request(read_body(step.body())).prompt).tokens for step in steps]
+    return [new(prompt, prompts[:at]) for at, prompt in enumerate(prompts)]
+
+
+async def live(folder: Path, home: Path, lines: int) -> list[Done]:
+    """All steps on all three servers."""
+    steps = [pasted(step, lines) for step in LIFE]
+    plain = home / "plain"
+    plain.mkdir(parents=True)
+    (plain / "settings.json").write_text(json.dumps({"cache_memory_mb": 0, "cache_disk_mb": 0}), "utf-8")
+    ours, theirs, without = (
+        Kept(folder, home / "ours", stock=False),
+        Kept(folder, home / "stock", stock=True),
+        Kept(folder, plain, stock=False),
+    )
+    servers, done = (ours, theirs, without), []
+    fresh = await asyncio.to_thread(new_tokens, folder, steps)
+    try:
+        for server in servers:
+            await server.start()
+        for step, added in zip(steps, fresh, strict=True):
+            if step.restart:
+                for server in (ours, theirs):
+                    await server.end()
+                    await server.start()
+            done.append(await one(step, added, servers))
+            print(step.name, file=sys.stderr)
+    finally:
+        for server in servers:
+            await server.end()
+    return done
+
+
+async def one(step: Step, added: int, servers: tuple[Kept, Kept, Kept]) -> Done:
+    ours, theirs, without = servers
+    mine, plain = await ours.ask(step), await without.ask(step)
+    problem, read = "", None
+    try:
+        answer = await theirs.ask(step)
+        read = answer.prompt_tokens - answer.cached_tokens
+    except Unmeasured as error:
+        problem = str(error)
+    return Done(step, mine.prompt_tokens, added, mine.prompt_tokens - mine.cached_tokens, read, mine.text == plain.text, problem)
+
+
+def table(done: list[Done], name: str) -> str:
+    """A row for each step, and the sums."""
+    rows = [
+        f"{len(done)} steps, answers of up to {TOKENS} tokens, {name}.\n",
+        "| step | prompt | new | read by us | read by mlx_lm.server | as without a cache |\n|---|---:|---:|---:|---:|---|",
+    ]
+    for each in done:
+        theirs = "failed" if each.theirs is None else f"{each.theirs:,}"
+        equal = "yes" if each.equal else "**no**"
+        rows.append(f"| {each.step.name} | {each.prompt:,} | {each.new:,} | {each.ours:,} | {theirs} | {equal} |")
+    sums = [sum(column) for column in zip(*((each.prompt, each.new, each.ours, each.theirs or 0) for each in done), strict=True)]
+    figures = " | ".join(f"{value:,}" for value in sums)
+    return "\n".join([*rows, f"| **together** | {figures} | {sum(each.equal for each in done)} of {len(done)} |"])
+
+
+def summary(done: list[Done]) -> str:
+    """The goals, met or missed, and what failed."""
+    both = [each for each in done if each.theirs is not None]
+    ours, theirs, fresh = (sum(column) for column in zip(*((each.ours, each.theirs or 0, each.new) for each in both), strict=True))
+    over = [each.step.name for each in done if each.ours > each.new + SLACK]
+    told = [
+        f"We read {ours:,} tokens, {ours / theirs:.0%} of the {theirs:,} that mlx_lm.server reads (the goal: {QUARTER:.0%});"
+        f" {fresh:,} are new and have to be read.",
+        f"Steps of ours with more than the new tokens and {SLACK}: {', '.join(over) or 'none'}."
+        f" Answers as without a cache: {sum(each.equal for each in done)} of {len(done)}.",
+    ]
+    return "\n".join([*told, *(f"mlx_lm.server failed at {each.step.name!r}: {each.problem}" for each in done if each.problem)])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.life", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=None, help="a gpt_oss model with a chat template (default: the Starter)")
+    parser.add_argument("--lines", type=int, default=LINES, help=f"of the text the chat begins with (default: {LINES})")
+    args = parser.parse_args()
+    folder = args.folder or starter_folder()
+    with tempfile.TemporaryDirectory() as home:
+        done = asyncio.run(live(folder, Path(home, "pasted"), args.lines))
+        print(f"{table(done, folder.name)}\n\n{summary(done)}", flush=True)
+        plain = asyncio.run(live(folder, Path(home, "plain"), 0))
+        print(f"\nThe same life without the pasted text: {summary(plain)}")
+    every = [*done, *plain]
+    return 0 if all(each.equal and each.ours <= each.new + SLACK for each in every) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
