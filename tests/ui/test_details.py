@@ -2,8 +2,9 @@
 
 import pytest
 
-from mlx_harmony.conversation.records import ChatMessage, Lane
-from mlx_harmony_ui.details import MOST_TOKENS, Token, details, written
+from mlx_harmony.conversation.records import ChatMessage, Lane, Provenance
+from mlx_harmony.records import Sampling, Tool
+from mlx_harmony_ui.details import MOST_TOKENS, Fact, Token, details, written
 from mlx_harmony_ui.render import render
 
 
@@ -56,3 +57,38 @@ def test_a_very_long_lane_is_cut_and_says_by_how_much() -> None:
     view = details(answer(lane), raw=True).lanes[0]
     assert (len(view.written), view.more) == (MOST_TOKENS, 5)
     assert details(answer(lane)).lanes[0].written == ()
+
+
+def test_all_that_made_an_answer_and_is_not_as_usual_is_told() -> None:
+    made = Provenance(
+        model="starter",
+        sampling=Sampling(top_k=7, logit_bias={3: 1.0}),
+        max_tokens=50,
+        max_context_tokens=900,
+        analysis_budget=0,
+        identity="You are Ada.",
+        instructions="Answer in one sentence, and never in two of them.",
+        stop=("END",),
+        end_tokens=("<|end|>",),
+        channels=("analysis", "final"),
+        loop_detection="off",
+        tools=(Tool(kind="python"),),
+    )
+    told = {fact.label: fact.value for fact in _made_with(made)}
+    expected = {
+        "Longest answer": "50 tokens",
+        "Context limit": "900 tokens",
+        "Thinking budget": "0 tokens",
+        "Top K": "7",
+        "Token biases": "1",
+    }
+    expected |= {"Identity": "You are Ada.", "Stop at": "END", "End tokens": "<|end|>", "Loop detection": "off", "Tools": "python"}
+    assert expected.items() <= told.items() and told["Channels"] == "analysis, final"
+    assert made.instructions in {fact.title for fact in _made_with(made)}
+    assert set(told) - {"When", "Model", "Effort", "Seed"} == {*expected, "Instructions", "Channels"}
+    assert {fact.label for fact in _made_with(Provenance(model="starter"))} == {"When", "Model", "Effort", "Seed"}
+
+
+def _made_with(made: Provenance) -> tuple[Fact, ...]:
+    message = ChatMessage(id="a", chat_id="c", role="assistant", content="x", created_at=0.0, provenance=made)
+    return details(message).tables[-1].rows

@@ -3,8 +3,8 @@
 import msgspec
 
 from mlx_harmony.conversation.records import ChatMessage, Lane, Provenance
-from mlx_harmony.ranges import SAMPLING_FIELDS
-from mlx_harmony.records import Record, Timings, Usage
+from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
+from mlx_harmony.records import CHANNELS, Record, Timings, Usage
 from mlx_harmony_ui import words
 from mlx_harmony_ui.voices import Part, Voice, of_message
 
@@ -187,12 +187,26 @@ def _provenance(made: Provenance) -> list[Fact]:
         Fact(label="Seed", value=str(made.seed)),
         Fact(label="App", value=made.version),
     ]
-    if made.tools:
-        rows.append(Fact(label="Tools", value=", ".join(tool.name or tool.kind for tool in made.tools)))
-    if made.max_tokens is not None:
-        rows.append(Fact(label="Longest answer", value=f"{words.count(made.max_tokens)} tokens"))
+    rows += [Fact(label=label, value=words.shorten(text, 28), title=text) for label, text in _texts(made)]
+    for field in TURN_FIELDS:
+        tokens = getattr(made, field.name)
+        rows += [] if tokens is None else [Fact(label=field.label, value=f"{words.count(tokens)} tokens")]
     for field in SAMPLING_FIELDS:
         value = getattr(made.sampling, field.name)
         if field.name != "seed" and value != field.default:
             rows.append(Fact(label=field.label, value=f"{value:g}"))
     return [row for row in rows if row.value]
+
+
+def _texts(made: Provenance) -> tuple[tuple[str, str], ...]:
+    """What is no number of what made an answer, "" where it is as usual."""
+    return (
+        ("Identity", made.identity or ""),
+        ("Instructions", " ".join(made.instructions.split())),
+        ("Tools", ", ".join(tool.name or tool.kind for tool in made.tools)),
+        ("Channels", ", ".join(made.channels) if made.channels != CHANNELS else ""),
+        ("Stop at", ", ".join(made.stop)),
+        ("End tokens", ", ".join(made.end_tokens)),
+        ("Loop detection", made.loop_detection if made.loop_detection != "cheap" else ""),
+        ("Token biases", words.count(len(made.sampling.logit_bias)) if made.sampling.logit_bias else ""),
+    )
