@@ -72,6 +72,9 @@ def test_the_side_panels_are_sheets_on_a_telephone(chromium: Browser, scripted_a
         expect(visit.page.locator("#side")).to_be_hidden()
         visit.page.get_by_role("button", name="Show the list of chats").click()
         expect(visit.page.locator("#side")).to_be_visible()
+        visit.page.get_by_role("radio", name="Dark").click()
+        assert visit.page.evaluate("document.documentElement.dataset.theme") == "dark"
+        expect(visit.page.get_by_role("radio", name="Dark")).to_have_attribute("aria-checked", "true")
         visit.page.mouse.click(380, 500)
         expect(visit.page.locator("#side")).to_be_hidden()
 
