@@ -35,6 +35,9 @@ def test_presets_move_the_sliders_and_own_numbers_become_one(visit: Visit) -> No
     expect(preset).to_have_value("")
     expect(preset.locator("option", has_text="For poems")).to_have_count(0)
     expect(temperature).to_have_value("0.4")
+    page.get_by_role("button", name="Undo").click()
+    expect(preset).to_have_value("For poems")
+    expect(page.locator("#say")).to_contain_text("is there again")
 
 
 def test_deterministic_gives_the_same_answer_again(real_visit: Visit) -> None:

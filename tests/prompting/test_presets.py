@@ -41,6 +41,22 @@ def test_what_is_saved_is_there_again_in_any_case_of_its_name(tmp_path: Path) ->
     assert presets.all() == BUILT_IN
 
 
+def test_a_deleted_preset_comes_back_as_it_was_unless_its_name_is_in_use_again(tmp_path: Path) -> None:
+    presets = Presets(str(tmp_path))
+    path = tmp_path / "presets.json"
+    path.write_text(json.dumps({"Mine": {"top_p": 0.5}, "bad": 7}), encoding="utf-8")
+    for name in ("Mine", "bad"):
+        presets.remove(name)
+        presets.restore(name)
+    assert json.loads(path.read_text("utf-8")) == {"Mine": {"top_p": 0.5}, "bad": 7}
+    presets.remove("Mine")
+    presets.save("mine", MINE)
+    for name in ("Mine", "never there"):
+        with pytest.raises(InvalidRequest, match="cannot be brought back"):
+            presets.restore(name)
+    assert presets.find("mine").sampling == MINE
+
+
 @pytest.mark.parametrize("name", ["", " \n ", "x" * (LONGEST_NAME + 1), "Creative", "balanced"])
 def test_names_that_cannot_be_used_keep_nothing(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidRequest):

@@ -41,6 +41,10 @@ async def test_numbers_are_saved_picked_again_and_deleted(service: Service) -> N
     assert 'data-chosen="own"' in again and 'value="40"' in again
     gone, said = await picking.preset(sent(act="remove", preset="<b>Mine</b>", chat="", options=MINE))
     assert "&lt;b&gt;Mine" not in gone and 'data-chosen="none"' in gone and "still stand here" in commands(said)[0]["text"]
+    back, _ = await picking.preset(sent(act="restore", preset=commands(said)[0]["preset"], chat="", options=MINE))
+    assert 'data-chosen="own"' in back
+    _, twice = await picking.preset(sent(act="restore", preset="<b>Mine</b>", chat="", options=MINE))
+    assert "cannot be brought back" in commands(twice)[0]["text"]
 
 
 async def test_what_cannot_be_done_is_said_and_the_panel_stays(service: Service) -> None:

@@ -51,6 +51,7 @@ class Presets:
 
     def __init__(self, home: str) -> None:
         self._path = Path(home) / PRESETS_FILE
+        self._removed: dict[str, Any] = {}
 
     def all(self) -> tuple[Preset, ...]:
         """Our own, then the person's in their order. Raises SettingsError for a file that cannot be read."""
@@ -89,10 +90,20 @@ class Presets:
         return Preset(name=line, sampling=sampling, own=True)
 
     def remove(self, name: str) -> None:
-        """Delete a preset of the person's; one that is not there is left so."""
+        """Delete a preset of the person's; one that is not there is left so. `restore` brings it back while the program runs."""
         kept = self._read()
-        if kept.pop(name, None) is not None:
+        if name in kept:
+            value = kept.pop(name)
             write_file(self._path, kept)
+            self._removed = dict([*self._removed.items(), (name, value)][-MOST:])
+
+    def restore(self, name: str) -> None:
+        """Bring a deleted preset back as it was. Raises InvalidRequest where it is not known, or its name is in use again."""
+        kept = self._read()
+        if name not in self._removed or len(kept) >= MOST or any(each.casefold() == name.casefold() for each in kept):
+            raise InvalidRequest(f"The preset {shown(name)} cannot be brought back.", hint="Save its numbers anew.", param="name")
+        write_file(self._path, kept | {name: self._removed[name]})
+        del self._removed[name]
 
     def _read(self) -> dict[str, Any]:
         return read_object(self._path) if self._path.exists() else {}

@@ -64,8 +64,9 @@ const acts = {
     emit("copy_as", { chat: state.chat, message, kind, address: location.origin });
   },
   undo: (button) => {
-    const { chatId: chat, token } = button.dataset;
-    if (token) emit("undrop", { chat, token });
+    const { chatId: chat, token, preset } = button.dataset;
+    if (preset) presetAct("restore", preset);
+    else if (token) emit("undrop", { chat, token });
     else emit("undo", { chat, query: one("#search").value });
     say("");
   },

@@ -133,19 +133,17 @@ function markTheme() {
   }
 }
 
-// A line above the composer, or over another view; `undo` is the id of a deleted chat that can come back, or the chat of a deleted
-// message, which `token` brings back.
+// A line above the composer, or over another view; `undo` says what can come back: a deleted chat by its id, a deleted message by its
+// token and chat, a deleted preset by its name.
 let sayTimer = 0;
-function say(text, undo = "", token = "") {
+function say(text, undo = null) {
   const line = one("#say");
   if (!line) return;
   line.textContent = text;
   line.dataset.tone = "";
   if (undo) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Undo", className: "plain" });
-    button.dataset.do = "undo";
-    button.dataset.chatId = undo;
-    if (token) button.dataset.token = token;
+    Object.assign(button.dataset, { do: "undo", ...undo });
     line.append(" ", button);
   }
   window.clearTimeout(sayTimer);

@@ -88,6 +88,7 @@ const drawn = {
     one(".pill-face", element)?.setAttribute("aria-expanded", String(document.body.dataset.menu === "pill-menu"));
   },
   settings: () => markTheme(),
+  "side-foot": () => markTheme(),
   topbar: () => { markTheme(); markView(); },
   side: () => {},
 };
@@ -122,8 +123,8 @@ const commands = {
     say(why);
     one("#say").dataset.tone = "bad";
   },
-  say({ text, undo, token }) {
-    say(text, undo, token);
+  say({ text, undo = "", token = "", preset = "" }) {
+    say(text, undo || preset ? { chatId: undo, token, preset } : null);
   },
   list() {
     emit("search");

@@ -37,7 +37,10 @@ class PresetPicking:
                     commands.add("say", text=f"These numbers are now the preset “{saved.name}”.")
                 case "remove":
                     self._service.presets.remove(name)
-                    commands.add("say", text=f"Deleted the preset “{name}”. Its numbers still stand here.")
+                    commands.add("say", text=f"Deleted the preset “{name}”. Its numbers still stand here.", preset=name)
+                case "restore":
+                    self._service.presets.restore(name)
+                    commands.add("say", text=f"The preset “{name}” is there again.")
         except HarmonyError as error:
             commands.add("say", text=failures.told(error))
         return tuning_html(self._service, options, number_of(event, "ask"), begun=bool(chat_id)), str(commands)
