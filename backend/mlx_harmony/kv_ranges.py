@@ -69,6 +69,20 @@ KV_FIELDS: tuple[Field, ...] = (
 """Every plain number of KvOptions; None is unset."""
 
 
+FORMS = ("kv_bits", "max_kv_size")
+"""The two that choose a form; the others only have an effect beside one of them."""
+
+
+def combined(weak: KvOptions, strong: KvOptions) -> KvOptions:
+    """Both together, the strong one's values first. Where it packs, a window of the weak one falls away, and the other way round."""
+    values = {name: getattr(weak, name) for name in weak.__struct_fields__}
+    if strong.kv_bits is not None:
+        values |= dict.fromkeys(("max_kv_size", "kv_keep") if strong.kv_bits else ("kv_group_size", "quantized_kv_start"))
+    if strong.max_kv_size is not None:
+        values |= dict.fromkeys(("kv_bits", "kv_group_size", "quantized_kv_start") if strong.max_kv_size else ("kv_keep",))
+    return KvOptions(**values | {name: value for name in strong.__struct_fields__ if (value := getattr(strong, name)) is not None})
+
+
 def check_kv(kv: KvOptions) -> None:
     """Raise InvalidRequest for a value out of range, and for one that would have no effect beside the others."""
     for field in KV_FIELDS:

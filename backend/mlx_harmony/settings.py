@@ -67,6 +67,8 @@ class Settings(Record):
     theme: Theme = "system"
     effort: Effort = "medium"
     instructions: str = ""
+    kv_bits: int = 0
+    max_kv_size: int = 0
     profile: str = ""
     prompt_config: str = ""
     profiles_file: str = ""
@@ -115,6 +117,19 @@ SETTING_FIELDS: tuple[SettingField, ...] = (
     ),
     SettingField(name="instructions", label="Instructions", help="What every new chat tells its model first.", expects="text"),
     SettingField(
+        name="kv_bits",
+        label="KV bits",
+        help="In how many bits a number a new chat's model keeps what it has read; 0 as it was computed.",
+        expects="0, 4 or 8",
+        choices=("0", "4", "8"),
+    ),
+    SettingField(
+        name="max_kv_size",
+        label="KV window",
+        help="How many tokens a new chat's model sees at most, the first ones and the latest; 0 is all.",
+        expects="a whole number of 0 or more",
+    ),
+    SettingField(
         name="max_waiting",
         label="Waiting requests",
         help="How many requests may wait for a model before the next is refused.",
@@ -159,6 +174,8 @@ _TYPES: dict[str, Any] = {
     "theme": Theme,
     "effort": Effort,
     "instructions": Annotated[str, msgspec.Meta(max_length=100_000)],
+    "kv_bits": Literal[0, 4, 8],
+    "max_kv_size": Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)],
     "max_waiting": Annotated[int, msgspec.Meta(ge=1, le=10_000)],
     "cache_memory_mb": Annotated[int, msgspec.Meta(ge=0, le=1_000_000)],
     "cache_disk_mb": Annotated[int, msgspec.Meta(ge=0, le=10_000_000)],
@@ -219,6 +236,8 @@ def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     if "host" in values and not (settings.api_key_hashes or is_loopback(values["host"])):
         hint = "Set MLX_HARMONY_API_KEY before the start, or keep 127.0.0.1: without a key it would not start."
         raise SettingsError("Other machines may only be let in with an API key.", hint=hint, param="host")
+    if values.get("kv_bits", settings.kv_bits) and values.get("max_kv_size", settings.max_kv_size):
+        raise SettingsError("KV bits and a KV window do not go together.", hint="Set the other one to 0 first.", param=next(iter(values)))
     path = Path(settings.home) / SETTINGS_FILE
     kept, _ = _read_file(path)
     write_file(path, kept | values)

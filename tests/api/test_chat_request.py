@@ -7,7 +7,7 @@ import pytest
 from mlx_harmony import ranges
 from mlx_harmony.api.chat_request import generation_request, read_body
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling, Tool, ToolCall
+from mlx_harmony.records import ChatPrompt, GenerationRequest, KvOptions, Message, Sampling, Tool, ToolCall
 
 USER = {"role": "user", "content": "hi"}
 
@@ -174,3 +174,17 @@ def test_what_is_not_supported_says_so(field: str, value: object, word: str) -> 
     with pytest.raises(InvalidRequest, match=word) as caught:
         asked(**{field: value})
     assert caught.value.param == field
+
+
+def test_the_form_of_kv_reaches_the_engine_and_is_checked() -> None:
+    packed = {"kv_bits": 8, "kv_group_size": 32, "quantized_kv_start": 0}
+    window = {"max_kv_size": 100, "kv_keep": 0}
+    assert asked().kv == KvOptions()
+    assert asked(**packed).kv == KvOptions(**packed)
+    assert asked(**window).kv == KvOptions(**window)
+    assert asked(kv_bits=0).kv == KvOptions(kv_bits=0)
+    refusals = (({"kv_bits": 3}, "kv_bits"), ({"kv_bits": "8"}, "kv_bits"), (packed | window, "kv_bits"), ({"kv_keep": 1}, "kv_keep"))
+    for wrong, param in refusals:
+        with pytest.raises(InvalidRequest) as refused:
+            asked(**wrong)
+        assert refused.value.param == param

@@ -35,6 +35,8 @@ async def test_a_whole_answer_has_text_thinking_usage_and_timings(server: Servin
         "predicted_n": 8,
         "predicted_ms": 40.0,
         "predicted_per_second": 200.0,
+        "kv_length": 0,
+        "kv_bytes": 0,
     }
 
 

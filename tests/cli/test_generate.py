@@ -158,3 +158,23 @@ def test_ctrl_c_ends_it_without_a_traceback(fx1: Path, tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
     assert b"Traceback" not in errors
+
+
+def test_the_form_of_kv_is_a_flag_and_its_real_length_is_told(fx1: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["generate", "--model", str(fx1), "--json", "--temperature", "0", "--max-tokens", "30", "good morning, good morning"]
+    assert main([*words, "--max-kv-size", "12", "--kv-keep", "2"]) == 0
+    timings = json.loads(capsys.readouterr().out)["timings"]
+    assert timings["kv_length"] == 12 and timings["kv_bytes"] > 0
+    assert main(words) == 0
+    plain = json.loads(capsys.readouterr().out)["timings"]
+    assert plain["kv_length"] == plain["prompt_n"] + plain["predicted_n"] - 1
+
+
+def test_a_form_of_kv_that_cannot_be_had_ends_with_the_reason(fx1: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "--model", str(fx1), "--kv-bits", "8", "hello"]) == 2
+    assert "each head has 16 numbers" in capsys.readouterr().err
+    assert main(["generate", "--model", str(fx1), "--kv-bits", "8", "--max-kv-size", "9", "hello"]) == 2
+    assert "do not go together" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["generate", "--model", str(fx1), "--kv-bits", "3", "hello"])
+    assert "0, 4 or 8" in capsys.readouterr().err

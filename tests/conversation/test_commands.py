@@ -17,7 +17,7 @@ from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import Field
 from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
-from mlx_harmony.records import Sampling
+from mlx_harmony.records import KvOptions, Sampling
 
 
 @pytest.mark.parametrize("slash", ["\\", "/"])
@@ -86,3 +86,15 @@ def test_an_unknown_setting_names_the_known_ones() -> None:
     with pytest.raises(InvalidRequest) as refused:
         change(TurnOptions(), "warmth", "1")
     assert "temperature" in refused.value.hint and "effort" in refused.value.hint
+
+
+def test_the_form_of_kv_can_be_set_listed_and_taken_back() -> None:
+    packed = change(change(TurnOptions(), "kv_bits", "8"), "kv_group_size", "32")
+    assert packed.kv == KvOptions(kv_bits=8, kv_group_size=32) and ("kv_bits", "8") in describe(packed)
+    assert change(packed, "kv_bits", "default") == TurnOptions()
+    assert change(packed, "max_kv_size", "100").kv == KvOptions(max_kv_size=100)
+    assert ("max_kv_size", "unset") in describe(packed)
+    with pytest.raises(InvalidRequest, match="no effect without kv_bits"):
+        change(TurnOptions(), "kv_group_size", "32")
+    with pytest.raises(InvalidRequest, match="0, 4 or 8"):
+        change(TurnOptions(), "kv_bits", "5")

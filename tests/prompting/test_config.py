@@ -17,7 +17,7 @@ from mlx_harmony.prompting.records import ChatSetup, Chosen
 from mlx_harmony.prompting.resolve import resolve
 from mlx_harmony.prompting.schema import json_schema, schema_text
 from mlx_harmony.ranges import SAMPLING_FIELDS
-from mlx_harmony.records import Message
+from mlx_harmony.records import KvOptions, Message
 
 ROOT = Path(__file__).parents[2]
 Seen = Callable[[Chosen], Any]
@@ -33,6 +33,10 @@ def sampling(name: str) -> Seen:
 
 def setup(name: str) -> Seen:
     return lambda chosen: getattr(chosen.setup, name)
+
+
+def kv(name: str) -> Seen:
+    return lambda chosen: getattr(chosen.kv, name)
 
 
 EFFECTIVE: dict[str, tuple[dict[str, Any], Seen, Any]] = {
@@ -62,6 +66,12 @@ EFFECTIVE: dict[str, tuple[dict[str, Any], Seen, Any]] = {
     "performance_mode": (PERFORMANCE | {"perf_max_tokens": 4, "max_tokens": 9}, lambda chosen: chosen.max_tokens, 4),
     "perf_max_tokens": (PERFORMANCE | {"perf_max_tokens": 8, "max_tokens": 3}, lambda chosen: chosen.max_tokens, 3),
     "perf_max_context_tokens": (PERFORMANCE | {"perf_max_context_tokens": 64}, setup("max_context_tokens"), 64),
+    "kv_bits": ({"kv_bits": 8}, kv("kv_bits"), 8),
+    "kv_group_size": ({"kv_bits": 8, "kv_group_size": 32}, kv("kv_group_size"), 32),
+    "quantized_kv_start": ({"kv_bits": 4, "quantized_kv_start": 100}, kv("quantized_kv_start"), 100),
+    "max_kv_size": ({"max_kv_size": 512}, kv("max_kv_size"), 512),
+    "kv_keep": ({"max_kv_size": 512, "kv_keep": 0}, kv("kv_keep"), 0),
+    "perf_max_kv_size": (PERFORMANCE | {"perf_max_kv_size": 64, "max_kv_size": 512}, kv("max_kv_size"), 64),
     "perf_prompt_token_budget": (PERFORMANCE | {"perf_prompt_token_budget": 32}, setup("prompt_token_budget"), 32),
     "truncate_thinking": ({"truncate_thinking": 0}, setup("truncate_thinking"), 0),
     "truncate_response": ({"truncate_response": 2}, setup("truncate_response"), 2),
@@ -226,3 +236,32 @@ def test_performance_fields_without_the_mode_are_reported(file: Path) -> None:
 
 def test_the_schema_file_is_the_one_the_program_makes() -> None:
     assert (ROOT / "configs" / "prompt-config.schema.json").read_text("utf-8") == schema_text()
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        ({"kv_bits": 8, "max_kv_size": 100}, "$.kv_bits"),
+        ({"kv_group_size": 64}, "$.kv_group_size"),
+        ({"max_kv_size": 4, "kv_keep": 4}, "$.kv_keep"),
+        (PERFORMANCE | {"kv_bits": 8, "perf_max_kv_size": 100}, "$.kv_bits"),
+        ({"kv_bits": 5}, "$.kv_bits must be 0, 4 or 8"),
+        ({"kv_bits": 8, "kv_group_size": 96}, "$.kv_group_size must be 32, 64 or 128"),
+    ],
+)
+def test_kv_that_does_not_go_together_is_refused_by_its_place(file: Path, data: dict[str, Any], place: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_prompt_config(written(file, data))
+    assert place in refused.value.message and str(file) in refused.value.message
+
+
+def test_a_stronger_choice_of_kv_takes_the_place_of_a_weaker_one(file: Path) -> None:
+    window = {"max_kv_size": 512, "kv_keep": 8}
+    assert chosen(file, window, kv_bits=8).kv == KvOptions(kv_bits=8)
+    assert chosen(file, window, max_kv_size=64).kv == KvOptions(max_kv_size=64, kv_keep=8)
+    assert chosen(file, window, max_kv_size=0).kv == KvOptions(max_kv_size=0)
+    packed = {"kv_bits": 8, "kv_group_size": 32}
+    assert chosen(file, packed, max_kv_size=64).kv == KvOptions(max_kv_size=64)
+    assert chosen(file, packed, kv_bits=0).kv == KvOptions(kv_bits=0)
+    assert chosen(file, packed, kv_bits=4).kv == KvOptions(kv_bits=4, kv_group_size=32)
+    assert chosen(file, {}).kv == KvOptions()

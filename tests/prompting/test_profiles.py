@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from mlx_harmony.conversation.beginning import options_of
 from mlx_harmony.errors import SettingsError
 from mlx_harmony.prompting.choosing import Given, given_by, settled
 from mlx_harmony.prompting.profiles import Profiles, find_prompt_config
+from mlx_harmony.prompting.resolve import resolve
+from mlx_harmony.records import KvOptions
 from mlx_harmony.settings import Settings
 
 
@@ -121,3 +124,22 @@ def test_a_prompt_config_that_is_nowhere_says_where_it_was_looked_for(tmp_path: 
     with pytest.raises(SettingsError) as caught:
         find_prompt_config("gone.json", str(tmp_path))
     assert str(tmp_path / "configs" / "gone.json") in caught.value.hint
+
+
+def test_a_profile_chooses_the_form_of_kv(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"max_kv_size": 100}))
+    data = {
+        "packed": {"model": "starter", "kv_bits": 8, "kv_group_size": 32},
+        "over": {"model": "starter", "prompt_config": "config.json", "kv_bits": 8},
+        "both": {"model": "starter", "kv_bits": 8, "max_kv_size": 5},
+        "odd": {"model": "starter", "kv_bits": 3},
+    }
+    (tmp_path / "profiles.json").write_text(json.dumps(data))
+    profiles = Profiles.read(str(tmp_path))
+    for name, expected in (("packed", KvOptions(kv_bits=8, kv_group_size=32)), ("over", KvOptions(kv_bits=8))):
+        profile = profiles.resolve(name)
+        assert options_of(resolve(profile, profile.config, {}, {})).kv == expected
+    with pytest.raises(SettingsError, match=r"\$\.both\.kv_bits cannot be: kv_bits and max_kv_size"):
+        profiles.resolve("both")
+    with pytest.raises(SettingsError, match=r"\$\.odd\.kv_bits must be 0, 4 or 8"):
+        profiles.resolve("odd")

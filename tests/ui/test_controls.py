@@ -6,15 +6,16 @@ import pytest
 
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.kv_ranges import KV_FIELDS
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
-from mlx_harmony.records import Sampling, Tool
+from mlx_harmony.records import KvOptions, Sampling, Tool
 from mlx_harmony_ui import controls
 
 
 def test_every_plain_number_of_a_turn_has_a_slider_in_a_group() -> None:
     names = {row.name for group in controls.slides(TurnOptions()) for row in group.rows}
-    assert names == {field.name for field in (*SAMPLING_FIELDS, *TURN_FIELDS)}
+    assert names == {field.name for field in (*SAMPLING_FIELDS, *TURN_FIELDS, *KV_FIELDS)}
 
 
 def test_an_unset_number_is_auto_and_a_set_one_is_marked() -> None:
@@ -113,3 +114,15 @@ def test_what_cannot_be_used_is_refused_by_name(sent: dict[str, Any], param: str
     with pytest.raises(InvalidRequest) as refused:
         controls.options_from(sent, TurnOptions())
     assert refused.value.param == param
+
+
+def test_the_form_of_kv_is_chosen_from_lists_and_sliders_and_checked() -> None:
+    kept = TurnOptions(kv=KvOptions(kv_bits=8))
+    rows = {row.name: row for group in controls.slides(kept) for row in group.rows}
+    assert rows["kv_bits"].choices == ("0", "4", "8") and rows["kv_bits"].shown == "8" and rows["kv_bits"].changed
+    assert rows["kv_group_size"].choices == ("32", "64", "128") and not rows["max_kv_size"].choices
+    assert controls.options_from({"numbers": {"kv_bits": 4.0, "kv_group_size": 32}}, kept).kv == KvOptions(kv_bits=4, kv_group_size=32)
+    assert controls.options_from({"numbers": {}}, kept).kv == KvOptions()
+    for wrong in ({"kv_bits": 3}, {"kv_bits": 8, "max_kv_size": 10}, {"kv_keep": 2}):
+        with pytest.raises(InvalidRequest):
+            controls.options_from({"numbers": wrong}, kept)

@@ -8,11 +8,12 @@ import msgspec
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import LARGEST, Field, check_field
+from mlx_harmony.kv_ranges import KV_FIELDS, check_kv
 from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS, check_channels, check_stops
-from mlx_harmony.records import CHANNELS, EFFORTS, LOOP_DETECTIONS, Channel, Effort, LoopDetection, Record, Tool, ToolKind
+from mlx_harmony.records import CHANNELS, EFFORTS, LOOP_DETECTIONS, Channel, Effort, KvOptions, LoopDetection, Record, Tool, ToolKind
 
 DEFAULT_IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."
-GROUPS = (("sampling", "Sampling"), ("length", "Length"), ("repetition", "Repetition"), ("advanced", "Advanced"))
+GROUPS = (("sampling", "Sampling"), ("length", "Length"), ("repetition", "Repetition"), ("advanced", "Advanced"), ("kv", "KV cache"))
 TOOLS: tuple[tuple[ToolKind, str, str], ...] = (
     ("python", "Python", "Arithmetic and small programs."),
     ("browser", "Browser", "Looking at a web page."),
@@ -30,7 +31,7 @@ LONGEST_TEXT = 100_000
 
 
 class SlideView(Record):
-    """One slider. Numbers are already text; an empty `shown` is "the model's own"."""
+    """One slider, or a list where there are few `choices`. Numbers are already text; an empty `shown` is "the model's own"."""
 
     name: str
     label: str
@@ -46,6 +47,7 @@ class SlideView(Record):
     default: str
     whole: bool
     bounded: bool
+    choices: tuple[str, ...] = ()
 
 
 class SlideGroup(Record):
@@ -55,7 +57,7 @@ class SlideGroup(Record):
 
 def slides(options: TurnOptions) -> tuple[SlideGroup, ...]:
     """Every plain number of a turn, in its group."""
-    fields = (*SAMPLING_FIELDS, *TURN_FIELDS)
+    fields = (*SAMPLING_FIELDS, *TURN_FIELDS, *KV_FIELDS)
     return tuple(
         SlideGroup(name=name, rows=tuple(_slide(field, _value(options, field)) for field in fields if field.group == group))
         for group, name in GROUPS
@@ -63,7 +65,8 @@ def slides(options: TurnOptions) -> tuple[SlideGroup, ...]:
 
 
 def _value(options: TurnOptions, field: Field) -> float | None:
-    value: float | None = getattr(options if field in TURN_FIELDS else options.sampling, field.name)
+    holder = options if field in TURN_FIELDS else options.kv if field in KV_FIELDS else options.sampling
+    value: float | None = getattr(holder, field.name)
     return value
 
 
@@ -84,6 +87,7 @@ def _slide(field: Field, value: float | None) -> SlideView:
         default="" if field.default is None else f"{field.default:g}",
         whole=field.integer,
         bounded=field.high < LARGEST,
+        choices=tuple(map(str, field.choices)),
     )
 
 
@@ -112,12 +116,19 @@ def options_from(data: Mapping[str, Any], kept: TurnOptions) -> TurnOptions:
         effort=_effort(data.get("effort", "medium")),
         identity=_text(data, "identity").strip() or None,
         instructions=_text(data, "instructions"),
+        kv=_kv(numbers),
         tools=(*(tool for tool in kept.tools if tool.kind == "function"), *_tools(data.get("tools", []))),
     )
 
 
 def _numbers(fields: tuple[Field, ...], given: Mapping[str, Any]) -> dict[str, Any]:
     return {field.name: _number(field, given.get(field.name)) for field in fields}
+
+
+def _kv(given: Mapping[str, Any]) -> KvOptions:
+    kv = KvOptions(**_numbers(KV_FIELDS, given))
+    check_kv(kv)
+    return kv
 
 
 def _number(field: Field, value: object) -> Any:

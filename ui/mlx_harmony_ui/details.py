@@ -3,6 +3,7 @@
 import msgspec
 
 from mlx_harmony.conversation.records import ChatMessage, Lane, Provenance
+from mlx_harmony.kv_ranges import KV_FIELDS
 from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
 from mlx_harmony.records import CHANNELS, Record, Timings, Usage
 from mlx_harmony_ui import words
@@ -169,6 +170,9 @@ def _figures(usage: Usage | None, timings: Timings | None) -> tuple[Fact, ...]:
             Fact(label="Writing", value=words.duration(timings.predicted_ms / 1000)),
             Fact(label="Speed", value=words.rate(timings.predicted_per_second)),
         ]
+    if timings and timings.kv_bytes:
+        held = f"{words.count(timings.kv_length)} tokens, {words.size(timings.kv_bytes)}"
+        rows.append(Fact(label="KV", value=held, title="What the model's caches held at the end, and their memory"))
     return tuple(rows)
 
 
@@ -195,6 +199,8 @@ def _provenance(made: Provenance) -> list[Fact]:
         value = getattr(made.sampling, field.name)
         if field.name != "seed" and value != field.default:
             rows.append(Fact(label=field.label, value=f"{value:g}"))
+    chosen = ((field.label, getattr(made.kv, field.name)) for field in KV_FIELDS)
+    rows += [Fact(label=label, value=f"{value:g}") for label, value in chosen if value is not None]
     return [row for row in rows if row.value]
 
 

@@ -23,6 +23,7 @@ from mlx_harmony.records import (
     Channel,
     ChatPrompt,
     GenerationRequest,
+    KvOptions,
     Message,
     Role,
     Sampling,
@@ -83,6 +84,7 @@ def generation_request(body: ChatBody) -> GenerationRequest:
         analysis_budget=body.reasoning_budget,
         loop_detection=_one_of("loop_detection", body.loop_detection, LOOP_DETECTIONS, "cheap"),
         top_logprobs=_top_logprobs(body),
+        kv=KvOptions(**{name: getattr(body, name) for name in KvOptions.__struct_fields__}),
     )
     check_field(_REASONING_BUDGET, body.reasoning_budget)
     ranges.check_request(request)

@@ -172,6 +172,8 @@ def timings_object(timings: Timings) -> dict[str, Any]:
         "predicted_n": timings.predicted_n,
         "predicted_ms": timings.predicted_ms,
         "predicted_per_second": timings.predicted_per_second,
+        "kv_length": timings.kv_length,
+        "kv_bytes": timings.kv_bytes,
     }
 
 

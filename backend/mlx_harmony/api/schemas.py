@@ -138,6 +138,11 @@ class ChatBody(Shape):
     channels: list[str] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    kv_bits: int | None = None
+    kv_group_size: int | None = None
+    quantized_kv_start: int | None = None
+    max_kv_size: int | None = None
+    kv_keep: int | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
 

@@ -15,7 +15,7 @@ import msgspec
 from mlx_harmony.cli.answer import Answer
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE, report
 from mlx_harmony.cli.flags import add_model_flags, add_prompting_flags, chosen_settings
-from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
+from mlx_harmony.cli.sampling import add_kv_flags, add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document: text, reasoning, usage, timings")
     parser.add_argument("--raw-prompt", action="store_true", help="print what the model would read, control tokens and all, and end")
     add_sampling_flags(parser)
+    add_kv_flags(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
@@ -98,6 +99,7 @@ def request_from(text: str, options: TurnOptions) -> GenerationRequest:
         max_tokens=options.max_tokens,
         stop=options.stop,
         loop_detection=setup.loop_detection,
+        kv=options.kv,
         max_context_tokens=setup.max_context_tokens,
         context_margin=setup.max_context_tokens_margin,
         prompt_budget=setup.prompt_token_budget,

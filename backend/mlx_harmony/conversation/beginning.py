@@ -9,10 +9,12 @@ import msgspec
 from mlx_harmony.conversation.history import expander_of
 from mlx_harmony.conversation.plan import new_id
 from mlx_harmony.conversation.records import UNTITLED, Chat, ChatMessage, ChatSummary, TurnOptions
+from mlx_harmony.kv_ranges import combined
 from mlx_harmony.prompting.records import Chosen
-from mlx_harmony.records import Sampling
+from mlx_harmony.records import KvOptions, Sampling
 
 _SAMPLING = frozenset(Sampling.__struct_fields__)
+_KV = frozenset(KvOptions.__struct_fields__)
 
 
 def options_of(chosen: Chosen) -> TurnOptions:
@@ -25,6 +27,7 @@ def options_of(chosen: Chosen) -> TurnOptions:
         effort=chosen.effort,
         identity=chosen.identity,
         instructions=chosen.instructions,
+        kv=chosen.kv,
         setup=chosen.setup if chosen.setup.profile or chosen.setup.prompt_config else None,
     )
 
@@ -32,8 +35,9 @@ def options_of(chosen: Chosen) -> TurnOptions:
 def overlaid(options: TurnOptions, choices: Mapping[str, Any]) -> TurnOptions:
     """The options with what was chosen just now, by name; a choice of None is none."""
     given = {name: value for name, value in choices.items() if value is not None}
-    sampling = {name: given.pop(name) for name in _SAMPLING & given.keys()}
-    return msgspec.structs.replace(options, sampling=msgspec.structs.replace(options.sampling, **sampling), **given)
+    sampling = msgspec.structs.replace(options.sampling, **{name: given.pop(name) for name in _SAMPLING & given.keys()})
+    kv = combined(options.kv, KvOptions(**{name: given.pop(name) for name in _KV & given.keys()}))
+    return msgspec.structs.replace(options, sampling=sampling, kv=kv, **given)
 
 
 def with_setup(options: TurnOptions, kept: TurnOptions) -> TurnOptions:

@@ -10,8 +10,9 @@ import msgspec
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import Field, check_field
+from mlx_harmony.kv_ranges import FORMS, KV_FIELDS, check_kv, combined
 from mlx_harmony.ranges import ANALYSIS_BUDGET, SAMPLING_FIELDS, TURN_FIELDS
-from mlx_harmony.records import EFFORTS, Effort, Record
+from mlx_harmony.records import EFFORTS, Effort, KvOptions, Record
 
 HELP = (
     (r"\help", "this list"),
@@ -21,7 +22,7 @@ HELP = (
 )
 """Each command with its sentence, as shown by `\\help` and beside an unknown command."""
 
-_FIELDS = {field.name: field for field in (*SAMPLING_FIELDS, *TURN_FIELDS)}
+_FIELDS = {field.name: field for field in (*SAMPLING_FIELDS, *TURN_FIELDS, *KV_FIELDS)}
 _COMMAND = re.compile(r"[\\/](?P<name>[A-Za-z]+)(?:\s+(?P<rest>.*))?", re.DOTALL)
 
 
@@ -93,7 +94,19 @@ def change(options: TurnOptions, name: str, value: str) -> TurnOptions:
     number = field.default if value.lower() == "default" else parse_number(field, value)
     if field in TURN_FIELDS:
         return msgspec.structs.replace(options, **{name: number})
+    if field in KV_FIELDS:
+        return msgspec.structs.replace(options, kv=_with_kv(options.kv, name, number))
     return msgspec.structs.replace(options, sampling=msgspec.structs.replace(options.sampling, **{name: number}))
+
+
+def _with_kv(kv: KvOptions, name: str, number: float | None) -> KvOptions:
+    """The form with one number changed. Raises InvalidRequest where it has no effect beside the others."""
+    changed = combined(kv, KvOptions(**{name: int(number or 0)})) if number is not None or name in FORMS else kv
+    if number is None:
+        # With its form goes what only had an effect beside it.
+        changed = msgspec.structs.replace(changed, **{name: None})
+    check_kv(changed)
+    return changed
 
 
 def parse_number(field: Field, text: str) -> float | int:
@@ -122,7 +135,8 @@ def describe(options: TurnOptions) -> tuple[tuple[str, str], ...]:
     """Name and value, in words, of each setting that `\\set` knows."""
     numbers = [(field.name, getattr(options.sampling, field.name)) for field in SAMPLING_FIELDS]
     shown = [*numbers, *((field.name, getattr(options, field.name)) for field in TURN_FIELDS)]
-    unset = {ANALYSIS_BUDGET.name: "none"}
+    shown += [(field.name, getattr(options.kv, field.name)) for field in KV_FIELDS]
+    unset = {ANALYSIS_BUDGET.name: "none"} | dict.fromkeys([field.name for field in KV_FIELDS], "unset")
     return (
         *((name, unset.get(name, "the model's own") if value is None else f"{value:g}") for name, value in shown),
         ("effort", options.effort),

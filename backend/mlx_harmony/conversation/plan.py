@@ -120,6 +120,7 @@ def _request(request_id: str, prompt: ChatPrompt, options: TurnOptions, path: Pa
         end_tokens=options.end_tokens,
         analysis_budget=options.analysis_budget,
         loop_detection=_loop_detection(options),
+        kv=options.kv,
     )
     request = fitting(request, options)
     check_request(request)
@@ -174,6 +175,7 @@ def _provenance(asked: Asked, path: Path) -> Provenance:
         analysis_budget=options.analysis_budget,
         loop_detection=_loop_detection(options),
         tools=options.tools,
+        kv=options.kv,
         version=_version(),
     )
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.prompting.records import ChatSetup
-from mlx_harmony.records import CHANNELS, Channel, Effort, LoopDetection, Record, Role, Sampling, Timings, Tool, ToolCall, Usage
+from mlx_harmony.records import CHANNELS, Channel, Effort, KvOptions, LoopDetection, Record, Role, Sampling, Timings, Tool, ToolCall, Usage
 
 UNTITLED = "New chat"
 
@@ -64,6 +64,7 @@ class Provenance(Record):
     analysis_budget: int | None = None
     loop_detection: LoopDetection = "cheap"
     tools: tuple[Tool, ...] = ()
+    kv: KvOptions = KvOptions()
     continued: bool = False
     version: str = ""
 
@@ -119,6 +120,7 @@ class TurnOptions(Record):
     identity: str | None = None
     instructions: str = ""
     tools: tuple[Tool, ...] = ()
+    kv: KvOptions = KvOptions()
     setup: ChatSetup | None = None
     exact_seed: bool = False
 

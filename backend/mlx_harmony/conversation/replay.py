@@ -12,6 +12,7 @@ from mlx_harmony.conversation.history import prompt_of
 from mlx_harmony.conversation.records import ChatMessage, CopyKind, Provenance, TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Finished
+from mlx_harmony.kv_ranges import KV_FIELDS
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS
 from mlx_harmony.records import CHANNELS, DEFAULT_CUTOFF, ChatPrompt, Message, Tool
@@ -49,6 +50,7 @@ def options_again(answer: ChatMessage) -> TurnOptions:
         identity=made.identity,
         instructions=made.instructions,
         tools=made.tools,
+        kv=made.kv,
         exact_seed=True,
     )
 
@@ -115,6 +117,7 @@ def request_body(prompt: ChatPrompt, options: TurnOptions) -> dict[str, Any]:
         "system_model_identity": prompt.identity,
     }
     body |= {name: value for name, value in more.items() if value}
+    body |= {field.name: value for field in KV_FIELDS if (value := getattr(options.kv, field.name)) is not None}
     if options.sampling.xtc_special_tokens is not None:
         body["xtc_special_tokens"] = list(options.sampling.xtc_special_tokens)
     if prompt.knowledge_cutoff != DEFAULT_CUTOFF:

@@ -21,7 +21,10 @@ class Given(NamedTuple):
 
     def chosen(self, settings: Settings, choices: Mapping[str, Any] | None = None) -> Chosen:
         """All of it together with explicit choices, over the settings as defaults."""
-        return resolve(self.profile, self.config, choices or {}, {"effort": settings.effort, "instructions": settings.instructions})
+        defaults: dict[str, Any] = {"effort": settings.effort, "instructions": settings.instructions}
+        # 0 is what is anyway: a chat that is told nothing is told no 0 either.
+        kv = {"kv_bits": settings.kv_bits, "max_kv_size": settings.max_kv_size}
+        return resolve(self.profile, self.config, choices or {}, defaults | {name: value for name, value in kv.items() if value})
 
 
 def profiles_of(settings: Settings) -> Profiles:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mlx_harmony.field import LARGEST, LARGEST_SEED
+from mlx_harmony.kv_ranges import KV_FIELDS
 from mlx_harmony.prompting.placeholders import moment
 from mlx_harmony.prompting.reading import Expects
 from mlx_harmony.prompting.records import DEFAULT_TRUNCATION
@@ -13,6 +14,7 @@ from mlx_harmony.records import DEFAULT_CUTOFF
 
 DETERMINISTIC_TIME = "2000-01-01T00:00:00Z"
 _NUMBERS = {field.name: field for field in (*SAMPLING_FIELDS, MAX_TOKENS)}
+_KV = {field.name: field.help for field in KV_FIELDS}
 _ANY_CASE = "^([Ll][Oo][Ww]|[Mm][Ee][Dd][Ii][Uu][Mm]|[Hh][Ii][Gg][Hh])$"
 
 
@@ -74,7 +76,11 @@ class PromptConfig(BaseModel):
     max_tokens: int | None = _number("max_tokens")
     max_context_tokens: int | None = Field(None, ge=1, le=LARGEST, description="The longest context, if below the model's own.")
     max_context_tokens_margin: int | None = Field(0, ge=0, le=LARGEST, description="Tokens of the context that stay unused.")
-    max_kv_size: int | None = Field(None, ge=1, le=LARGEST, description="A rotating window over the KV cache.")
+    max_kv_size: int | None = Field(None, ge=1, le=LARGEST, description=_KV["max_kv_size"])
+    kv_keep: int | None = Field(None, ge=0, le=LARGEST, description=_KV["kv_keep"])
+    kv_bits: Annotated[Literal[0, 4, 8] | None, Expects("0, 4 or 8")] = Field(None, description=_KV["kv_bits"])
+    kv_group_size: Annotated[Literal[32, 64, 128] | None, Expects("32, 64 or 128")] = Field(None, description=_KV["kv_group_size"])
+    quantized_kv_start: int | None = Field(None, ge=0, le=LARGEST, description=_KV["quantized_kv_start"])
     performance_mode: bool | None = Field(False, description="Whether the perf_ fields count.")
     perf_max_tokens: int | None = Field(None, ge=1, le=LARGEST, description="The longest answer in performance mode.")
     perf_max_context_tokens: int | None = Field(None, ge=1, le=LARGEST, description="The longest context in performance mode.")

@@ -4,8 +4,6 @@ _ONE_HOME = "everything the app writes lies in its home folder (MLX_HARMONY_HOME
 _MEMORY = "each model's own process looks after its memory"
 
 NO_EFFECT: dict[str, str] = {
-    "max_kv_size": "models keep their whole context",
-    "perf_max_kv_size": "models keep their whole context",
     "mlock": _MEMORY,
     "lazy": _MEMORY,
     "clear_cache": _MEMORY,

@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from pydantic import ValidationError
 
-from mlx_harmony.errors import SettingsError
+from mlx_harmony.errors import InvalidRequest, SettingsError
+from mlx_harmony.kv_ranges import check_kv
 from mlx_harmony.prompting.config import DETERMINISTIC_TIME, PromptConfig
 from mlx_harmony.prompting.effects import NO_EFFECT, REMOVED
 from mlx_harmony.prompting.reading import faults_of, read_object, unknown_places, without
+from mlx_harmony.records import KvOptions
 
 SCHEMA_KEY = "$schema"
-_PERFORMANCE = ("perf_max_tokens", "perf_max_context_tokens", "perf_prompt_token_budget")
+_PERFORMANCE = ("perf_max_tokens", "perf_max_context_tokens", "perf_max_kv_size", "perf_prompt_token_budget")
 
 
 class LoadedConfig(NamedTuple):
@@ -31,6 +34,7 @@ def load_prompt_config(path: Path) -> LoadedConfig:
     notices += unknown
     notices += [f"$.{name} has no effect in this release: {why}." for name, why in NO_EFFECT.items() if name in config.model_fields_set]
     config, settled = _settled(config)
+    _check_kv(path, config)
     return LoadedConfig(config, path, tuple(f"{path.name}: {notice}" for notice in (*notices, *settled)))
 
 
@@ -44,6 +48,17 @@ def _checked(path: Path, data: dict[str, Any]) -> tuple[PromptConfig, list[str]]
             hint = "Mend it, or take it out for its default; docs/guides/prompt-configs.md lists every field."
             raise SettingsError(f"{path}: {' '.join(wrong)}", hint=hint, param="prompt_config") from error
         return PromptConfig.model_validate(without(data, unknown_places(error))), [str(fault) for fault in faults]
+
+
+def _check_kv(path: Path, config: PromptConfig) -> None:
+    """Refuse numbers of KV that do not go together, by file and JSON path."""
+    kv = KvOptions(**{name: getattr(config, name) for name in KvOptions.__struct_fields__})
+    if config.performance_mode and config.perf_max_kv_size:
+        kv = msgspec.structs.replace(kv, max_kv_size=config.perf_max_kv_size)
+    try:
+        check_kv(kv)
+    except InvalidRequest as error:
+        raise SettingsError(f"{path}: $.{error.param}: {error.message}", hint=error.hint, param="prompt_config") from error
 
 
 def _settled(config: PromptConfig) -> tuple[PromptConfig, list[str]]:

@@ -8,15 +8,17 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mlx_harmony.errors import SettingsError
+from mlx_harmony.errors import InvalidRequest, SettingsError
 from mlx_harmony.field import LARGEST
+from mlx_harmony.kv_ranges import check_kv
 from mlx_harmony.prompting.loading import LoadedConfig, load_prompt_config
 from mlx_harmony.prompting.reading import Expects, faults_of, json_path, read_object, shown
 from mlx_harmony.prompting.records import ProfileRow
+from mlx_harmony.records import KvOptions
 from mlx_harmony.settings import absolute
 
 PROFILES_FILE = "profiles.json"
@@ -33,6 +35,11 @@ class _Entry(BaseModel):
     model: Annotated[str, Expects("a model's id or folder")] = Field(min_length=1)
     prompt_config: str | None = None
     max_context_tokens: int | None = Field(None, ge=1, le=LARGEST)
+    kv_bits: Annotated[Literal[0, 4, 8] | None, Expects("0, 4 or 8")] = None
+    kv_group_size: Annotated[Literal[32, 64, 128] | None, Expects("32, 64 or 128")] = None
+    quantized_kv_start: int | None = Field(None, ge=0, le=LARGEST)
+    max_kv_size: int | None = Field(None, ge=0, le=LARGEST)
+    kv_keep: int | None = Field(None, ge=0, le=LARGEST)
 
 
 class Profile(NamedTuple):
@@ -42,6 +49,7 @@ class Profile(NamedTuple):
     model: str
     config: LoadedConfig | None = None
     max_context_tokens: int | None = None
+    kv: KvOptions = KvOptions()
 
 
 class Profiles:
@@ -76,7 +84,7 @@ class Profiles:
         config = None
         if entry.prompt_config:
             config = load_prompt_config(self._config_path(name, entry.prompt_config))
-        return Profile(name, self._model(name, entry.model), config, entry.max_context_tokens)
+        return Profile(name, self._model(name, entry.model), config, entry.max_context_tokens, self._kv(name, entry))
 
     def folders(self) -> tuple[Path, ...]:
         """The folders of models that profiles name, so that they can be found like any other."""
@@ -114,6 +122,14 @@ class Profiles:
             faults = faults_of(error, _Entry, data)
             words = [f"{json_path((name,))}{fault.path[1:]} {fault.words.replace(' and was left out', '')}" for fault in faults]
             raise SettingsError(f"{self._path}: {' '.join(words)}", hint=_MEND, param="profile") from error
+
+    def _kv(self, name: str, entry: _Entry) -> KvOptions:
+        kv = KvOptions(**{field: getattr(entry, field) for field in KvOptions.__struct_fields__})
+        try:
+            check_kv(kv)
+        except InvalidRequest as error:
+            raise self._error(json_path((name, error.param or "")), f"cannot be: {error.message}") from error
+        return kv
 
     def _config_path(self, name: str, given: str) -> Path:
         place = json_path((name, "prompt_config"))

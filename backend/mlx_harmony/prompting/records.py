@@ -1,7 +1,7 @@
 """What prompt configs and profiles come to: frozen records without behaviour. They know neither files nor JSON."""
 
 from mlx_harmony.prompting.placeholders import moment
-from mlx_harmony.records import DEFAULT_CUTOFF, Effort, LoopDetection, Message, Record, Sampling
+from mlx_harmony.records import DEFAULT_CUTOFF, Effort, KvOptions, LoopDetection, Message, Record, Sampling
 
 DEFAULT_TRUNCATION = 1000
 
@@ -52,6 +52,7 @@ class Chosen(Record):
     effort: Effort = "medium"
     identity: str | None = None
     instructions: str = ""
+    kv: KvOptions = KvOptions()
     setup: ChatSetup = ChatSetup()
     models_dir: str | None = None
     notices: tuple[str, ...] = ()

@@ -4,13 +4,15 @@ Pure: files are read before. 0 and false are values; only what nobody said is le
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
+from mlx_harmony.kv_ranges import combined
 from mlx_harmony.prompting.config import PromptConfig
 from mlx_harmony.prompting.loading import LoadedConfig
 from mlx_harmony.prompting.profiles import Profile
 from mlx_harmony.prompting.records import ChatSetup, Chosen
-from mlx_harmony.records import Message, Sampling
+from mlx_harmony.records import KvOptions, Message, Sampling
 
 _NAMES = {
     "system_model_identity": "identity",
@@ -24,7 +26,8 @@ _NAMES = {
 
 _SAMPLING = frozenset(Sampling.__struct_fields__)
 _SETUP = frozenset(ChatSetup.__struct_fields__)
-_ACTING = _NAMES.keys() | _SAMPLING | _SETUP | {"max_tokens", "models_dir"}
+_KV = frozenset(KvOptions.__struct_fields__)
+_ACTING = _NAMES.keys() | _SAMPLING | _SETUP | _KV | {"max_tokens", "models_dir"}
 
 
 def resolve(profile: Profile | None, config: LoadedConfig | None, choices: Mapping[str, Any], defaults: Mapping[str, Any]) -> Chosen:
@@ -33,17 +36,17 @@ def resolve(profile: Profile | None, config: LoadedConfig | None, choices: Mappi
     `choices` and `defaults` hold values by name: those of Chosen, of Sampling and of ChatSetup; a choice of None is none.
     """
     loaded = config or (profile.config if profile else None)
-    values = dict(defaults)
+    levels: list[Mapping[str, Any]] = [defaults]
     if loaded:
-        values |= config_values(loaded.config) | {"prompt_config": str(loaded.path)}
+        levels.append(config_values(loaded.config) | {"prompt_config": str(loaded.path)})
     if profile:
-        values |= {"profile": profile.name, "model": profile.model}
-        if profile.max_context_tokens is not None:
-            values |= {"max_context_tokens": profile.max_context_tokens}
-    values |= {name: value for name, value in choices.items() if value is not None}
+        levels.append({"profile": profile.name, "model": profile.model} | _numbers_of(profile))
+    levels.append({name: value for name, value in choices.items() if value is not None})
+    values = {name: value for level in levels for name, value in level.items() if name not in _KV}
+    kv = reduce(combined, (KvOptions(**{name: level[name] for name in _KV & level.keys()}) for level in levels))
     sampling = Sampling(**{name: values.pop(name) for name in _SAMPLING & values.keys()})
     setup = ChatSetup(**{name: values.pop(name) for name in _SETUP & values.keys()})
-    return Chosen(sampling=sampling, setup=setup, notices=loaded.notices if loaded else (), **values)
+    return Chosen(sampling=sampling, kv=kv, setup=setup, notices=loaded.notices if loaded else (), **values)
 
 
 def config_values(config: PromptConfig) -> dict[str, Any]:
@@ -62,11 +65,18 @@ def config_values(config: PromptConfig) -> dict[str, Any]:
     return values | (_performance(config, values) if config.performance_mode else {})
 
 
+def _numbers_of(profile: Profile) -> dict[str, Any]:
+    """The numbers that a profile sets itself."""
+    kv = {name: getattr(profile.kv, name) for name in _KV}
+    return {name: value for name, value in (kv | {"max_context_tokens": profile.max_context_tokens}).items() if value is not None}
+
+
 def _performance(config: PromptConfig, values: Mapping[str, Any]) -> dict[str, Any]:
     """Performance mode's caps: never more than the fields they cap."""
     caps = {
         "max_tokens": config.perf_max_tokens,
         "max_context_tokens": config.perf_max_context_tokens,
         "prompt_token_budget": config.perf_prompt_token_budget,
+        "max_kv_size": config.perf_max_kv_size,
     }
     return {name: min(cap, values.get(name, cap)) for name, cap in caps.items() if cap is not None}

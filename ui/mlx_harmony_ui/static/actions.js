@@ -38,7 +38,8 @@ const acts = {
     const row = button.closest(".slide");
     const number = one("[data-field]", row);
     number.value = number.dataset.default;
-    if (number.value !== "") one("[data-slides]", row).value = number.value;
+    const slider = one("[data-slides]", row);
+    if (slider && number.value !== "") slider.value = number.value;
     markSet(row, number);
     saveSoon();
   },

@@ -74,7 +74,8 @@ document.addEventListener("input", (event) => {
     number.value = event.target.value;
     markSet(row, number);
   } else if (field) {
-    if (event.target.value !== "") one("[data-slides]", row).value = event.target.value;
+    const slider = one("[data-slides]", row);
+    if (slider && event.target.value !== "") slider.value = event.target.value;
     markSet(row, event.target);
   }
   if (slides || field || text) saveSoon();
