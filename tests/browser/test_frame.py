@@ -56,7 +56,7 @@ def test_the_theme_follows_the_system_until_one_is_chosen(chromium: Browser, scr
         visit.assert_quiet()
 
 
-@pytest.mark.parametrize("view", ["Chat", "Models", "Settings"])
+@pytest.mark.parametrize("view", ["Chat", "Models", "Cache", "Settings"])
 def test_nothing_is_wider_than_a_telephone(chromium: Browser, scripted_app: ScriptedApp, view: str) -> None:
     with Visit.to(chromium, scripted_app.address, NARROW) as visit:
         visit.ask("call it")

@@ -21,7 +21,8 @@ TRAP = """
 """
 # What no text may become: elements that load, run, lead away or stand for the page's own; handlers; addresses that are none of the web's.
 ODD = """() => {
-    const ours = (element) => ['composer-form', 'preset-form', 'shortcuts-sheet', 'replay-question', 'empty-trash'].includes(element.id);
+    const known = ['composer-form', 'preset-form', 'shortcuts-sheet', 'replay-question', 'cache-question', 'empty-trash'];
+    const ours = (element) => known.includes(element.id);
     const odd = [...document.querySelectorAll(`#app :is(script, img, iframe, object, embed, style, link, base, meta, video, audio, source,
         portal, applet, frame, marquee, template, slot, area, map, picture, foreignObject, use, image, animate, set, maction, dialog,
         form)`)]

@@ -156,7 +156,7 @@ def test_a_page_at_twice_its_size_still_has_everything(chromium: Browser, script
         visit.ask("voices")
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 720
         expect(visit.page.locator("#message")).to_be_in_viewport()
-        for view in ("Models", "Settings", "Chat"):
+        for view in ("Models", "Cache", "Settings", "Chat"):
             visit.page.get_by_role("tab", name=view).click()
             assert visit.page.evaluate("[...document.querySelectorAll('#scroll, .sheet')].every(e => e.scrollWidth <= e.clientWidth + 1)")
         visit.assert_quiet()

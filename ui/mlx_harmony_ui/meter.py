@@ -13,12 +13,16 @@ _SURE = {
 
 
 class MeterView(Record):
-    """`share` is 0 to 100 of the room for a prompt; `tone` is `over` once old messages no longer fit."""
+    """`share` is 0 to 100 of the room for a prompt; `tone` is `over` once old messages no longer fit.
+
+    `cost` is what sending would take, "" where that is not known.
+    """
 
     share: float
     tone: str
     text: str
     title: str
+    cost: str = ""
 
 
 def meter(use: ContextUse) -> MeterView:
@@ -29,4 +33,16 @@ def meter(use: ContextUse) -> MeterView:
         text += f" · the oldest {'message is' if count == 1 else f'{words.count(count)} messages are'} no longer seen"
     title = f"What the next message sends, of {words.count(use.limit)} tokens; the model’s context is {words.count(use.context_length)}."
     title = f"{title} {_SURE[use.counted]}".strip()
-    return MeterView(share=round(share * 100, 1), tone="over" if count else "near" if share >= NEARLY else "calm", text=text, title=title)
+    tone = "over" if count else "near" if share >= NEARLY else "calm"
+    return MeterView(share=round(share * 100, 1), tone=tone, text=text, title=title, cost=cost(use))
+
+
+def cost(use: ContextUse) -> str:
+    """What of the next prompt need not be read again, what must be, and how long that takes here."""
+    if use.reused is None:
+        return ""
+    parts = [f"{words.several(use.reused, 'token')} reused"] if use.reused else []
+    parts.append(f"{words.count(max(0, use.sent - use.reused))} to read")
+    if use.seconds is not None:
+        parts.append(f"about {words.moment(use.seconds)}")
+    return ", ".join(parts)

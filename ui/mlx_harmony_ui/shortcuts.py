@@ -54,6 +54,8 @@ GROUPS = (
             Shortcut(does="Go through the list", ways=(("↑",), ("↓",))),
             Shortcut(does="To the first or the last", ways=(("Home",), ("End",))),
             Shortcut(does="Open or choose", ways=(("Enter",),)),
+            Shortcut(does="Fold or unfold a branch of the cache", ways=(("←",), ("→",))),
+            Shortcut(does="Drop an entry of the cache", ways=(("Delete",),)),
         ),
     ),
 )

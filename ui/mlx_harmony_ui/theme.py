@@ -6,7 +6,7 @@ import gradio as gr
 
 from mlx_harmony_ui.render import HERE
 
-STYLES = ("tokens", "frame", "turns", "formulas", "history", "panels", "cards", "attach", "presets", "lists", "narrow")
+STYLES = ("tokens", "frame", "turns", "formulas", "history", "panels", "cards", "attach", "presets", "lists", "cache", "narrow")
 SCRIPTS = (
     "patch",
     "focus",
@@ -16,6 +16,7 @@ SCRIPTS = (
     "actions",
     "found",
     "trash",
+    "cache",
     "details",
     "plain",
     "menus",

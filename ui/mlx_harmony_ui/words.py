@@ -20,9 +20,18 @@ def count(amount: int) -> str:
     return f"{amount:,}"
 
 
-def several(amount: int, thing: str) -> str:
-    """That many of a thing: `1 chat`, `1,200 chats`."""
-    return f"{count(amount)} {thing}{'' if amount == 1 else 's'}"
+def several(amount: int, thing: str, things: str = "") -> str:
+    """That many of a thing: `1 chat`, `1,200 chats`; `things` where an s does not make many of it."""
+    return f"{count(amount)} {thing if amount == 1 else things or thing + 's'}"
+
+
+def ago(then_s: float, now_s: float) -> str:
+    """How long since that moment, as coarse as people say it."""
+    gone = now_s - then_s
+    for length, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if gone >= length:
+            return f"{several(int(gone // length), unit)} ago"
+    return "just now"
 
 
 def dated(then_s: float) -> str:

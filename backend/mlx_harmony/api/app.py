@@ -7,10 +7,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from mlx_harmony.api import chat_route, files_route, models_route
+from mlx_harmony.api import caches_route, chat_route, files_route, models_route
 from mlx_harmony.api.answers import Pace
 from mlx_harmony.api.errors import on_harmony_error, on_http_exception, on_unexpected
 from mlx_harmony.api.gate import Gate
+from mlx_harmony.api.passing import Passing
 from mlx_harmony.api.policy import METHODS, Policy
 from mlx_harmony.errors import HarmonyError
 from mlx_harmony.service import Service
@@ -37,12 +38,14 @@ def create_app(service: Service, *, policy: Policy | None = None, pace: Pace = P
     app.policy = policy or Policy.of(service.settings)
     app.state.service = service
     app.state.pace = pace
+    app.state.passing = Passing(service.settings.home)
     app.add_exception_handler(HarmonyError, on_harmony_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(Exception, on_unexpected)
     app.add_api_route("/health", health, methods=sorted(METHODS), include_in_schema=False)
     # Mounted whole, so that an unknown address or method below /v1 is answered here and not by the page, which is mounted on "/".
     app.router.routes.append(Mount("/v1", app=_openai()))
+    app.router.routes.append(Mount("/files/caches", app=caches_route.router))
     app.router.routes.append(Mount("/files", app=files_route.router))
     return app
 

@@ -47,9 +47,14 @@ async def attach(request: Request, name: str = "", pasted: bool = False) -> Resp
 
 async def _read(request: Request) -> bytes:
     """The body; how large it may be is the gate's to say. Raises HttpRefusal (415) for one that is not sent as a file."""
+    check_type(request)
+    return await request.body()
+
+
+def check_type(request: Request) -> None:
+    """Raises HttpRefusal (415) for a body that is not sent as a file."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != BODY_TYPE:
         raise HttpRefusal(415, "The body must be the file itself.", hint=f"Send the header Content-Type: {BODY_TYPE}.")
-    return await request.body()
 
 
 def _given(name: str, media_type: str, data: bytes) -> Response:

@@ -61,8 +61,9 @@ class Passage:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._left = policy.most_body_bytes
-        self._ends_at = asyncio.get_running_loop().time() + policy.body_limit_s
+        self._most = policy.most_bytes(scope["path"])
+        self._left = self._most
+        self._ends_at = asyncio.get_running_loop().time() + policy.limit_s(scope["path"])
         self._complete = False
         self._answered = False
         self._refused = False
@@ -70,7 +71,7 @@ class Passage:
     async def through(self, app: ASGIApp) -> None:
         length = head_of(self._scope).first(b"content-length")
         if length and (not length.isdigit() or int(length[:20]) > self._left):
-            await self._refuse(too_large(self._policy))
+            await self._refuse(too_large(self._most))
             return
         try:
             await app(trusted(self._scope), self.receive, self.send)
@@ -88,7 +89,7 @@ class Passage:
             return await self._refuse(Refusal(408, "The request's body took too long to arrive."))
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            return await self._refuse(too_large(self._policy))
+            return await self._refuse(too_large(self._most))
         self._complete = not message.get("more_body", False)
         return message
 
@@ -129,5 +130,5 @@ async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -
     await response(scope, receive, send)
 
 
-def too_large(policy: Policy) -> Refusal:
-    return Refusal(413, f"The request's body is larger than {policy.most_body_bytes // 2**20} MB.")
+def too_large(most_bytes: int) -> Refusal:
+    return Refusal(413, f"The request's body is larger than {most_bytes // 2**20} MB.")

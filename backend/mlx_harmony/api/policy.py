@@ -30,6 +30,10 @@ CLOSED = re.compile(
 """Gradio addresses that the page has no use for."""
 
 
+TO_DISK = frozenset({"/files/caches/load"})
+"""Addresses whose bodies are never held in memory."""
+
+
 class Refusal(NamedTuple):
     """Why a request is turned away. `challenge` goes into WWW-Authenticate."""
 
@@ -56,16 +60,21 @@ class Head(NamedTuple):
 
 
 class Policy(Record):
-    """What this server lets in. `names` are the Host names it answers to; `wildcard`: also to the address that was reached."""
+    """What this server lets in. `names` are the Host names it answers to; `wildcard`: also to the address that was reached.
+
+    A body has `most_body_bytes` and `body_limit_s`; what goes straight to the disk has `most_file_bytes` and `file_limit_s`.
+    """
 
     names: frozenset[str]
     wildcard: bool = False
     key_hashes: tuple[str, ...] = ()
     most_body_bytes: int = 64 * 1024 * 1024
+    most_file_bytes: int = 64 * 1024**3
     most_header_bytes: int = 32 * 1024
     most_headers: int = 100
     body_pause_s: float = 20.0
     body_limit_s: float = 300.0
+    file_limit_s: float = 3600.0
 
     @classmethod
     def of(cls, settings: Settings) -> "Policy":
@@ -80,6 +89,14 @@ class Policy(Record):
         wildcard = host in ("", "0.0.0.0", "::")  # noqa: S104  (a comparison, not a bind)
         own = machine_names() if wildcard else {f"[{host}]" if ":" in host else host}
         return cls(names=LOOPBACK_NAMES | own, wildcard=wildcard, key_hashes=settings.api_key_hashes)
+
+    def most_bytes(self, path: str) -> int:
+        """How large a body may be that is sent to that address."""
+        return self.most_file_bytes if path in TO_DISK else self.most_body_bytes
+
+    def limit_s(self, path: str) -> float:
+        """How long it may take to arrive."""
+        return self.file_limit_s if path in TO_DISK else self.body_limit_s
 
     def refusal(self, head: Head) -> Refusal | None:
         """Why this request may not come in; None: it may."""

@@ -43,6 +43,8 @@ EVENTS = (
     "preset",
     "pulse",
     "show",
+    "cache",
+    "cache_act",
     "load",
     "unload",
     "setting",

@@ -1,5 +1,5 @@
 // Keeps the focus when the server draws over it: on the same control, else in the same place of its list, else on the message box.
-const FOCUSABLE = "a[href], button:not(:disabled), input:not(:disabled), textarea:not(:disabled), select:not(:disabled), summary";
+const FOCUSABLE = "a[href], button:not(:disabled), input:not(:disabled), textarea:not(:disabled), select:not(:disabled), summary, [role=treeitem]";
 const canFocus = (element) => element.matches(FOCUSABLE) && element.checkVisibility();
 
 // Returns what gives the focus back once `target` has been drawn.

@@ -69,7 +69,7 @@ function setView(view) {
   if (document.body.dataset.view === view) return;
   document.body.dataset.view = view;
   markView();
-  if (view !== "chat") emit("show", { view });
+  if (view !== "chat") emit("show", { view, model: cache.model || state.model });
 }
 
 function markView() {
@@ -80,7 +80,7 @@ function markView() {
 
 // Gradio draws the places themselves; what they are is told here.
 function markPlaces() {
-  for (const [id, tab] of [["middle", "chat"], ["models-view", "models"], ["settings-view", "settings"]]) {
+  for (const [id, tab] of [["middle", "chat"], ["models-view", "models"], ["cache-view", "cache"], ["settings-view", "settings"]]) {
     one(`#${id}`).setAttribute("role", "tabpanel");
     one(`#${id}`).setAttribute("aria-labelledby", `tab-${tab}`);
   }

@@ -1,0 +1,194 @@
+"""The Cache tab in a browser: what a chat leaves there, acts on it, files of it, and what is left of it after a restart."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.conftest import OFFLINE, WIDE, ScriptedApp
+from tests.browser.visit import Visit, a_word_of_its_own
+from tests.fixtures.kept import STATE, large
+from tests.fixtures.server import serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SOON_MS = 10_000
+
+
+def open_cache(visit: Visit) -> Locator:
+    """The tab's tree, as soon as it is drawn."""
+    visit.page.get_by_role("tab", name="Cache").click()
+    expect(visit.page.locator("#cache-view .cache")).to_have_count(1)
+    return visit.page.get_by_role("tree")
+
+
+def figure(page: Page, name: str) -> Locator:
+    return page.locator(".four > div", has_text=name).locator("dd").first
+
+
+def answered(page: Page, name: str, button: str) -> None:
+    """Press the button of the question of that name."""
+    question = page.get_by_role("dialog", name=name)
+    expect(question).to_contain_text("There is no way back")
+    question.get_by_role("button", name=button).click()
+    expect(question).to_be_hidden()
+
+
+@pytest.mark.timeout(400)
+def test_what_a_chat_left_survives_a_restart(chromium: Browser, tmp_path: Path) -> None:
+    word, home = a_word_of_its_own(), tmp_path / "home"
+    with serving(home, environment=OFFLINE) as app, Visit.to(chromium, app.address, WIDE) as visit:
+        page = visit.page
+        open_cache(visit)
+        expect(page.locator("#cache-view .nothing")).to_contain_text("Nothing is kept of this model yet.")
+        page.get_by_role("button", name="To the chat").click()
+        visit.ask(f"{word}: what does the temperature slider do?")
+        visit.ask("And what does the top p slider do?")
+        chat = visit.chat_id
+        open_cache(visit)
+        expect(figure(page, "Hit rate")).to_contain_text("50 %")
+        expect(page.locator(".prompt").first).to_contain_text("tokens reused")
+        # What is read is written behind the answer; the end of the program waits for it.
+        visit.assert_quiet()
+    with serving(home, environment=OFFLINE) as app, Visit.to(chromium, app.address, WIDE) as visit:
+        page = visit.page
+        tree = open_cache(visit)
+        expect(page.locator(".of-model")).to_contain_text("asleep")
+        expect(tree.locator(".node.disk").first).to_contain_text("on disk")
+        page.evaluate(f"location.hash = 'chat={chat}'")
+        expect(visit.answers).to_have_count(2)
+        visit.ask("Thank you. And what does the seed do?")
+        open_cache(visit)
+        newest = page.locator(".prompt").first
+        expect(newest.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"[1-9]\d* from disk"))
+        assert disk_tokens(newest) > 100
+        visit.assert_quiet()
+
+
+def disk_tokens(prompt: Locator) -> int:
+    label = prompt.get_by_role("img").get_attribute("aria-label") or ""
+    found = re.search(r"([\d,]+) from disk", label)
+    return int(found[1].replace(",", "")) if found else 0
+
+
+@pytest.mark.timeout(300)
+def test_an_entry_is_pinned_saved_dropped_and_loaded_again(chromium: Browser, tmp_path: Path) -> None:
+    word, kept = a_word_of_its_own(), tmp_path / "kept.kvcache"
+    with serving(tmp_path / "home", environment=OFFLINE) as app, Visit.to(chromium, app.address, WIDE) as visit:
+        page = visit.page
+        visit.ask(f"{word}: what does the temperature slider do?")
+        tree = open_cache(visit)
+        rows = tree.locator(".node.run")
+        expect(rows.first).to_be_visible()
+        last = rows.last
+        last.hover()
+        last.get_by_role("button", name="Pin").click()
+        expect(page.locator("#cache-say")).to_contain_text("Pinned")
+        expect(last.get_by_role("button", name="Pin")).to_have_attribute("aria-pressed", "true")
+        expect(last.locator(".pinned")).to_be_visible()
+
+        with page.expect_download() as waiting:
+            last.get_by_role("button", name="Save to a file").click()
+        waiting.value.save_as(kept)
+        assert re.fullmatch(r"starter-\d+-tokens\.kvcache", waiting.value.suggested_filename) and kept.stat().st_size > 10_000
+        expect(page.locator("#cache-say")).to_contain_text("Saved")
+
+        rows.first.focus()
+        page.keyboard.press("Delete")
+        question = page.get_by_role("dialog", name="Drop this entry?")
+        expect(question).to_contain_text("This frees")
+        page.keyboard.press("Escape")
+        expect(rows.first).to_be_visible()
+        page.keyboard.press("Delete")
+        answered(page, "Drop this entry?", "Drop it")
+        expect(page.locator("#cache-view .nothing")).to_be_visible()
+
+        page.locator("#cache-file").set_input_files(kept)
+        expect(page.locator("#cache-say")).to_contain_text("Loaded kept.kvcache", timeout=SOON_MS)
+        expect(rows.first).to_be_visible(timeout=SOON_MS)
+        page.get_by_role("button", name="Clear memory").click()
+        answered(page, "Clear the memory?", "Clear it")
+        expect(page.locator("#cache-say")).to_contain_text("The memory is cleared.")
+        expect(page.get_by_role("button", name="Clear memory")).to_have_count(0)
+        page.get_by_role("button", name="Clear disk").click()
+        answered(page, "Clear the disk?", "Clear it")
+        expect(page.get_by_role("button", name="Clear disk")).to_have_count(0)
+        visit.assert_quiet()
+
+
+def test_a_file_that_cannot_be_used_is_refused_with_the_reason(real_visit: Visit, tmp_path: Path) -> None:
+    open_cache(real_visit)
+    odd = tmp_path / "odd.kvcache"
+    odd.write_bytes(b"no cache at all")
+    real_visit.page.locator("#cache-file").set_input_files(odd)
+    line = real_visit.page.locator("#cache-say")
+    expect(line).to_contain_text("odd.kvcache was not loaded.", timeout=30_000)
+    expect(line).to_have_attribute("data-tone", "bad")
+    real_visit.complaints[:] = [each for each in real_visit.complaints if "status of 400" not in each]
+
+
+@pytest.fixture
+def told(visit: Visit, scripted_app: ScriptedApp) -> Visit:
+    """A visitor of a model that tells of a made-up cache."""
+    assert scripted_app.service
+    scripted_app.do(scripted_app.service.load("starter"))
+    scripted_app.provider.engine.kept = STATE
+    return visit
+
+
+def test_the_tree_is_led_through_by_keys(told: Visit) -> None:
+    page, tree = told.page, open_cache(told)
+    rows = tree.get_by_role("treeitem")
+    expect(rows).to_have_count(6)
+    assert page.evaluate("[...document.querySelectorAll('.node')].filter((each) => each.tabIndex === 0).length") == 1
+    rows.first.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(rows.first).to_have_attribute("aria-expanded", "false")
+    expect(tree.locator(".node:visible")).to_have_count(2)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(tree.locator(".node").nth(1)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(tree.locator(".node").nth(2)).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(tree.locator(".node").nth(1)).to_be_focused()
+    page.keyboard.press("End")
+    expect(tree.locator(".node").nth(5)).to_be_focused()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowLeft")
+    # What was folded stays so while the tab is kept true.
+    page.wait_for_timeout(2500)
+    expect(rows.first).to_be_focused()
+    expect(tree.locator(".node:visible")).to_have_count(2)
+
+
+def test_the_tab_is_kept_true_while_it_is_looked_at_and_asks_nothing_otherwise(told: Visit, scripted_app: ScriptedApp) -> None:
+    engine, page = scripted_app.provider.engine, told.page
+    open_cache(told)
+    expect(figure(page, "Hit rate")).to_contain_text("86 %")
+    engine.kept = large()
+    expect(page.locator(".node")).to_have_count(len([*page.locator(".node").all()]))
+    expect(page.locator("[role=tree]")).to_have_attribute("data-folded", "yes", timeout=SOON_MS)
+    page.get_by_role("tab", name="Chat").click()
+    page.wait_for_timeout(500)
+    asked = len(engine.acts)
+    page.wait_for_timeout(4500)
+    assert len(engine.acts) == asked
+
+
+def test_a_tree_of_500_entries_stays_fast(told: Visit, scripted_app: ScriptedApp) -> None:
+    scripted_app.provider.engine.kept = large()
+    page, tree = told.page, open_cache(told)
+    expect(tree).to_have_attribute("data-folded", "yes", timeout=SOON_MS)
+    tree.get_by_role("treeitem").first.focus()
+    took = page.evaluate(
+        """() => {
+            const began = performance.now();
+            const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            for (let at = 0; at < 10; at += 1) { press("ArrowLeft"); press("ArrowRight"); }
+            document.body.getBoundingClientRect();
+            return (performance.now() - began) / 20;
+        }"""
+    )
+    assert took < 100, took
