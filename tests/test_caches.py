@@ -1,17 +1,23 @@
 """The door to what models keep: a model that is awake is asked itself, of one that sleeps the disk is looked at."""
 
-from collections.abc import AsyncIterator
+import errno
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from mlx_harmony.errors import InvalidRequest, ModelNotFound
+from mlx_harmony.conversation.records import TurnOptions
+from mlx_harmony.errors import InvalidRequest, ModelNotFound, StorageError
 from mlx_harmony.models.catalog import starter_folder
 from mlx_harmony.records import CacheEntry, CacheKeeper, CacheState
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 from mlx_harmony.shelf.bundle import read_arrays, read_bundle
+from mlx_harmony.shelf.kept import kept_in
 from mlx_harmony.shelf.piece import Head, Part
+from mlx_harmony.shelf.shelf import Shelf
+from mlx_harmony.shelf.uses import Use, write_use
 from tests.fixtures.provider import ScriptedProvider
 from tests.shelf.test_kept import keep, shelf
 
@@ -85,3 +91,45 @@ async def test_loading_a_file_wakes_the_model_and_hands_its_reason_on(service: S
     (tmp_path / "saved.kv").write_text("another")
     with pytest.raises(InvalidRequest, match="another model"):
         await service.caches.load("starter", tmp_path / "saved.kv")
+
+
+async def gather(stream: AsyncGenerator[object, None]) -> None:
+    async with aclosing(stream) as events:
+        async for _ in events:
+            pass
+
+
+async def test_a_chat_s_requests_say_whose_they_are_and_emptying_the_trash_forgets_it(
+    service: Service, provider: ScriptedProvider, tmp_path: Path
+) -> None:
+    kept, trashed, shortened = [(await service.create_chat()).summary.id for _ in range(3)]
+    for chat in (kept, trashed, shortened):
+        await gather(service.send(chat, "Hello", TurnOptions()))
+    assert [request.chat for request in provider.engine.requests] == [kept, trashed, shortened]
+    on = shelf(tmp_path / "cache", "/models/other")
+    keep(on, "aa", "", 0, 20)
+    keep(on, "ab", "aa", 20, 30)
+    write_use(on.folder, Use(chat=trashed, last="ab", runs={"aa": 20, "ab": 30}))
+    write_use(on.folder, Use(chat=kept, last="aa", runs={"aa": 20}))
+    await service.delete_chat(trashed)
+    await service.delete_message(shortened, (await service.read_chat(shortened)).messages[1].id)
+    assert provider.engine.forgotten == ()
+    await service.empty_trash()
+    assert set(provider.engine.forgotten) == {trashed, shortened}
+    assert {entry.id: entry.chats for shelf in kept_in(tmp_path / "cache") for entry in shelf.entries} == {"aa": (kept,)}
+    await service.empty_trash()
+    assert len(provider.engine.forgotten) == 2
+
+
+async def test_what_cannot_be_removed_is_told(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on = shelf(tmp_path / "cache", "/models/other")
+    keep(on, "aa", "", 0, 20)
+    write_use(on.folder, Use(chat="a", last="aa", runs={"aa": 20}))
+    write_use(on.folder, Use(chat="b", runs={"aa": 10}))
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Shelf, "shorten", full)
+    with pytest.raises(StorageError, match="No space left"):
+        await service.caches.forget(["a"])

@@ -4,7 +4,7 @@ A model that is loaded is asked itself; of one that is asleep what lies on disk 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from mlx_harmony.engine.protocols import Provider
@@ -58,6 +58,13 @@ class Caches:
         and the errors of loading.
         """
         return await self._provider.load_cache(self._find(model_id), str(path))
+
+    async def forget(self, chats: Collection[str]) -> None:
+        """Drop what only these chats used, from every model's memory and from the disk. Raises StorageError where files stay."""
+        if not chats:
+            return
+        await self._provider.forget_chats(tuple(chats))
+        await asyncio.to_thread(self._shelves.forget, chats)
 
     async def kept(self) -> tuple[CacheKeeper, ...]:
         """The models that are loaded or keep something on disk, in the order of the catalogue; those no longer here come last."""

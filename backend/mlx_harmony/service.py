@@ -238,8 +238,8 @@ class Service:
         return await self._store.list_trash()
 
     async def empty_trash(self) -> None:
-        """Remove for good what was deleted."""
-        await self._store.empty_trash()
+        """Remove for good what was deleted, and what models kept of it in memory and on disk."""
+        await self.caches.forget(await self._store.empty_trash())
 
     async def export_json(self, chat_id: str | None = None) -> bytes:
         """One chat, or all, as a conversation file of version 2, with every version of every message."""

@@ -30,7 +30,7 @@ async def awake() -> ScriptedProvider:
 
 async def test_each_message_and_the_draft_are_counted() -> None:
     use = await measure(await awake(), PATH, Draft("and four more"), ASKED)
-    expected = ContextUse(total=9, sent=9, limit=3072, context_length=4096, draft=3, messages=(("u", 2), ("a", 1)))
+    expected = ContextUse(total=9, sent=9, limit=3072, context_length=4096, draft=3, messages=(("u", 2), ("a", 1)), reused=0)
     assert use == expected
     use = await measure(await awake(), PATH, Draft("  "), ASKED)
     assert use and use.total == 6 and use.draft == 0
@@ -47,10 +47,10 @@ async def test_where_messages_are_not_rendered_one_by_one_the_draft_is_the_diffe
         async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None:
             assert isinstance(request.prompt, ChatPrompt)
             total = 100 * len(request.prompt.messages)
-            return PromptCount(total=total, limit=250, context_length=300, sent=200, dropped=(1,))
+            return PromptCount(total=total, limit=250, context_length=300, sent=200, dropped=(1,), reused=150, seconds=0.5)
 
     use = await measure(Whole(), PATH, Draft("hello"), ASKED)
-    assert use == ContextUse(total=400, sent=200, limit=250, context_length=300, draft=100, trimmed=("u",))
+    assert use == ContextUse(total=400, sent=200, limit=250, context_length=300, draft=100, trimmed=("u",), reused=150, seconds=0.5)
 
 
 async def test_it_counts_within_what_the_next_answer_may_use() -> None:
@@ -83,7 +83,7 @@ async def test_a_sleeping_model_s_chat_takes_what_it_took_when_it_was_last_count
     assert now and (now.total, now.counted) == (6, "now")
     await provider.unload("starter")
     asleep = await measured(store, provider, chat, Draft(), ASKED)
-    assert asleep == msgspec.structs.replace(now, counted="before")
+    assert asleep == msgspec.structs.replace(now, counted="before", reused=None), "what its cache spares is not known while it sleeps"
     drafted = await measured(store, provider, chat, Draft("A question of some length"), ASKED)
     assert drafted and drafted.counted == "estimate" and drafted.total == now.total + drafted.draft and 5 < drafted.draft < 20
 

@@ -114,3 +114,18 @@ async def test_an_entry_is_saved_in_one_home_and_loaded_in_another(fx1: Path, fx
     with pytest.raises(InvalidRequest, match="another model: its weights, chat template or tokenizer, KV format is not the same"):
         await other.load_cache(entry(fx2), file)
     await other.close()
+
+
+@pytest.mark.integration
+async def test_a_forgotten_chat_is_gone_from_a_loaded_model_and_its_files(fx1: Path, tmp_path: Path) -> None:
+    provider = worker_provider(Settings(home=str(tmp_path)))
+    mine = msgspec.structs.replace(request("mine"), chat="a")
+    async with aclosing(provider.generate(entry(fx1), mine)) as events:
+        assert [event async for event in events]
+    state = await provider.cache(fx1.name)
+    assert state is not None and [kept.chats for kept in state.entries if kept.chats] == [("a",)]
+    await provider.forget_chats(("a",))
+    state = await provider.cache(fx1.name)
+    assert state is not None and state.entries == ()
+    assert list((tmp_path / "cache").rglob("*.kv")) == []
+    await provider.close()

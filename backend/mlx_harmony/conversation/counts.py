@@ -49,7 +49,8 @@ def keep(db: sqlite3.Connection, chat_id: str, model: str, count: KeptCount) -> 
 
 
 def kept_count(use: ContextUse, path: Path, asked: Asked) -> KeptCount:
-    """What was just counted of this path, as it is kept."""
+    """What was just counted of this path, as it is kept: without what the cache spared, which changes."""
+    use = msgspec.structs.replace(use, reused=None, seconds=None)
     return KeptCount(key=_key(path, asked), use=use, characters=_characters(prompt_of(path, asked.options, asked.created_at).messages))
 
 

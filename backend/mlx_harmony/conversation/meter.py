@@ -60,6 +60,8 @@ async def measure(provider: Provider, path: tuple[ChatMessage, ...], draft: Draf
         draft=costs,
         messages=tuple((name, tokens) for name, tokens in zip(told, count.messages, strict=False) if name),
         trimmed=tuple(told[at] for at in count.dropped if told[at]),
+        reused=count.reused,
+        seconds=count.seconds,
     )
 
 

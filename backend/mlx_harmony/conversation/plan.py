@@ -69,7 +69,7 @@ def new_answer(path: Path, asked: Asked, stored: Path = ()) -> Plan:
         state="streaming",
         provenance=_provenance(asked, path),
     )
-    request = _request(answer.id, prompt_of(path, asked.options, asked.created_at), asked.options, path)
+    request = _request(answer, prompt_of(path, asked.options, asked.created_at), asked.options, path)
     return Plan(asked.entry, asked.options, answer, request, (*stored, answer), told=told_ids(path, asked.options))
 
 
@@ -84,7 +84,8 @@ def continued_answer(path: Path, asked: Asked) -> Plan:
     answer = msgspec.structs.replace(
         old, state="streaming", error=None, repaired="", note="", provenance=msgspec.structs.replace(made, continued=True)
     )
-    request = _request(new_id(), continued_prompt(path, asked.options, asked.created_at), asked.options, path[:-1])
+    request = _request(answer, continued_prompt(path, asked.options, asked.created_at), asked.options, path[:-1])
+    request = msgspec.structs.replace(request, id=new_id())
     told = (*told_ids(path[:-1], asked.options), old.id)
     return Plan(asked.entry, asked.options, answer, request, resumed=old, told=told)
 
@@ -111,9 +112,10 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _request(request_id: str, prompt: ChatPrompt, options: TurnOptions, path: Path) -> GenerationRequest:
+def _request(answer: ChatMessage, prompt: ChatPrompt, options: TurnOptions, path: Path) -> GenerationRequest:
     request = GenerationRequest(
-        id=request_id,
+        id=answer.id,
+        chat=answer.chat_id,
         prompt=prompt,
         sampling=_sampling(options, path),
         stop=options.stop,

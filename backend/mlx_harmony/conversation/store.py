@@ -139,9 +139,11 @@ class Store:
         """What was deleted and can be brought back, the last deleted first."""
         return await self.database.read(trash.items)
 
-    async def empty_trash(self) -> None:
-        """Remove what is in the trash for good."""
-        await self._write(trash.empty)
+    async def empty_trash(self) -> tuple[str, ...]:
+        """Remove what is in the trash for good; the chats of which anything went."""
+        gone: list[str] = []
+        await self._write(lambda db: gone.extend(trash.empty(db)))
+        return tuple(gone)
 
     async def add_chat(self, chat: Chat, shown: tuple[str, ...] = ()) -> None:
         """Store a new chat whole: its messages parents first, versions oldest first; `shown` orders the ids so that the last counts."""

@@ -73,14 +73,16 @@ def restore_message(db: sqlite3.Connection, trash_id: str) -> None:
     tree.show(db, found["chat_id"], found["message_id"])
 
 
-def empty(db: sqlite3.Connection) -> None:
-    """Remove for good what is in the trash."""
+def empty(db: sqlite3.Connection) -> tuple[str, ...]:
+    """Remove for good what is in the trash; the chats of which anything went."""
+    chats = db.execute("SELECT id FROM chats WHERE trashed_at IS NOT NULL UNION SELECT chat_id FROM trash ORDER BY 1").fetchall()
     gone = "trash_id IS NOT NULL OR chat_id IN (SELECT id FROM chats WHERE trashed_at IS NOT NULL)"
     # SQLite follows a chain of parents by recursion, a thousand steps at most: the chains are undone first.
     db.execute(f"UPDATE messages SET parent_id = NULL WHERE {gone}")  # noqa: S608
     db.execute(f"DELETE FROM messages WHERE {gone}")  # noqa: S608
     db.execute("DELETE FROM trash")
     db.execute("DELETE FROM chats WHERE trashed_at IS NOT NULL")
+    return tuple(row[0] for row in chats)
 
 
 def _shown_child(db: sqlite3.Connection, chat_id: str, parent_id: str | None) -> str | None:

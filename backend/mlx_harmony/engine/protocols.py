@@ -31,7 +31,7 @@ class Engine(Protocol):
     `generate` yields events and ends in exactly one Finished or Failed; it raises nothing for a request's own failure. Closing the
     iterator cancels. `count` tells how long a request's prompt is, and raises what is wrong with it. `cache` does something to what it
     keeps of what it read and tells how that stands then, also while it answers; `save_cache` and `load_cache` bring an entry to a file and
-    back, and raise why they cannot. `alive` turns False for good when its process died.
+    back, and raise why they cannot; `forget_chats` drops what only those chats used. `alive` turns False for good when its process died.
     """
 
     @property
@@ -52,6 +52,8 @@ class Engine(Protocol):
     async def save_cache(self, entry: str, path: str, *, replace: bool = False) -> SavedCache: ...
 
     async def load_cache(self, path: str) -> CacheState: ...
+
+    async def forget_chats(self, chats: tuple[str, ...]) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -91,6 +93,8 @@ class Provider(Protocol):
     async def save_cache(self, model_id: str, entry: str, path: str, *, replace: bool = False) -> SavedCache | None: ...
 
     async def load_cache(self, entry: ModelEntry, path: str) -> CacheState: ...
+
+    async def forget_chats(self, chats: tuple[str, ...]) -> None: ...
 
     async def load(self, entry: ModelEntry) -> ModelCard: ...
 

@@ -6,7 +6,7 @@ It starts engines through `StartEngine` and knows neither processes nor mlx.
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 from mlx_harmony.engine.protocols import Engine, ModelPhase, ModelState, StartEngine
@@ -73,6 +73,13 @@ class EngineProvider:
         """Take in what a file holds, for which the model is loaded. Raises why it is refused, and the errors of loading."""
         await self.load(entry)
         return await self._slot(entry).awake().load_cache(path)
+
+    async def forget_chats(self, chats: tuple[str, ...]) -> None:
+        """Have every loaded model drop what only these chats used; one that dies meanwhile keeps nothing in memory anyway."""
+        for slot in tuple(self._slots.values()):
+            if slot.engine is not None and slot.engine.alive:
+                with suppress(EngineCrashed):
+                    await slot.engine.forget_chats(chats)
 
     async def load(self, entry: ModelEntry) -> ModelCard:
         """Load a model and wait for it. Raises the errors of loading; cancelling the caller ends a load nobody else waits for."""

@@ -22,6 +22,7 @@ from mlx_harmony.engine.wire import (
     Cancel,
     Count,
     EventFrame,
+    ForgetChats,
     Frame,
     FrameReader,
     Generate,
@@ -145,6 +146,10 @@ class WorkerEngine:
     async def load_cache(self, path: str) -> CacheState:
         """Have what a file holds taken in. Raises InvalidRequest, StorageError or EngineCrashed."""
         return cast(CacheState, await self._ask(lambda name: LoadCache(id=name, path=path)))
+
+    async def forget_chats(self, chats: tuple[str, ...]) -> None:
+        """Have dropped what only these chats used. Raises EngineCrashed."""
+        await self._ask(lambda name: ForgetChats(id=name, chats=chats))
 
     async def _ask(self, question: Callable[[str], ToWorker]) -> CacheState | SavedCache:
         """Ask the prompt cache under a name of its own, and wait for what comes back under it."""

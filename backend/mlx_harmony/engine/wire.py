@@ -63,6 +63,13 @@ class LoadCache(Record, tag="load_cache"):
     path: str
 
 
+class ForgetChats(Record, tag="forget_chats"):
+    """To the worker: drop what only these chats used; one CacheFrame or CacheRefused comes back."""
+
+    id: str
+    chats: tuple[str, ...]
+
+
 class Shutdown(Record, tag="shutdown"):
     """To the worker: end."""
 
@@ -114,7 +121,7 @@ class CacheRefused(Record, tag="cache_refused"):
     problem: Failed
 
 
-ToWorker = Load | Generate | Count | Cancel | AskCache | SaveCache | LoadCache | Shutdown
+ToWorker = Load | Generate | Count | Cancel | AskCache | SaveCache | LoadCache | ForgetChats | Shutdown
 FromWorker = Progress | Loaded | LoadRefused | EventFrame | CacheFrame | CacheSaved | CacheRefused
 CacheAnswer = CacheFrame | CacheSaved | CacheRefused
 Frame = ToWorker | FromWorker

@@ -3,14 +3,16 @@
 It knows no mlx; how the files look is `piece`'s business, where they lie `shelf`'s.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.errors import InvalidRequest, StorageError
 from mlx_harmony.records import CacheAction, CacheEntry, CacheState, Record, SavedCache
 from mlx_harmony.shelf.bundle import refuse_to_overwrite, write_bundle
 from mlx_harmony.shelf.piece import Head, Unreadable, read_head
 from mlx_harmony.shelf.shelf import Identity, PieceFile, Shelf, about, pieces, shelves
+from mlx_harmony.shelf.uses import read_uses, remove_uses, stays_until, users_of
 
 FOLDER = "cache"
 """The root of all shelves in the app's home."""
@@ -42,6 +44,16 @@ class Shelves:
             if identity is not None and size:
                 sizes[identity.model] = sizes.get(identity.model, 0) + size
         return sizes
+
+    def forget(self, chats: Collection[str]) -> None:
+        """Remove what only these chats used, of whatever model; what others use too stays as far as they use it. Raises StorageError."""
+        try:
+            for folder in shelves(self._root):
+                if (identity := about(folder)) is not None:
+                    forget_in(Shelf(self._root, identity, self._budget_bytes), chats)
+        except OSError as error:
+            hint = "Clear the cache in the Cache tab or with `mlx-harmony cache clear`."
+            raise StorageError(f"What was kept of the chats could not all be removed: {error.strerror or error}.", hint=hint) from error
 
     def save(self, folder: str, entry: str, path: Path, *, replace: bool = False) -> SavedCache:
         """Write an entry of the model in that folder to a file. Raises InvalidRequest and StorageError."""
@@ -82,6 +94,23 @@ def act_on(root: Path, action: CacheAction, entry: str = "", model: str = "") ->
             shelf.remove(ids)
         met += len(ids)
     return met
+
+
+def forget_in(shelf: Shelf, chats: Collection[str]) -> None:
+    """Remove from one shelf what only these chats used. Raises OSError."""
+    uses = read_uses(shelf.folder)
+    if not any(chat in uses for chat in chats):
+        return
+    users, files = users_of(uses.values()), {file.id: file for file in pieces(shelf.folder)}
+    shelf.know({piece_id: file.path for piece_id, file in files.items()})
+    heads = [head for head, _ in _heads(files)]
+    stay = {head.id: stays_until(head.start, head.end, users.get(head.id, {}), chats) for head in heads if head.kind == "run"}
+    for head in heads:
+        if (head.kind == "state" and head.end > stay.get(head.parent, head.end)) or (head.kind == "run" and stay[head.id] <= head.start):
+            shelf.remove([head.id])
+        elif head.kind == "run" and stay[head.id] < head.end:
+            shelf.shorten(head.id, stay[head.id])
+    remove_uses(shelf.folder, chats)
 
 
 def save_entry(root: Path, entry: str, path: Path, *, model: str = "", replace: bool = False) -> SavedCache:
@@ -166,6 +195,9 @@ def _kept(folder: Path) -> Kept | None:
     heads = _heads(files)
     states = [(head, file) for head, file in heads if head.kind == "state"]
     runs = sorted(((head, file) for head, file in heads if head.kind == "run"), key=lambda pair: (-pair[1].used_at, pair[0].start))
+    ends: dict[str, tuple[str, ...]] = {}
+    for use in sorted(read_uses(folder).values(), key=lambda use: use.chat):
+        ends[use.last] = (*ends.get(use.last, ()), use.chat)
     entries = tuple(
         CacheEntry(
             id=head.id,
@@ -178,6 +210,7 @@ def _kept(folder: Path) -> Kept | None:
             pinned=file.pinned,
             used_at=file.used_at / 1e9,
             text=head.text,
+            chats=ends.get(head.id, ()),
         )
         for head, file in runs
     )

@@ -36,7 +36,7 @@ class Head(Record):
     """What a piece is. A run holds the tokens from `start` to `end` and goes on from `parent` ("" at the root); a state lies on the run
     `parent` and stands after `end` tokens. `answer_from`: from which token on a model wrote it, None where none did.
 
-    `tokens` are little-endian 32-bit ids; `statics` is what of a state is no array.
+    `tokens` are little-endian 32-bit ids; `statics` is what of a state is no array. `cut`: it was longer when it got its id.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Head(Record):
     statics: Any = None
     parts: tuple[Part, ...] = ()
     digest: bytes = b""
+    cut: bool = False
     version: int = VERSION
 
     @property

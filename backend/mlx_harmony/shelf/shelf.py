@@ -20,6 +20,7 @@ from mlx_harmony.shelf.piece import VERSION, Head, Unreadable, read_head, read_p
 SUFFIX = ".kv"
 PIN = ".pin"
 ABOUT = "about.json"
+PACE = "pace.json"
 LEFT_OVER_S = 600.0
 """A half-written file older than this is of a process that was killed."""
 
@@ -147,6 +148,35 @@ class Shelf:
         for piece_id in piece_ids:
             if (path := self._paths.pop(piece_id, None)) is not None:
                 _unlink(path)
+
+    def pace(self) -> float:
+        """How many seconds reading a token took when that was last written down, else 0."""
+        try:
+            return max(0.0, msgspec.json.decode((self.folder / PACE).read_bytes(), type=float))
+        except (OSError, msgspec.DecodeError):
+            return 0.0
+
+    def note_pace(self, token_s: float) -> None:
+        """Write it down. Raises OSError."""
+        (self.folder / PACE).write_bytes(msgspec.json.encode(token_s))
+
+    def shorten(self, piece_id: str, until: int) -> int:
+        """Cut a run's file to end at token `until`, and return its bytes; 0 where it cannot be read. Raises OSError.
+
+        The longer file goes first: a crash then costs what stays, and leaves nothing of what has to go.
+        """
+        from mlx_harmony.shelf.joining import shortened
+
+        try:
+            head, payload = shortened(*self.read(piece_id), until)
+        except Unreadable:
+            return 0
+        pinned = self._paths[piece_id].with_suffix(PIN).exists()
+        self.remove([piece_id])
+        size = self.write(head, payload)
+        if pinned:
+            self.pin([piece_id], True)
+        return size
 
     def make_room(self) -> set[str]:
         """Bring the root within its budget; the ids of this shelf's pieces that went or that another process removed."""

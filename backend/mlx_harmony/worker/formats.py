@@ -3,6 +3,7 @@
 Two formats stand behind it: `harmony` and `templates`. The loop drives them and knows neither.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from mlx_harmony.events import Event, TokenLogprob
@@ -10,17 +11,23 @@ from mlx_harmony.records import Format, Prompt
 from mlx_harmony.worker.tokens import Tokens
 
 
+def unknown_place(position: int) -> str:
+    """Of text that is no conversation there are no parts to name."""
+    return ""
+
+
 class Rendered(NamedTuple):
     """A prompt as tokens. `boundaries`: where a later prompt of the chat still agrees (system block, beginnings and ends of user turns).
 
     `parts`: how many of the tokens each of the prompt's messages stands for, where messages are rendered one by one; else empty.
-    `tokenised`: how many pieces of it were not known from an earlier prompt.
+    `tokenised`: how many pieces of it were not known from an earlier prompt. `place`: in which part of it a token stands, in words.
     """
 
     tokens: list[int]
     boundaries: tuple[int, ...] = ()
     parts: tuple[int, ...] = ()
     tokenised: int = 1
+    place: Callable[[int], str] = unknown_place
 
 
 class FormatDefaults(NamedTuple):

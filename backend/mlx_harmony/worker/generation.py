@@ -6,6 +6,7 @@ Between its events it says what it waits for, so that whoever drives it can brin
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import NamedTuple, cast
 
 import msgspec
@@ -14,6 +15,7 @@ from mlx_harmony.errors import ShuttingDown
 from mlx_harmony.events import Event, Finished, FinishReason, Loading, Prefill, Trimmed
 from mlx_harmony.records import GenerationRequest, KvOptions, Prompt, PromptCount, Reuse, Timings, Usage
 from mlx_harmony.worker.batch import Batch
+from mlx_harmony.worker.cache.account import Asker
 from mlx_harmony.worker.decode import Drawing, Row
 from mlx_harmony.worker.formats import Rendered
 from mlx_harmony.worker.kv import PLAIN, KvSize, size_of
@@ -118,13 +120,19 @@ class Generation:
         self._prompt = rendered.tokens
         check_prompt(self._prompt, capped(loaded.card, request))
         sampler = self._sampler()
-        reading = Reading(loaded.model, self._kept, self._desk.pace, self._prompt)
+        asker = Asker(request.chat, partial(self._place, rendered))
+        reading = Reading(loaded.model, self._kept, self._desk.pace, self._prompt, asker)
         yield from self._read(reading, rendered.boundaries)
         self._drafting = yield from self._guessing(found, batch.gain, sampler)
         if self._cancelled():
             yield self._finished("cancelled", sampler.seed)
             return
         yield from self._write(batch, reading.layers, sampler)
+
+    def _place(self, rendered: Rendered, position: int) -> str:
+        """In which part of the prompt a token stands; a model's own template may have to be asked."""
+        with self._desk.guard():
+            return rendered.place(position)
 
     def _whole(self) -> Generator[Event, Drawing | None, Rendered]:
         """The prompt as it is."""
@@ -185,7 +193,8 @@ class Generation:
             yield from reply.ending()
             layers = batch.leave(row)
             self._size = size_of(layers)
-            self._kept.cache.put([*self._prompt, *reply.written][: row.held], layers, len(self._prompt))
+            said = [*self._prompt, *reply.written][: row.held]
+            self._kept.cache.put(said, layers, len(self._prompt), request.chat)
             if self._desk.caches is not None:
                 self._desk.caches.settle(self._kept.form)
         finally:
@@ -261,7 +270,8 @@ class Generation:
 
     def _resume(self, batch: Batch, row: Row, reply: Reply) -> Steps:
         """Read again what a row had read and said, whose caches were lost when others failed beside it."""
-        reading = Reading(self._desk.loaded.model, self._kept, self._desk.pace, [*self._prompt, *reply.written])
+        again, asker = [*self._prompt, *reply.written], Asker(self._request.chat)
+        reading = Reading(self._desk.loaded.model, self._kept, self._desk.pace, again, asker)
         yield reading
         reading.begin()
         while not reading.over:
@@ -312,6 +322,8 @@ def count_prompt(desk: Desk, request: GenerationRequest) -> PromptCount:
     loaded = desk.loaded
     limit = prompt_limit(request, loaded.format.defaults, loaded.card)
     fitted = fit_prompt(desk.render, request.prompt, limit)
+    kept = desk.kept(request.kv).cache
+    reused, token_s = kept.peek(fitted.rendered.tokens), kept.token_s
     return PromptCount(
         total=len(fitted.whole.tokens),
         limit=limit,
@@ -320,6 +332,8 @@ def count_prompt(desk: Desk, request: GenerationRequest) -> PromptCount:
         messages=fitted.whole.parts,
         dropped=fitted.dropped,
         tokenised=fitted.whole.tokenised + (fitted.rendered.tokenised if fitted.dropped else 0),
+        reused=reused,
+        seconds=(len(fitted.rendered.tokens) - reused) * token_s if token_s else None,
     )
 
 

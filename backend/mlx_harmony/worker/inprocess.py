@@ -101,6 +101,10 @@ class InProcessEngine:
         """Take in what a file holds. Raises InvalidRequest with the reason."""
         return await asyncio.to_thread(self._door.load, path)
 
+    async def forget_chats(self, chats: tuple[str, ...]) -> None:
+        """Drop what only these chats used."""
+        await asyncio.to_thread(self._door.forget, chats)
+
     async def close(self) -> None:
         """End the thread; what still runs ends before its next step and fails."""
         self._alive = False

@@ -35,6 +35,21 @@ class StartedCache:
         below = self._plain.lookup(prompt[: self._start + 1], **more)
         return below._replace(reuse=msgspec.structs.replace(below.reuse, prompt=len(prompt)))
 
+    def peek(self, prompt: Sequence[int]) -> int:
+        """As PromptCache has it."""
+        packed = self._packed.peek(prompt)
+        return packed if packed > self._start else self._plain.peek(prompt[: self._start + 1])
+
+    @property
+    def token_s(self) -> float:
+        """As PromptCache has it."""
+        return self._packed.token_s or self._plain.token_s
+
+    def learn(self, token_s: float) -> None:
+        """As PromptCache has it."""
+        self._packed.learn(token_s)
+        self._plain.learn(token_s)
+
     def put(self, tokens: Sequence[int], layers: Layers, *more: Any, **named: Any) -> bool:
         """As PromptCache has it."""
         return (self._packed if len(tokens) > self._start else self._plain).put(tokens, layers, *more, **named)

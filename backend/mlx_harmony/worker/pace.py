@@ -5,6 +5,8 @@ SMALLEST = 8
 FIRST = 32
 LARGEST = 2048
 GROWTH = 4
+LATELY = 0.9
+"""How much of what was measured still counts at the next chunk."""
 
 
 class Pace:
@@ -19,6 +21,13 @@ class Pace:
         self.least = least
         self.chunk = max(FIRST, least)
         self.shared = False
+        self._tokens = 0.0
+        self._seconds = 0.0
+
+    @property
+    def token_s(self) -> float:
+        """How many seconds reading one token takes lately, 0 before anything was read."""
+        return self._seconds / self._tokens if self._tokens else 0.0
 
     @property
     def limit(self) -> int:
@@ -27,6 +36,8 @@ class Pace:
 
     def learn(self, tokens: int, seconds: float) -> None:
         """Take note that a chunk of `tokens` took `seconds`. Small leftovers say little and are only heeded when they were slow."""
+        self._tokens = self._tokens * LATELY + tokens
+        self._seconds = self._seconds * LATELY + seconds
         if tokens < self.chunk and seconds < self.target_s:
             return
         fitting = tokens * self.target_s / max(seconds, 1e-6)

@@ -6,22 +6,21 @@ silently: every look-up leaves a record. It knows nothing of chats or formats.
 """
 
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import CacheAction, CacheState, Reuse
 from mlx_harmony.shelf.piece import Unreadable
 from mlx_harmony.shelf.shelf import Identity, Shelf
-from mlx_harmony.worker.cache.account import Account, Found, Spell, entries_of, explain
+from mlx_harmony.worker.cache.account import Account, Asker, Found, Spell, explain
 from mlx_harmony.worker.cache.disk import Disk
+from mlx_harmony.worker.cache.history import History
+from mlx_harmony.worker.cache.keeping import Fresh, Keeping, overhead, whole_of
 from mlx_harmony.worker.cache.layers import (
     Layers,
     Shape,
-    StateOf,
     divisible,
-    evaluated,
     holds,
     keepable,
     rebuilt,
@@ -31,6 +30,9 @@ from mlx_harmony.worker.cache.layers import (
 )
 from mlx_harmony.worker.cache.memory import Memory
 from mlx_harmony.worker.cache.moving import Step, Whole, steps_of
+from mlx_harmony.worker.cache.owners import Owners
+from mlx_harmony.worker.cache.report import Parts, point_of
+from mlx_harmony.worker.cache.report import state_of as report
 from mlx_harmony.worker.cache.tree import Held, Run, State, Tokens, Tree, Way, token_array
 
 __all__ = ["DEFAULT_BYTES", "Layers", "PromptCache", "Taken", "divisible"]
@@ -48,18 +50,6 @@ class Taken(NamedTuple):
     reuse: Reuse
 
 
-class Fresh(NamedTuple):
-    """What is to be kept anew: a run's arrays, the states after certain tokens, and from which token on a model wrote it."""
-
-    arrays: list[Any]
-    states: dict[int, StateOf]
-    answer_from: int | None = None
-
-    @property
-    def bytes(self) -> int:
-        return sum(array.nbytes for array in [*self.arrays, *(array for state in self.states.values() for array in state.arrays)])
-
-
 def _unspelt(tokens: list[int]) -> str:
     return ""
 
@@ -67,11 +57,14 @@ def _unspelt(tokens: list[int]) -> str:
 class PromptCache:
     """What one model has read. `take` and `put` belong to the thread that owns mlx; `look` and `act` to any."""
 
-    def __init__(self, budget_bytes: int = DEFAULT_BYTES, spell: Spell = _unspelt) -> None:
+    def __init__(self, budget_bytes: int = DEFAULT_BYTES, spell: Spell = _unspelt, most_entries: int = 0) -> None:
         self._tree = Tree()
         self._memory = Memory(self._tree, budget_bytes)
         self._account = Account(spell)
-        self._disk: Disk | None = None
+        self._owners = Owners()
+        self._parts = Parts(self._tree, self._memory, self._account, self._owners, History(), most_entries)
+        self._keeping = Keeping(self._parts)
+
         self._shapes: tuple[Shape, ...] | None = None
         self.identity: Identity | None = None
         self._lock = threading.RLock()
@@ -85,8 +78,15 @@ class PromptCache:
         found = shelf.open()
         self.know_shapes(layers)
         with self._lock:
-            self._disk = Disk(self._tree, shelf)
-            self._memory.begin_at(self._disk.restore(found))
+            disk = self._keeping.disk = Disk(self._tree, shelf)
+            self._memory.begin_at(disk.restore(found))
+            self._owners.restore(disk.uses(), {run.id for run in self._tree.runs()})
+            self._account.token_s = shelf.pace()
+            self._keeping.keep_within_entries()
+
+    @property
+    def _disk(self) -> Disk | None:
+        return self._keeping.disk
 
     @property
     def budget_bytes(self) -> int:
@@ -106,7 +106,23 @@ class PromptCache:
         taken = self.lookup(prompt)
         return taken.length, taken.layers
 
-    def lookup(self, prompt: Sequence[int]) -> Taken:
+    def peek(self, prompt: Sequence[int]) -> int:
+        """How many tokens of `prompt` would need no reading now. It counts as no use and opens no file."""
+        tokens = token_array(prompt)
+        with self._lock:
+            length, _ = self._usable(self._tree.walk(tokens), len(tokens) - 1)
+        return length if length >= MIN_REUSE else 0
+
+    @property
+    def token_s(self) -> float:
+        """How many seconds reading one token takes, 0 where that is not known yet."""
+        return self._account.token_s
+
+    def learn(self, token_s: float) -> None:
+        """Take note of how fast this model reads."""
+        self._account.learn(token_s)
+
+    def lookup(self, prompt: Sequence[int], asker: Asker = Asker()) -> Taken:  # noqa: B008
         """The same, with the record of what was reused and why not more."""
         tokens = token_array(prompt)
         with self._lock:
@@ -114,13 +130,14 @@ class PromptCache:
             reuse = explain(tokens, found, self._disk.others if self._disk else ())
             if not self._memory.budget_bytes and self._disk is None:
                 reuse = Reuse(prompt=len(tokens), reason="off")
-            self._account.note(reuse)
+            self._account.note(reuse, asker)
+            self._parts.history.note(lambda now: point_of(self._parts, self._disk, now))
             return Taken(found.length, layers, reuse)
 
-    def put(self, tokens: Sequence[int], layers: Layers, answer_from: int | None = None) -> bool:
+    def put(self, tokens: Sequence[int], layers: Layers, answer_from: int | None = None, chat: str = "") -> bool:
         """Keep live caches that hold exactly `tokens`; False where these caches cannot be kept.
 
-        `answer_from`: from which token on the model wrote them itself.
+        `answer_from`: from which token on the model wrote them itself. `chat`: whose they are, "" for nobody's.
         """
         if len(tokens) < MIN_REUSE or not keepable(layers) or not holds(layers, len(tokens)):
             return False
@@ -129,7 +146,7 @@ class PromptCache:
             if self._shapes not in (None, shapes):
                 return False
             self._shapes = shapes
-            return self._keep(token_array(tokens), layers, answer_from)
+            return self._keep(token_array(tokens), layers, answer_from, chat)
 
     def give_way(self, size: int) -> None:
         """Let so many bytes of memory go, the least recently used first; what is pinned stays."""
@@ -143,23 +160,7 @@ class PromptCache:
     def look(self) -> CacheState:
         """What is kept and what came of it."""
         with self._lock:
-            disk, account = self._disk, self._account
-            return CacheState(
-                memory_bytes=self._memory.bytes,
-                memory_budget=self._memory.budget_bytes,
-                disk_bytes=disk.bytes if disk else 0,
-                disk_budget=disk.shelf.budget_bytes if disk else 0,
-                evictions=self._memory.evictions,
-                requests=account.requests,
-                hits=account.hits,
-                tokens_asked=account.asked,
-                tokens_reused=account.memory + account.disk,
-                tokens_from_disk=account.disk,
-                misses=dict(account.misses),
-                entries=entries_of(self._tree),
-                recent=tuple(account.recent),
-                problem=disk.problem if disk else "",
-            )
+            return report(self._parts, self._disk)
 
     def act(self, action: CacheAction, entry: str = "") -> CacheState:
         """Drop or pin an entry by its id, or clear a tier; an id that is not there changes nothing."""
@@ -167,18 +168,23 @@ class PromptCache:
             runs = [run for run in self._tree.runs() if run.id == entry]
             match action:
                 case "drop":
-                    self._forget([gone for run in runs for gone in self._tree.cut_off(run)])
+                    self._keeping.forget([gone for run in runs for gone in self._tree.cut_off(run)])
                 case "pin" | "unpin":
-                    self._pin(runs, action == "pin")
+                    self._keeping.pin(runs, action == "pin")
                 case "clear_memory":
                     for run in self._tree.runs():
-                        for held in _whole(run):
+                        for held in whole_of(run):
                             self._memory.release(held)
                 case "clear_disk" if self._disk is not None:
-                    self._disk.drop([held for run in self._tree.runs() for held in _whole(run)])
+                    self._disk.drop([held for run in self._tree.runs() for held in whole_of(run)])
                 case "clear":
-                    self._forget([gone for run in list(self._tree.root.children.values()) for gone in self._tree.cut_off(run)])
+                    self._keeping.forget([gone for run in list(self._tree.root.children.values()) for gone in self._tree.cut_off(run)])
         return self.look()
+
+    def has(self, entry: str) -> bool:
+        """Whether there is such an entry of which something is left."""
+        with self._lock:
+            return any(run.id == entry and run.here for run in self._tree.runs())
 
     def way_to(self, entry: str) -> tuple[list[Step], Shelf | None]:
         """The runs on the way to an entry, and where those lie that are not in memory. Raises InvalidRequest for one that is gone."""
@@ -194,12 +200,19 @@ class PromptCache:
         with self._lock:
             if self._shapes is None or not loaded.fits(self._shapes):
                 raise InvalidRequest("Its contents are not those of this model's cache.", hint="Save it again.", param="path")
-            way = self._way_of(loaded.tokens)
+            way = self._keeping.way_of(loaded.tokens)
             known = {state.end for run in way.runs for state in run.states.values() if state.here}
             states = {end: state for end, state in loaded.states.items() if end > way.matched or end not in known}
-            if not self._hang(loaded.tokens, way, Fresh(loaded.after(way.matched), states, loaded.answer_from)):
+            if not self._keeping.hang(loaded.tokens, way, Fresh(loaded.after(way.matched), states, loaded.answer_from)):
                 hint = "Give the cache more memory or some disk in the settings."
                 raise InvalidRequest("There is no room for it in the cache.", hint=hint, param="path")
+
+    def forget_chats(self, chats: Collection[str]) -> None:
+        """Drop what only these chats used, from memory and from the disk; what others used too stays as far as they used it."""
+        with self._lock:
+            self.flush()
+            self._keeping.forget_chats(chats)
+        self.flush()
 
     def flush(self) -> None:
         """Wait until all that was put is on the disk."""
@@ -209,6 +222,7 @@ class PromptCache:
     def close(self) -> None:
         """Write what still waits, as far as a moment allows."""
         if self._disk is not None:
+            self._disk.note_pace(self.token_s)
             self._disk.close(FLUSH_S)
 
     def _reach(self, tokens: Tokens) -> tuple[Found, Layers | None]:
@@ -266,104 +280,32 @@ class PromptCache:
                 if isinstance(held, State):
                     held.run.states.pop(held.end, None)
                 elif isinstance(held, Run):
-                    self._forget(self._tree.cut_off(held))
+                    self._keeping.forget(self._tree.cut_off(held))
                 raise
             arrays = contents.arrays if isinstance(held, State) else contents
-            self._memory.hold(held, contents, sum(array.nbytes for array in arrays) + _overhead(held))
+            self._memory.hold(held, contents, sum(array.nbytes for array in arrays) + overhead(held))
         return held.contents
 
     def _use(self, way: Way, length: int, state: State | None) -> None:
         """Count the runs and the state as used now, and come within the budget."""
         used: list[Held] = [run for run in way.runs if run.start < length]
         used += [state] if state is not None else []
-        self._touch(used)
+        self._keeping.touch(used)
         for held in used:
             if isinstance(held, Run):
                 held.hits += 1
         self._memory.make_room()
 
-    def _touch(self, used: list[Held]) -> None:
-        moment, now = self._memory.tick(), time.time()
-        for held in used:
-            held.used = moment
-            if isinstance(held, Run):
-                held.used_at = now
-        if self._disk is not None:
-            self._disk.touch([held for held in used if held.disk_bytes])
-
-    def _keep(self, tokens: Tokens, layers: Layers, answer_from: int | None) -> bool:
-        way = self._way_of(tokens)
+    def _keep(self, tokens: Tokens, layers: Layers, answer_from: int | None, chat: str) -> bool:
+        way = self._keeping.way_of(tokens)
         fresh = slices(layers, way.matched, len(tokens)) if way.matched < len(tokens) else []
         states = {} if divisible(layers) or self._has_state(way, tokens) else {len(tokens): state_of(layers)}
-        return self._hang(tokens, way, Fresh(fresh, states, answer_from))
-
-    def _way_of(self, tokens: Tokens) -> Way:
-        """The way of tokens that are about to be kept: what hangs on something that went is forgotten, they bring it anew."""
-        way = self._tree.walk(tokens)
-        gone = next((run for run in way.runs if not run.here), None)
-        if gone is None:
-            return way
-        self._forget(self._tree.cut_off(gone))
-        return self._tree.walk(tokens)
-
-    def _hang(self, tokens: Tokens, way: Way, fresh: Fresh) -> bool:
-        """Keep what the way does not hold yet; False where there is no room for it at all."""
-        too_large = fresh.bytes > self._memory.budget_bytes
-        if too_large and self._disk is None:
-            return False
-        runs, new = list(way.runs), []  # type: list[Run], list[Held]
-        if way.matched < len(tokens):
-            run = self._tree.add(way, tokens)
-            run.answer_from = fresh.answer_from if fresh.answer_from is not None and fresh.answer_from < run.end else None
-            run.text = self._account.opening(run)
-            self._memory.hold(run, fresh.arrays, evaluated(fresh.arrays) + _overhead(run))
-            runs.append(run)
-            new.append(run)
-        for end, state in fresh.states.items():
-            run = next(run for run in reversed(runs) if run.start < end)
-            snapshot = run.states.setdefault(end, State(run, end))
-            self._memory.hold(snapshot, state, evaluated(state.arrays))
-            new.append(snapshot)
-        self._touch([*runs[-1].chain(), *(held for held in new if held is not runs[-1])])
-        for held in new:
-            if self._disk is not None:
-                self._disk.keep(held)
-            if too_large:
-                # On its way to the disk; in memory it would push out everything else.
-                self._memory.release(held)
-        self._memory.make_room()
-        return True
+        return self._keeping.hang(tokens, way, Fresh(fresh, states, answer_from, chat))
 
     def _has_state(self, way: Way, tokens: Tokens) -> bool:
         """Whether a snapshot after exactly these tokens can be had already."""
         state = way.runs[-1].states.get(len(tokens)) if way.runs and way.matched == len(tokens) else None
         return state is not None and state.here
-
-    def _forget(self, runs: list[Run]) -> None:
-        held = [each for run in runs for each in _whole(run)]
-        for each in held:
-            self._memory.release(each)
-        if self._disk is not None:
-            self._disk.drop(held)
-
-    def _pin(self, runs: list[Run], pinned: bool) -> None:
-        """Pin entries with all that they go on from; unpinning frees the entry alone."""
-        held = [each for run in runs for link in (run.chain() if pinned else [run]) for each in _whole(link)]
-        for each in held:
-            each.pinned = pinned
-        if self._disk is not None:
-            self._disk.pin(held, pinned)
-        self._memory.make_room()
-
-
-def _whole(run: Run) -> list[Held]:
-    """A run with its states."""
-    return [run, *run.states.values()]
-
-
-def _overhead(held: Held) -> int:
-    """The bytes of a run's tokens."""
-    return int(held.tokens.nbytes) if isinstance(held, Run) else 0
 
 
 def _cut(shape: Shape) -> bool:

@@ -11,6 +11,7 @@ import mlx.nn as nn
 import numpy as np
 
 from mlx_harmony.records import Reuse
+from mlx_harmony.worker.cache.account import Asker
 from mlx_harmony.worker.kv import PLAIN
 from mlx_harmony.worker.kv_caches import KvUse
 from mlx_harmony.worker.pace import Pace
@@ -25,7 +26,8 @@ SHARED = 32
 class Reading:
     """All of `tokens` but the last on their way into `layers`; `done` of them are there. `begin` comes first, `read` until `over`."""
 
-    def __init__(self, model: nn.Module, kept: PromptCache | KvUse, pace: Pace, tokens: list[int]) -> None:
+    def __init__(self, model: nn.Module, kept: PromptCache | KvUse, pace: Pace, tokens: list[int], asker: Asker = Asker()) -> None:  # noqa: B008
+        self._asker = asker
         self._model = model
         self._form, self._cache = kept if isinstance(kept, KvUse) else KvUse(PLAIN, kept)
         self._pace = pace
@@ -57,7 +59,7 @@ class Reading:
 
         And where this prompt parts from what is known, if no snapshot lay near: others will part there too.
         """
-        self.cached, layers, self.reuse = self._cache.lookup(self.tokens)
+        self.cached, layers, self.reuse = self._cache.lookup(self.tokens, asker=self._asker)
         self.layers = self._form.at(self.cached, layers) if layers is not None else self._form.fresh(self._model)
         self.done, self.begun = self.cached, True
         self._keep_at = {self.end}
@@ -77,6 +79,7 @@ class Reading:
         self._model(mx.array(self.tokens[self.done : until], mx.int32)[None], cache=self.layers)
         mx.eval([layer.state for layer in self.layers])
         self._pace.learn(until - self.done, time.perf_counter() - began)
+        self._cache.learn(self._pace.token_s)
         self.done = until
         if until in self._keep_at:
             self._keep()
@@ -107,4 +110,4 @@ class Reading:
 
     def _keep(self) -> None:
         self._kept = self.done
-        self._cache.put(self.tokens[: self.done], self.layers)
+        self._cache.put(self.tokens[: self.done], self.layers, chat=self._asker.chat)

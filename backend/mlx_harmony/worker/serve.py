@@ -20,6 +20,7 @@ from mlx_harmony.engine.wire import (
     Cancel,
     Count,
     EventFrame,
+    ForgetChats,
     Frame,
     FrameReader,
     FromWorker,
@@ -106,7 +107,7 @@ class CacheDesk:
         self._link = link
         self._door = door
 
-    def ask(self, asked: AskCache | SaveCache | LoadCache) -> None:
+    def ask(self, asked: AskCache | SaveCache | LoadCache | ForgetChats) -> None:
         match asked:
             case AskCache(action=action, entry=entry):
                 self._link.send(CacheFrame(id=asked.id, state=self._door.act(action, entry)))
@@ -114,6 +115,9 @@ class CacheDesk:
                 self._beside(asked.id, lambda: CacheSaved(id=asked.id, saved=self._door.save(entry, path, replace)))
             case LoadCache(path=path):
                 self._beside(asked.id, lambda: CacheFrame(id=asked.id, state=self._door.load(path)))
+
+            case ForgetChats(chats=chats):
+                self._beside(asked.id, lambda: CacheFrame(id=asked.id, state=self._door.forget(chats)))
 
     def _beside(self, asked_id: str, work: Callable[[], CacheAnswer]) -> None:
         def answer() -> None:
@@ -135,7 +139,7 @@ def _read(frames: Iterator[Frame], inbox: Inbox, desk: CacheDesk) -> None:
                     inbox.put_count(request)
                 case Cancel(request_id=request_id):
                     inbox.cancel(request_id)
-                case AskCache() | SaveCache() | LoadCache():
+                case AskCache() | SaveCache() | LoadCache() | ForgetChats():
                     desk.ask(frame)
                 case Shutdown():
                     break

@@ -69,6 +69,10 @@ class WriteBehind:
         ids = tuple(piece_ids)
         self._jobs.put(lambda: self._shelf.pin(ids, pinned))
 
+    def do(self, job: Callable[[], None]) -> None:
+        """Do this after all that waits; an OSError becomes the `problem`."""
+        self._jobs.put(job)
+
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until all that was handed in so far is done; False where that takes too long."""
         done = threading.Event()

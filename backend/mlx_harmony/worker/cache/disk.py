@@ -4,6 +4,7 @@ Whatever is odd about a file makes it, and what hangs on it, unknown; it never b
 pieces say of themselves.
 """
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -11,6 +12,7 @@ import msgspec
 
 from mlx_harmony.shelf.piece import Head, Part, Unreadable
 from mlx_harmony.shelf.shelf import PieceFile, Shelf
+from mlx_harmony.shelf.uses import Use, read_uses, remove_uses, write_use
 from mlx_harmony.worker.cache.behind import Piece, WriteBehind
 from mlx_harmony.worker.cache.layers import StateOf, dtype_name, from_bytes, raw
 from mlx_harmony.worker.cache.tree import Held, Run, State, Tree, token_array
@@ -81,12 +83,33 @@ class Disk:
         """Keep the files for good, or no longer."""
         self._behind.pin([each.id for each in held], pinned)
 
-    def drop(self, held: list[Held]) -> None:
+    def drop(self, held: Sequence[Held]) -> None:
         """Take pieces off the disk, also those that are only about to be written."""
         for each in held:
             each.disk_bytes, each.on_its_way = 0, False
             self._known.pop(each.id, None)
         self._behind.remove([each.id for each in held])
+
+    def shorten(self, run: Run) -> None:
+        """Let a run's file end where the run ends now."""
+        if run.id in self._known:
+            piece, until = run.id, run.end
+            self._behind.do(lambda: self._written(piece, self.shelf.shorten(piece, until)))
+
+    def uses(self) -> list[Use]:
+        """What chats used of the shelf."""
+        return list(read_uses(self.shelf.folder).values())
+
+    def note_use(self, use: Use) -> None:
+        """Write down what a chat used."""
+        self._behind.do(lambda: write_use(self.shelf.folder, use))
+
+    def note_pace(self, token_s: float) -> None:
+        """Write down how fast the model reads, for its next start."""
+        self._behind.do(lambda: self.shelf.note_pace(token_s))
+
+    def forget_uses(self, chats: Collection[str]) -> None:
+        self._behind.do(lambda: remove_uses(self.shelf.folder, chats))
 
     def flush(self) -> None:
         """Wait until all is written."""
@@ -109,6 +132,8 @@ class Disk:
         if not tokens.size or not (head.start == 0 if parent is self._tree.root else parent.start < head.start <= parent.end):
             return None
         run = Run(parent, head.start, tokens)
+        if head.cut:
+            run.id, run.cut = head.id, True
         if run.id != head.id or self._tree.hang(run) is not run:
             return None
         run.answer_from, run.text = head.answer_from, head.text
@@ -141,6 +166,7 @@ def written(held: Held) -> tuple[Head, list[mx.array]]:
                 tokens=held.tokens.tobytes(),
                 answer_from=held.answer_from,
                 text=held.text,
+                cut=held.cut,
             )
         case State():
             arrays = held.contents.arrays

@@ -4,7 +4,7 @@ Files are read, checked and written in the thread that asks, so that answers wai
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ class CacheDoor:
         self._all: Callable[[], Sequence[PromptCache]] = tuple
 
     def open(self, caches: "KvCaches") -> None:
-        """From now on there are caches. What is saved and loaded is of the plain form; what is shown and dropped is of every one."""
+        """From now on there are caches. What is loaded is of the plain form; what is shown, saved and dropped is of every one."""
         self.cache, self._all = caches.plain, caches.all
 
     def act(self, action: CacheAction = "look", entry: str = "") -> CacheState:
@@ -45,7 +45,8 @@ class CacheDoor:
         """Write an entry to a file. Blocks; raises InvalidRequest, StorageError and ShuttingDown."""
         from mlx_harmony.worker.cache.moving import save
 
-        cache = self._open()
+        plain = self._open()
+        cache = next((each for each in self._all() if each.has(entry)), plain)
         found: list[tuple[list[Step], Shelf | None]] = []
         self._in_turn(lambda: found.append(cache.way_to(entry)))
         cache.flush()
@@ -64,6 +65,18 @@ class CacheDoor:
             )
         self._in_turn(lambda: _take_in(cache, file, bundle))
         return cache.look()
+
+    def forget(self, chats: Collection[str]) -> CacheState:
+        """Drop what only these chats used, in every form. Blocks until it is off the disk; raises ShuttingDown."""
+        caches = self._all()
+
+        def forget() -> None:
+            for cache in caches:
+                cache.forget_chats(chats)
+
+        if caches:
+            self._in_turn(forget)
+        return self.act()
 
     def _open(self) -> "PromptCache":
         if self.cache is None:

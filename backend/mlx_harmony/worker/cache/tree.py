@@ -49,7 +49,10 @@ class State(Held):
 
 
 class Run(Held):
-    """Tokens with the keys and values that stand for them. `answer_from`: from where on a model wrote them."""
+    """Tokens with the keys and values that stand for them. `answer_from`: from where on a model wrote them.
+
+    `cut`: it was longer when it got its id.
+    """
 
     def __init__(self, parent: "Run | None", start: int, tokens: Tokens) -> None:
         super().__init__(_digest(parent.id, start, tokens.tobytes()) if parent else "", start + len(tokens))
@@ -57,11 +60,19 @@ class Run(Held):
         self.start = start
         self.tokens = tokens
         self.answer_from: int | None = None
+        self.cut = False
         self.text = ""
         self.hits = 0
         self.used_at = 0.0
         self.children: dict[tuple[int, int], Run] = {}
         self.states: dict[int, State] = {}
+
+    def shorten(self, until: int) -> None:
+        """Let it end at token `until`; nothing may hang on what goes."""
+        self.tokens = self.tokens[: until - self.start].copy()
+        self.end, self.cut = until, True
+        if self.answer_from is not None and self.answer_from >= until:
+            self.answer_from = None
 
     def chain(self) -> list["Run"]:
         """The runs from the root's child to this one."""

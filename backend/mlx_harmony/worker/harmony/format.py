@@ -1,6 +1,6 @@
 """The Harmony prompt format: renders prompts for one model and makes its parsers. Owns the defaults and the boundaries of a prompt."""
 
-from functools import cache
+from functools import cache, partial
 
 import msgspec
 import openai_harmony as harmony
@@ -14,6 +14,7 @@ from mlx_harmony.worker.harmony.history import developer_message, has_functions,
 from mlx_harmony.worker.harmony.parser import HarmonyParser
 from mlx_harmony.worker.harmony.routing import function_names
 from mlx_harmony.worker.memo import TokenMemo
+from mlx_harmony.worker.places import DEVELOPER, SYSTEM, TOOLS, Span, agreeing, names_of, place_in
 from mlx_harmony.worker.plain import PlainParser, encode_plain_prompt
 from mlx_harmony.worker.tokens import Tokens
 
@@ -77,14 +78,16 @@ class HarmonyFormat:
         prompt, opened = _opened(prompt)
         functions = has_functions(prompt)
         tokens = self._encode([system_message(prompt)], functions)
+        spans = [Span(len(tokens), SYSTEM)]
         if developer := developer_message(prompt):
             instructions = self._encode([developer], functions)
+            spans += [Span(len(tokens) + self._told(prompt, instructions), DEVELOPER), Span(len(tokens) + len(instructions), TOOLS)]
             tokens += instructions
             for at in (at for at, message in enumerate(prompt.messages) if message.role in ("system", "developer")):
                 parts[at] = len(instructions)
                 break
         boundaries = [self._agreed_on(prompt, tokens, functions), len(tokens)]
-        last = "user"
+        last, names = "user", names_of(prompt.messages)
         places = (at for at, message in enumerate(prompt.messages) if message.role not in ("system", "developer"))
         for at, (message, written) in zip(places, turns(prompt), strict=True):
             if message.role == "user":
@@ -92,6 +95,7 @@ class HarmonyFormat:
             encoded = self._encode(written, functions)
             tokens += encoded
             parts[at] = len(encoded)
+            spans.append(Span(len(tokens), names[at]))
             last = message.role
             if last == "user":
                 boundaries.append(len(tokens))
@@ -103,12 +107,19 @@ class HarmonyFormat:
             going_on = self.tokens.encode_markup(f"<|channel|>{channel}<|message|>") + self.tokens.encode_text(text)
             tokens += going_on
             parts[-1] += len(going_on)
-        return Rendered(tokens, tuple(dict.fromkeys(boundaries)), tuple(parts), self._memo.misses - known)
+        tokenised, place = self._memo.misses - known, partial(place_in, spans)
+        return Rendered(tokens, tuple(dict.fromkeys(boundaries)), tuple(parts), tokenised, place)
 
     def _agreed_on(self, prompt: ChatPrompt, tokens: list[int], functions: bool) -> int:
         """How far the system message is the same with and without functions: there chats with tools and without them part."""
-        other = self._encode([system_message(prompt)], not functions)
-        return next((at for at, pair in enumerate(zip(tokens, other, strict=False)) if pair[0] != pair[1]), min(len(tokens), len(other)))
+        return agreeing(tokens, self._encode([system_message(prompt)], not functions))
+
+    def _told(self, prompt: ChatPrompt, instructions: list[int]) -> int:
+        """How many tokens of the developer message come before the declarations of tools."""
+        if not has_functions(prompt):
+            return len(instructions)
+        alone = developer_message(msgspec.structs.replace(prompt, tools=()))
+        return agreeing(instructions, self._encode([alone], functions=True)) if alone else 0
 
     def _encode(self, messages: list[harmony.Message], functions: bool) -> list[int]:
         options = harmony.RenderOptions(conversation_has_function_tools=functions)

@@ -1,9 +1,12 @@
 """Prompt formats of models without Harmony: by their own chat template, or without any. Owns their defaults."""
 
+from functools import partial
+
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import ChatPrompt, Format, Prompt
 from mlx_harmony.worker.chat import check_chat
 from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
+from mlx_harmony.worker.places import SYSTEM, Span, names_of, place_in
 from mlx_harmony.worker.plain import PlainParser, encode_plain_prompt
 from mlx_harmony.worker.templates.messages import tool_schemas
 from mlx_harmony.worker.templates.parser import TemplateParser
@@ -48,7 +51,8 @@ class TemplateFormat(_TokenizerFormat):
         while len(self._thinking) >= _REMEMBERED_PROMPTS:
             del self._thinking[next(iter(self._thinking))]
         self._thinking[id(prompt)] = (prompt, self._opens_thinking(tokens))
-        return Rendered(tokens, boundaries, tokenised=self._renderer.pieces.memo.misses - known)
+        place = partial(self._renderer.place, prompt, tokens)
+        return Rendered(tokens, boundaries, tokenised=self._renderer.pieces.memo.misses - known, place=place)
 
     def parser(self, prompt: Prompt, ends: frozenset[int] = frozenset()) -> TurnParser:
         """The parser for this prompt's answer; it begins in thought where the rendered prompt ends in it."""
@@ -85,14 +89,17 @@ class RawFormat(_TokenizerFormat):
         last = prompt.messages[-1]
         opened = last if prompt.continue_last else None
         tokens = self.tokens.encode_markup("", special=True)
-        boundaries = []
+        boundaries, spans = [], []  # type: list[int], list[Span]
         if prompt.identity:
             tokens += self.tokens.encode_text(f"system: {prompt.identity}\n")
-        for message in prompt.messages[:-1] if opened else prompt.messages:
+            spans.append(Span(len(tokens), SYSTEM))
+        said = prompt.messages[:-1] if opened else prompt.messages
+        for message, name in zip(said, names_of(said), strict=True):
             tokens += self.tokens.encode_text(f"{message.role}: {message.content}\n")
             boundaries.append(len(tokens))
+            spans.append(Span(len(tokens), name))
         tokens += self.tokens.encode_text(f"assistant: {opened.content}" if opened else "assistant:")
-        return Rendered(tokens, tuple(boundaries))
+        return Rendered(tokens, tuple(boundaries), place=partial(place_in, spans))
 
     def parser(self, prompt: Prompt, ends: frozenset[int] = frozenset()) -> TurnParser:
         """One final message; a chat's answer ends where the model begins the user's next line."""

@@ -6,13 +6,16 @@ its place as ordinary text. Everything else is tokenised exactly as transformers
 
 import re
 import secrets
+from bisect import bisect_right
 from typing import Any
 
 import jinja2
+import msgspec
 
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import ChatPrompt
+from mlx_harmony.records import ChatPrompt, Message
 from mlx_harmony.worker.chat import MAX_TEXT_CHARACTERS
+from mlx_harmony.worker.places import END, SYSTEM, TOOLS, agreeing, names_of
 from mlx_harmony.worker.templates.deadline import DeadlineExceeded, within
 from mlx_harmony.worker.templates.messages import template_messages, tool_schemas, variants
 from mlx_harmony.worker.templates.pieces import Pieces
@@ -71,6 +74,31 @@ class TemplateRenderer:
             param="messages",
         )
 
+    def place(self, prompt: ChatPrompt, tokens: list[int], position: int) -> str:
+        """In which part of a rendered prompt a token stands: found by rendering its beginnings."""
+        told = next((at for at, message in enumerate(prompt.messages) if message.role not in ("system", "developer")), len(prompt.messages))
+        if position < self._agreed(prompt, tokens, told, standing_in=True):
+            bare = msgspec.structs.replace(prompt, tools=())
+            if prompt.tools and position >= self._agreed(bare, tokens, told, standing_in=True):
+                return TOOLS
+            return names_of(prompt.messages[:1])[0] if told else SYSTEM
+        counts = range(told + 1, len(prompt.messages) + 1)
+        at = bisect_right(counts, position, key=lambda count: self._agreed(prompt, tokens, count))
+        return names_of(prompt.messages)[counts[at] - 1] if at < len(counts) else END
+
+    def _agreed(self, prompt: ChatPrompt, tokens: list[int], count: int, *, standing_in: bool = False) -> int:
+        """How far the prompt of the first messages alone is the same; a question may stand in for what follows them."""
+        messages = (*prompt.messages[:count], *((Message(role="user", content="?"),) if standing_in else ()))
+        shorter = msgspec.structs.replace(prompt, messages=messages, continue_last=False)
+        tools = tool_schemas(prompt.tools)
+        options = self._options(prompt) | ({"tools": tools} if tools else {})
+        for variant in variants(template_messages(shorter)):
+            try:
+                return agreeing(self._encode(variant, options, generation=False), tokens)
+            except _FAILURES:
+                continue
+        return 0
+
     def _continued(self, prompt: ChatPrompt) -> bool:
         if not prompt.continue_last:
             return False
@@ -97,10 +125,7 @@ class TemplateRenderer:
                 shorter = self._encode(head, options, generation=False)
             except _FAILURES:
                 continue
-            agree = next(
-                (at for at, pair in enumerate(zip(shorter, tokens, strict=False)) if pair[0] != pair[1]), min(len(shorter), len(tokens))
-            )
-            lengths.append(agree)
+            lengths.append(agreeing(shorter, tokens))
         return tuple(length for length in dict.fromkeys(lengths) if 0 < length < len(tokens))
 
     def _encode(self, messages: Messages, options: dict[str, Any], *, continued: bool = False, generation: bool = True) -> list[int]:
