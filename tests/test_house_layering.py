@@ -15,7 +15,7 @@ SHARED = {"records", "events", "errors", "settings", "field", "kv_ranges", "rang
 
 ARROWS: dict[str, set[str]] = {
     "engine": {"shelf"},
-    "worker": {"engine.wire", "engine.protocols", "models.kind", "shelf"},
+    "worker": {"engine.wire", "engine.protocols", "models.kind", "models.memory", "models.anatomy", "models.forecast", "shelf"},
     "models": set(),
     "shelf": set(),
     "prompting": set(),

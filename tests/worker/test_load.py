@@ -16,18 +16,18 @@ from safetensors.numpy import load_file, save_file
 
 from mlx_harmony.errors import LoadFailed, ShuttingDown, UnsupportedArchitecture
 from mlx_harmony.records import LoadOptions
-from mlx_harmony.worker import device as device_room
-from mlx_harmony.worker.device import KEPT_HALF, KEPT_QUANTISED, NO_BLAS, Device, load_blas, prepare, wired
+from mlx_harmony.worker.device import KEPT_HALF, KEPT_QUANTISED, NO_BLAS, Device, free_bytes, load_blas, prepare, wired
 from mlx_harmony.worker.load import LoadedModel, load
 from mlx_harmony.worker.loop import guarded
+from mlx_harmony.worker.room import Free
 
 
 def quiet(_stage: str, _fraction: float) -> None:
     """A progress that says nothing."""
 
 
-def opened(folder: Path, device: Device, **options: Any) -> LoadedModel:
-    return load(LoadOptions(path=str(folder), **options), device, quiet)
+def opened(folder: Path, device: Device, free: Free = free_bytes, **options: Any) -> LoadedModel:
+    return load(LoadOptions(path=str(folder), **options), device, quiet, free)
 
 
 @pytest.fixture
@@ -138,14 +138,14 @@ def test_on_a_cpu_quantised_weights_become_float32(fx1: Path, llama: LoadedModel
     np.testing.assert_allclose(np.array(loaded.model(prompt)), np.array(llama.model(prompt)), atol=0.6)
 
 
-def test_weights_that_would_not_fit_as_float32_stay_as_they_are_and_say_so(
-    fx1: Path, device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(device_room, "available_bytes", lambda: 1000)
-    loaded = opened(quantised(fx1, tmp_path / "q"), device)
+def test_weights_that_would_not_fit_as_float32_stay_as_they_are_and_say_so(fx1: Path, device: Device, tmp_path: Path) -> None:
+    def little(_device: Device) -> int:
+        return 250_000_000
+
+    loaded = opened(quantised(fx1, tmp_path / "q"), device, little)
     assert mx.uint32 in dtypes(loaded.model)
     assert loaded.card.notes == (KEPT_QUANTISED,)
-    assert opened(fx1, device).card.notes == (KEPT_HALF,)
+    assert opened(fx1, device, little).card.notes == (KEPT_HALF,)
 
 
 def test_other_devices_are_left_as_mlx_has_them(fx1: Path, tmp_path: Path) -> None:

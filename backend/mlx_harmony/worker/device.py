@@ -7,7 +7,6 @@ dequantised to float32 there when memory allows. CUDA reads long chunks of a pro
 
 import ctypes
 import ctypes.util
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +14,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlx_harmony.models.memory import DeviceKind, available_bytes
 from mlx_harmony.records import Record
 
 if TYPE_CHECKING:
     import mlx.nn as nn
 
-MEMORY_SHARE = 0.7
 SMALL_MODEL = 50_000_000
 """Below this many parameters the threads of a BLAS cost more than they bring."""
 NO_BLAS = "OpenBLAS was not found, so reading prompts is slow on this CPU. On Debian or Ubuntu: apt install libopenblas0-pthread."
@@ -42,7 +41,7 @@ _BLAS_FOLDERS = (
 class Device(Record):
     """`kind` is cpu, cuda or metal; `blas` the library that was loaded for a CPU, "" where none was found or needed."""
 
-    kind: str
+    kind: DeviceKind
     blas: str = ""
 
 
@@ -108,11 +107,20 @@ def wired(device: Device, mlx: Any = None) -> Iterator[None]:
         mx.set_wired_limit(before)
 
 
-def fit(model: "nn.Module", device: Device, parameters: int) -> Fitted:
-    """Bring a lazily loaded model into the form this device is fast with."""
+def free_bytes(device: Device) -> int | None:
+    """Memory that a model may take there; None where that is not known."""
+    if device.kind == "cpu":
+        return available_bytes()
+    told = import_module("mlx.core").device_info()
+    names = ("max_recommended_working_set_size",) if device.kind == "metal" else ("free_memory", "total_memory", "memory_size")
+    return next((int(told[name]) for name in names if told.get(name)), None)
+
+
+def fit(model: "nn.Module", device: Device, parameters: int, plain: bool) -> Fitted:
+    """Bring a lazily loaded model into the form this device is fast with. `plain`: there is room for float32."""
     match device.kind:
         case "cpu":
-            return Fitted(_fit_to_cpu(model, device, parameters))
+            return Fitted(_fit_to_cpu(model, device, parameters, plain))
         case "cuda":
             from mlx_harmony.worker.experts import unpack_for_long_chunks
 
@@ -120,8 +128,8 @@ def fit(model: "nn.Module", device: Device, parameters: int) -> Fitted:
     return Fitted()
 
 
-def _fit_to_cpu(model: "nn.Module", device: Device, parameters: int) -> tuple[str, ...]:
-    """Plain float32 where memory allows; what a person should know of it."""
+def _fit_to_cpu(model: "nn.Module", device: Device, parameters: int, plain: bool) -> tuple[str, ...]:
+    """What a person should know of it."""
     import mlx.core as mx
     from mlx.utils import tree_map
     from mlx_lm.utils import dequantize_model
@@ -129,7 +137,7 @@ def _fit_to_cpu(model: "nn.Module", device: Device, parameters: int) -> tuple[st
     notes = [] if device.blas else [NO_BLAS]
     if parameters < SMALL_MODEL:
         use_blas_threads(device.blas, 1)
-    if 4 * parameters <= MEMORY_SHARE * available_bytes():
+    if plain:
         dequantize_model(model)
     elif is_quantised(model):
         notes.append(KEPT_QUANTISED)
@@ -156,13 +164,3 @@ def blas_threads(blas: str) -> int:
 
 def is_quantised(model: "nn.Module") -> bool:
     return any("scales" in module and "weight" in module for _, module in model.named_modules())
-
-
-def available_bytes() -> int:
-    """Memory that may be taken without swapping."""
-    info = Path("/proc/meminfo")
-    if info.exists():
-        for line in info.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -18,15 +18,15 @@ from mlx_harmony.errors import HarmonyError, LoadFailed, OutOfMemory, Unsupporte
 from mlx_harmony.records import LoadOptions, ModelCard
 from mlx_harmony.worker import pace
 from mlx_harmony.worker.detect import choose_format
-from mlx_harmony.worker.device import Device, Fitted, fit
+from mlx_harmony.worker.device import Device, Fitted, fit, free_bytes
 from mlx_harmony.worker.folder import CheckedFolder, check_folder
 from mlx_harmony.worker.formats import PromptFormat
+from mlx_harmony.worker.room import SMALLER, Free, Room
 from mlx_harmony.worker.warming import chunk_lengths, warm_up
 
 Progress = Callable[[str, float], None]
 
 MIN_CONTEXT = 16
-SMALLER = "Choose a smaller model or a smaller quantisation."
 _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, OSError, ArithmeticError, ImportError)
 
 
@@ -45,17 +45,22 @@ class LoadedModel(NamedTuple):
     least_chunk: int = pace.SMALLEST
 
 
-def load(options: LoadOptions, device: Device, progress: Progress) -> LoadedModel:
-    """Load a model folder. Raises LoadFailed, UnsupportedArchitecture or OutOfMemory; stages report a fraction that never falls."""
+def load(options: LoadOptions, device: Device, progress: Progress, free: Free = free_bytes) -> LoadedModel:
+    """Load a model folder. Raises LoadFailed, UnsupportedArchitecture or OutOfMemory; stages report a fraction that never falls.
+
+    `free` tells how much memory may be taken.
+    """
     progress("Checking files", 0.0)
     folder = check_folder(options.path)
     check_architecture(folder.config)
+    room = Room(folder, device, free)
+    room.check()
     progress("Opening tokenizer", 0.02)
     tokenizer = open_tokenizer(folder)
     prompt_format = choose_format(Path(folder.path), tokenizer)
     progress("Reading weights", 0.1)
-    model, parameters, fitted = _open_weights(folder, device, progress)
-    context, least = _context(folder, options), max(pace.SMALLEST, fitted.least_chunk)
+    model, parameters, fitted = _open_weights(folder, device, progress, room)
+    (context, shorter), least = room.context(_context(folder, options)), max(pace.SMALLEST, fitted.least_chunk)
     _warm_up(model, chunk_lengths(device.kind, least, context), progress)
     card = ModelCard(
         format=prompt_format.name,
@@ -66,7 +71,7 @@ def load(options: LoadOptions, device: Device, progress: Progress) -> LoadedMode
         parameters=parameters,
         device=device.kind,
         fingerprint=folder.fingerprint,
-        notes=fitted.notes,
+        notes=(*fitted.notes, *shorter),
     )
     progress("Ready", 1.0)
     return LoadedModel(model, tokenizer, prompt_format, card, folder.repetition_penalty, least)
@@ -93,12 +98,12 @@ def open_tokenizer(folder: CheckedFolder) -> Any:
         raise LoadFailed(f"The tokenizer cannot be opened: {_first_line(error)}", hint="Download the model again.") from error
 
 
-def _open_weights(folder: CheckedFolder, device: Device, progress: Progress) -> tuple[nn.Module, int, Fitted]:
+def _open_weights(folder: CheckedFolder, device: Device, progress: Progress, room: Room) -> tuple[nn.Module, int, Fitted]:
     """Read lazily, fit to the device, then evaluate a layer at a time so that progress and cancelling are real."""
     try:
         model, _ = load_model(Path(folder.path), lazy=True)
         parameters = int(get_total_parameters(model))
-        fitted = fit(model, device, parameters)
+        fitted = fit(model, device, parameters, room.for_plain(parameters))
         pieces = list(_pieces(model))
         for done, piece in enumerate(pieces, 1):
             mx.eval(piece.parameters())

@@ -95,14 +95,16 @@ def serve(folder: str, port: int, fitted: bool) -> None:
     if fitted:
         from mlx_lm.utils import get_total_parameters
 
-        from mlx_harmony.worker.device import fit
+        from mlx_harmony.models.forecast import RUNTIME_BYTES, becomes_plain
+        from mlx_harmony.worker.device import fit, free_bytes
 
         class Fitted(server.ModelProvider):  # type: ignore[misc]
             """Brings each model it loads to the form that our device policy gives it."""
 
             def _load(self, *args: Any, **kwargs: Any) -> None:
                 super()._load(*args, **kwargs)
-                fit(self.model, device, int(get_total_parameters(self.model)))
+                parameters = int(get_total_parameters(self.model))
+                fit(self.model, device, parameters, becomes_plain(parameters, RUNTIME_BYTES, free_bytes(device) or 0))
                 mx.eval(self.model.parameters())
 
         server.ModelProvider = Fitted

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 
+from mlx_harmony.models.memory import available_bytes
 from mlx_harmony.records import LoadOptions
 from mlx_harmony.shelf.shelf import Shelf
 from mlx_harmony.worker.cache.identity import identity_of
-from mlx_harmony.worker.device import available_bytes
 from mlx_harmony.worker.kv import PLAIN, KvForm
 from mlx_harmony.worker.kv_caches import KvCaches
 from mlx_harmony.worker.load import LoadedModel
