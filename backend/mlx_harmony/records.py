@@ -193,7 +193,7 @@ class LoadOptions(Record):
     """How a model is to be loaded. `path` is a folder on this machine.
 
     What it reads is kept: in `cache_bytes` of memory (None: as this machine has room), and in `cache_folder`, with whatever other models
-    keep there, in `cache_disk_bytes`; without a folder in memory only.
+    keep there, in `cache_disk_bytes`; without a folder in memory only. At most `cache_entries` at once, 0 for any number.
     """
 
     path: str
@@ -201,6 +201,7 @@ class LoadOptions(Record):
     cache_bytes: int | None = None
     cache_folder: str = ""
     cache_disk_bytes: int = 0
+    cache_entries: int = 0
 
 
 class Reuse(Record):

@@ -64,6 +64,7 @@ class Settings(Record):
     max_waiting: int = 64
     cache_memory_mb: int = 2048
     cache_disk_mb: int = 8192
+    cache_entries: int = 0
     theme: Theme = "system"
     effort: Effort = "medium"
     instructions: str = ""
@@ -144,6 +145,13 @@ SETTING_FIELDS: tuple[SettingField, ...] = (
         takes_effect="next start",
     ),
     SettingField(
+        name="cache_entries",
+        label="Cached chats",
+        help="How many chats' prompts each model keeps, requests of the API one by one; the longest unused go. 0 is any number.",
+        expects="a whole number from 0 to 100000",
+        takes_effect="next start",
+    ),
+    SettingField(
         name="cache_disk_mb",
         label="Cache on disk",
         help="Megabytes in which all models keep what they read for their next start; 0 keeps nothing.",
@@ -178,6 +186,7 @@ _TYPES: dict[str, Any] = {
     "max_kv_size": Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)],
     "max_waiting": Annotated[int, msgspec.Meta(ge=1, le=10_000)],
     "cache_memory_mb": Annotated[int, msgspec.Meta(ge=0, le=1_000_000)],
+    "cache_entries": Annotated[int, msgspec.Meta(ge=0, le=100_000)],
     "cache_disk_mb": Annotated[int, msgspec.Meta(ge=0, le=10_000_000)],
     "host": Annotated[str, msgspec.Meta(min_length=1, max_length=255)],
     "port": Annotated[int, msgspec.Meta(ge=0, le=65_535)],

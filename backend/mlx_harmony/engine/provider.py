@@ -255,5 +255,6 @@ def worker_provider(settings: Settings) -> EngineProvider:
         cache_bytes=None if settings.source("cache_memory_mb") == "default" else settings.cache_memory_mb * MEGABYTE,
         cache_folder=str(Path(settings.home, FOLDER)),
         cache_disk_bytes=settings.cache_disk_mb * MEGABYTE,
+        cache_entries=settings.cache_entries,
     )
     return EngineProvider(workers_in(settings.home, cache), settings.max_waiting)

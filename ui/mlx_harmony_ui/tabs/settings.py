@@ -16,7 +16,7 @@ SECTIONS = (
     ("look", "Appearance", ("theme",)),
     ("models", "Models", ("model", "models_dirs")),
     ("chats", "New chats", ("effort", "instructions", "kv_bits", "max_kv_size")),
-    ("cache", "Prompt cache", ("cache_memory_mb", "cache_disk_mb")),
+    ("cache", "Prompt cache", ("cache_memory_mb", "cache_disk_mb", "cache_entries")),
     ("server", "Server", ("host", "port", "max_waiting")),
 )
 
@@ -74,7 +74,7 @@ def _control(field: SettingField, service: Service) -> tuple[str, tuple[tuple[st
             return "choice", tuple((name, name) for name in dict.fromkeys([*ids, chosen]))
         case "instructions" | "models_dirs":
             return "lines", ()
-        case "max_waiting" | "max_kv_size" | "port" | "cache_memory_mb" | "cache_disk_mb":
+        case "max_waiting" | "max_kv_size" | "port" | "cache_memory_mb" | "cache_disk_mb" | "cache_entries":
             return "number", ()
         case _ if field.choices:
             return "choice", tuple((choice, choice.capitalize()) for choice in field.choices)

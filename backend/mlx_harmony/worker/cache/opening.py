@@ -27,7 +27,7 @@ def open_caches(loaded: LoadedModel, options: LoadOptions) -> KvCaches:
 
 def open_cache(loaded: LoadedModel, options: LoadOptions, form: KvForm = PLAIN) -> PromptCache:
     """The prompt cache of what is kept in one form."""
-    cache = PromptCache(memory_budget(options), loaded.format.tokens.text_of)
+    cache = PromptCache(memory_budget(options), loaded.format.tokens.text_of, options.cache_entries)
     layers = form._replace(start=0).fresh(loaded.model)
     cache.know_shapes(layers)
     try:
