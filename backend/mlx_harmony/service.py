@@ -43,6 +43,7 @@ from mlx_harmony.engine.provider import MEGABYTE, worker_provider
 from mlx_harmony.errors import ChatNotFound, HarmonyError, InvalidRequest, LoadFailed, SettingsError
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
+from mlx_harmony.models.outlook import needs_of
 from mlx_harmony.prompting.choosing import Given, given_by, profiles_of, settled
 from mlx_harmony.prompting.presets import Presets
 from mlx_harmony.prompting.records import ProfileRow
@@ -63,6 +64,7 @@ class Service:
         self._provider = provider
         self._store = store
         self.presets = Presets(settings.home)
+        self.needs_of = needs_of
         self._catalog = Catalog(_places(settings))
         self._changing = asyncio.Lock()
         self._turns = Turns(store, provider, self._usable)

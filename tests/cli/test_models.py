@@ -8,6 +8,8 @@ import pytest
 
 from mlx_harmony.cli.main import main
 from mlx_harmony.cli.models import model_lines, size
+from mlx_harmony.models import outlook
+from mlx_harmony.models.folder import describe
 from mlx_harmony.records import ModelEntry
 
 
@@ -31,7 +33,7 @@ def folder(tmp_path: Path, fx1: Path, fx2: Path) -> Path:
 def test_the_table_has_a_line_for_each_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--models-dir", str(folder)]) == 0
     heading, *rows = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["MODEL", "SIZE", "BITS", "FORMAT", "ARCHITECTURE", "CONTEXT", "FROM"]
+    assert heading.split() == ["MODEL", "SIZE", "NEEDS", "BITS", "FORMAT", "ARCHITECTURE", "CONTEXT", "FROM"]
     shown = {row.split()[0]: row for row in rows}
     assert set(shown) == {"starter", "little-llama", "windows", "broken"}
     assert "harmony" in shown["windows"] and "gpt_oss" in shown["windows"]
@@ -42,7 +44,10 @@ def test_the_table_has_a_line_for_each_model(folder: Path, capsys: pytest.Captur
 def test_json_carries_every_field(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json", "--models-dir", str(folder)]) == 0
     listed = {model["id"]: model for model in json.loads(capsys.readouterr().out)}
-    assert set(listed["starter"]) == set(ModelEntry.__struct_fields__)
+    assert set(listed["starter"]) == {*ModelEntry.__struct_fields__, "memory"}
+    told = listed["little-llama"]["memory"]["forecast"]
+    assert told["context"] == 8192 and told["weights"] > 0 and told["kv"] > 0 and told["working"] > 0
+    assert listed["broken"]["memory"] is None
     assert listed["little-llama"]["bytes"] == sum(file.stat().st_size for file in (folder / "little-llama").iterdir())
     assert listed["broken"]["problem"]
 
@@ -64,3 +69,11 @@ def test_no_models_are_said_in_words() -> None:
 )
 def test_sizes_have_units(number: int, words: str) -> None:
     assert size(number) == words
+
+
+def test_a_model_that_would_not_fit_is_told_with_what_is_free(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = describe("little-llama", folder / "little-llama", "folder")
+    for free, said in ((50_000_000, "does not fit: 50.0 MB"), (209_000_000, "whole context does not fit: 209.0 MB"), (10**10, "")):
+        monkeypatch.setattr(outlook, "available_bytes", lambda free=free: free)
+        (_, row) = model_lines([entry])
+        assert said in row if said else "fit" not in row

@@ -4,6 +4,8 @@ from datetime import datetime
 
 from mlx_harmony.conversation.records import ChatSummary, SearchHit, TrashItem
 from mlx_harmony.engine.protocols import ModelState
+from mlx_harmony.models.forecast import Forecast
+from mlx_harmony.models.outlook import Needs
 from mlx_harmony.records import ModelEntry
 from mlx_harmony_ui import listing
 from mlx_harmony_ui.render import render
@@ -111,3 +113,16 @@ def test_the_trash_tells_what_it_holds() -> None:
     assert listing.bin_total(items) == "1 chat with 1,200 messages and 4 messages of other chats"
     assert listing.bin_total(items[1:2]) == "1 message"
     assert listing.bin_total(()) == ""
+
+
+def test_a_models_memory_is_told_before_it_is_loaded_and_no_longer_once_it_is() -> None:
+    told = Forecast(weights=2_000_000_000, kv=500_000_000, working=300_000_000, context=4096)
+    for verdict, text in (("fits", "fits"), ("tight", "shorter context"), ("too large", "will not fit"), ("unknown", "")):
+        needs = {"starter": Needs(forecast=told, verdict=verdict, free=3_000_000_000)}  # type: ignore[arg-type]
+        (row,) = listing.model_rows((STARTER,), (), "starter", needs)
+        assert (row.needs, row.fit_text) == ("2.8 GB", text)
+        assert row.fit_title == "Weights 2.0 GB, 4,096 tokens 500 MB, room to work 300 MB; 3.0 GB are free"
+    (row,) = listing.model_rows((STARTER,), (ModelState(id="starter", phase="awake"),), "starter", needs)
+    assert (row.needs, row.fit_text) == ("2.8 GB", "")
+    (row,) = listing.model_rows((STARTER,), (), "starter")
+    assert (row.needs, row.fit_text, row.fit_title) == ("—", "", "")

@@ -1,16 +1,20 @@
 """Lists as shown: chats by day, models on disk, the model pill. Pure records in and out; the clock is given."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
 from mlx_harmony.conversation.records import ChatSummary, SearchHit, TrashItem
 from mlx_harmony.engine.protocols import ModelPhase, ModelState
+from mlx_harmony.models.outlook import Needs, Verdict
 from mlx_harmony.records import ModelEntry, Record
 from mlx_harmony_ui import words
 
 PHASES: dict[ModelPhase, str] = {"asleep": "asleep", "loading": "loading", "awake": "awake", "busy": "busy", "crashed": "stopped"}
 SOURCES = {"bundled": "this app", "folder": "models folder", "hub_cache": "Hugging Face cache"}
 FORMATS = {"harmony": "Harmony", "template": "chat template", "raw": "plain text", "unsupported": "not supported"}
+
+FITS: dict[Verdict, str] = {"fits": "fits", "tight": "shorter context", "too large": "will not fit", "unknown": ""}
 
 SPEAKERS = {"user": "You", "assistant": "Answer", "tool": "Tool"}
 PLACES = 3
@@ -86,6 +90,10 @@ class ModelRow(Record):
     architecture: str
     format: str
     size: str
+    needs: str
+    fit: Verdict
+    fit_text: str
+    fit_title: str
     bits: str
     context: str
     source: str
@@ -204,16 +212,20 @@ def bin_total(items: tuple[TrashItem, ...]) -> str:
     return " and ".join(parts)
 
 
-def model_rows(entries: tuple[ModelEntry, ...], states: tuple[ModelState, ...], chosen: str) -> tuple[ModelRow, ...]:
-    """Every model on disk with where it stands; `chosen` is the id that is marked."""
+def model_rows(
+    entries: tuple[ModelEntry, ...], states: tuple[ModelState, ...], chosen: str, needs: Mapping[str, Needs] | None = None
+) -> tuple[ModelRow, ...]:
+    """Every model on disk with where it stands; `chosen` is the id that is marked, `needs` what is known of their memory by id."""
     standing = {state.id: state for state in states}
-    return tuple(_model_row(entry, standing.get(entry.id), entry.id == chosen) for entry in entries)
+    return tuple(_model_row(entry, standing.get(entry.id), entry.id == chosen, (needs or {}).get(entry.id)) for entry in entries)
 
 
-def _model_row(entry: ModelEntry, state: ModelState | None, chosen: bool) -> ModelRow:
+def _model_row(entry: ModelEntry, state: ModelState | None, chosen: bool, needs: Needs | None) -> ModelRow:
     phase: ModelPhase = state.phase if state else "asleep"
     problem = entry.problem or (state.problem if state else "")
     runs = not entry.problem
+    # One that is loaded has its memory already.
+    verdict: Verdict = needs.verdict if needs and phase in ("asleep", "crashed") else "unknown"
     return ModelRow(
         id=entry.id,
         name=words.shorten("Starter" if entry.source == "bundled" else entry.id, 44),
@@ -221,6 +233,10 @@ def _model_row(entry: ModelEntry, state: ModelState | None, chosen: bool) -> Mod
         architecture=entry.architecture,
         format=FORMATS[entry.format],
         size=words.size(entry.bytes),
+        needs=words.size(needs.forecast.total) if needs else "—",
+        fit=verdict,
+        fit_text=FITS[verdict],
+        fit_title=_memory(needs) if needs else "",
         bits=str(entry.bits) if entry.bits else "—",
         context=words.count(entry.context_length) if entry.context_length else "—",
         source=SOURCES[entry.source],
@@ -233,6 +249,14 @@ def _model_row(entry: ModelEntry, state: ModelState | None, chosen: bool) -> Mod
         can_unload=runs and phase in ("loading", "awake", "busy"),
         can_talk=runs,
     )
+
+
+def _memory(needs: Needs) -> str:
+    """What the memory is for, and how much there is."""
+    told = needs.forecast
+    context = f"{words.count(told.context)} tokens {words.size(told.kv)}"
+    parts = f"Weights {words.size(told.weights)}, {context}, room to work {words.size(told.working)}"
+    return f"{parts}; {words.size(needs.free)} are free" if needs.free is not None else parts
 
 
 def _phase_text(state: ModelState | None) -> str:

@@ -5,13 +5,16 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.flags import add_model_flags, chosen_settings
 from mlx_harmony.cli.terminal import Terminal
+from mlx_harmony.models.outlook import Needs, needs_of
 from mlx_harmony.records import ModelEntry
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
-COLUMNS = ("MODEL", "SIZE", "BITS", "FORMAT", "ARCHITECTURE", "CONTEXT", "FROM")
+COLUMNS = ("MODEL", "SIZE", "NEEDS", "BITS", "FORMAT", "ARCHITECTURE", "CONTEXT", "FROM")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +36,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def as_json(entry: ModelEntry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in entry.__struct_fields__}
+    """Every field, and under `memory` what the model would need, null where that is not known."""
+    needs = None if entry.problem else needs_of(entry)
+    return {name: getattr(entry, name) for name in entry.__struct_fields__} | {"memory": needs and msgspec.to_builtins(needs)}
 
 
 def model_lines(entries: Iterable[ModelEntry]) -> Iterator[str]:
@@ -59,13 +64,26 @@ def size(number: int) -> str:
 
 
 def _row(entry: ModelEntry) -> tuple[str, ...]:
+    needs = None if entry.problem else needs_of(entry)
     cells = (
         entry.id,
         size(entry.bytes),
+        size(needs.forecast.total) if needs else "",
         str(entry.bits or ""),
         entry.format,
         entry.architecture,
         str(entry.context_length or ""),
         entry.source.replace("_", " "),
     )
-    return (*cells, f"({entry.problem})") if entry.problem else cells
+    said = entry.problem or (_shortage(needs) if needs else "")
+    return (*cells, f"({said})") if said else cells
+
+
+def _shortage(needs: Needs) -> str:
+    """What a person should know before loading, "" where the model fits."""
+    match needs.verdict:
+        case "too large":
+            return f"It does not fit: {size(needs.free or 0)} of memory are free."
+        case "tight":
+            return f"Its whole context does not fit: {size(needs.free or 0)} of memory are free."
+    return ""

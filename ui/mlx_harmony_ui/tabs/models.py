@@ -56,7 +56,8 @@ class Models:
 
     def table(self, failed: Failed | None = None) -> str:
         entries = self._service.models()
-        rows = listing.model_rows(entries, self._service.model_states(), chosen_model(self._service, None))
+        needs = {entry.id: found for entry in entries if not entry.problem and (found := self._service.needs_of(entry)) is not None}
+        rows = listing.model_rows(entries, self._service.model_states(), chosen_model(self._service, None), needs)
         notice = None
         if failed:
             notice = present.Notice(tone="bad", headline=failures.headline(failed.code), text=failures.explain(failed))
