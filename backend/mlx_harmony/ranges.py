@@ -208,7 +208,7 @@ NUM_DRAFT_TOKENS = Field(
     help="How many tokens are guessed at once, at most; unset is as many as pay. It changes how fast an answer comes, not what it says.",
 )
 
-TURN_FIELDS: tuple[Field, ...] = (MAX_TOKENS, ANALYSIS_BUDGET, CONTEXT_LIMIT)
+TURN_FIELDS: tuple[Field, ...] = (MAX_TOKENS, ANALYSIS_BUDGET, CONTEXT_LIMIT, NUM_DRAFT_TOKENS)
 """Every plain number of a turn beside its sampling; None is unset."""
 
 

@@ -15,6 +15,8 @@ Format = Literal["harmony", "template", "raw", "unsupported"]
 LoopDetection = Literal["off", "cheap", "full"]
 Speculation = Literal["auto", "off", "lookup", "draft"]
 """Who guesses the next tokens of an answer: whoever can; nobody; what stands in the conversation already; a draft model."""
+AUTO_DRAFT = "auto"
+"""As a draft model: the largest that fits."""
 SpeculationKind = Literal["none", "lookup", "draft", "mixed"]
 CacheAction = Literal["look", "drop", "pin", "unpin", "clear_memory", "clear_disk", "clear"]
 ReuseReason = Literal["whole", "new", "answer", "differs", "boundary", "nothing", "evicted", "other_model", "damaged", "off"]
@@ -355,7 +357,8 @@ class ModelEntry(Record):
 class Speculated(Record):
     """What guessing ahead brought for one answer: of `drafted` tokens, checked in `passes`, `accepted` were what the answer said next.
 
-    `kind` is who guessed; `draft_model` the draft model's id, "" for none; `note` what a person should know of it.
+    `kind` is who guessed; `draft_model` the draft model's id, "" for none. `paused`: for most of the answer guessing would have cost
+    more time than it saves. `note` says why there was no draft model, or no guess.
     """
 
     kind: SpeculationKind = "none"
@@ -363,6 +366,7 @@ class Speculated(Record):
     accepted: int = 0
     passes: int = 0
     draft_model: str = ""
+    paused: bool = False
     note: str = ""
 
 

@@ -6,6 +6,7 @@ It owns no state of its own but the settings; it knows nothing of HTTP, of the p
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from mlx_harmony.engine.provider import MEGABYTE, worker_provider
 from mlx_harmony.errors import ChatNotFound, HarmonyError, InvalidRequest, LoadFailed, SettingsError
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.models.catalog import Catalog, Places
+from mlx_harmony.models.drafting import with_drafts
 from mlx_harmony.models.outlook import needs_of
 from mlx_harmony.prompting.choosing import Given, given_by, profiles_of, settled
 from mlx_harmony.prompting.presets import Presets
@@ -67,7 +69,7 @@ class Service:
         self.needs_of = needs_of
         self._catalog = Catalog(_places(settings))
         self._changing = asyncio.Lock()
-        self._turns = Turns(store, provider, self._usable)
+        self._turns = Turns(store, provider, self._usable, partial(with_drafts, self))
         shelves = Shelves(settings.home, settings.cache_disk_mb * MEGABYTE)
         self.caches = Caches(shelves, provider, self.find_model, self.models)
 
@@ -176,7 +178,8 @@ class Service:
         """Answer one request without keeping it; a request or model at fault yields one Failed."""
         try:
             check_request(request)
-            async with aclosing(self._provider.generate(self._usable(model_id), request)) as events:
+            entry = self._usable(model_id)
+            async with aclosing(self._provider.generate(entry, with_drafts(self, entry, request))) as events:
                 async for event in events:
                     yield event
         except HarmonyError as error:

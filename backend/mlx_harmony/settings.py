@@ -59,6 +59,7 @@ class Settings(Record):
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     model: str = "starter"
+    draft_model: str = ""
     models_dirs: tuple[str, ...] = ()
     api_key_hashes: tuple[str, ...] = ()
     max_waiting: int = 64
@@ -99,6 +100,12 @@ class SettingField(Record):
 SETTING_FIELDS: tuple[SettingField, ...] = (
     SettingField(
         name="model", label="Default model", help="The model that answers where none is chosen.", expects="a model's id or folder"
+    ),
+    SettingField(
+        name="draft_model",
+        label="Draft model",
+        help="A smaller model with the same tokens that guesses ahead, so that answers come faster; auto takes the largest that fits.",
+        expects="a model's id or folder, auto, or nothing",
     ),
     SettingField(
         name="models_dirs",
@@ -178,6 +185,7 @@ SETTING_FIELDS: tuple[SettingField, ...] = (
 _FIELDS = {field.name: field for field in SETTING_FIELDS}
 _TYPES: dict[str, Any] = {
     "model": Annotated[str, msgspec.Meta(min_length=1, max_length=4096)],
+    "draft_model": Annotated[str, msgspec.Meta(max_length=4096)],
     "models_dirs": tuple[str, ...],
     "theme": Theme,
     "effort": Effort,
@@ -234,7 +242,7 @@ def checked(name: str, value: Any) -> Any:
         raise SettingsError(f"{name} must be {field.expects}.", hint=f"{field.label}: {field.help}", param=name) from error
     if name == "models_dirs":
         return tuple(str(absolute(folder)) for folder in found if folder)
-    if name == "model" and absolute(found).is_dir():
+    if name in ("model", "draft_model") and found and absolute(found).is_dir():
         return str(absolute(found))
     return found
 

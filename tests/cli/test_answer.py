@@ -2,10 +2,11 @@
 
 import msgspec
 
-from mlx_harmony.cli.answer import Answer
+from mlx_harmony.cli.answer import Answer, guessed_line
 from mlx_harmony.conversation.records import TurnEvent
 from mlx_harmony.events import Finished, Loading, MessageStarted, Prefill, Queued, TextDelta
-from mlx_harmony.records import Timings, Usage
+from mlx_harmony.prompting.records import ChatSetup
+from mlx_harmony.records import Speculated, Timings, Usage
 from tests.cli.conftest import Recorded
 from tests.fixtures.scripted import finished, say
 
@@ -64,3 +65,13 @@ def test_what_was_mended_is_said_on_stderr(pipe: Recorded) -> None:
     end = Finished(reason="stop", usage=Usage(prompt_tokens=1, completion_tokens=1), timings=timings, repaired="a header was cut")
     assert shown([*say("Fine.")[:-1], end], pipe).code == 0
     assert "a header was cut" in pipe.err.getvalue()
+
+
+def test_what_was_guessed_stands_beside_the_times_and_a_missing_draft_model_on_stderr(pipe: Recorded) -> None:
+    guessed = Speculated(kind="lookup", drafted=80, accepted=64, passes=12, note="No model fits.")
+    answer = Answer(pipe, ChatSetup(show_timings=True))
+    for event in [*say("Fine.")[:-1], msgspec.structs.replace(finished("stop"), speculation=guessed)]:
+        answer.show(event)
+    assert "64 of 80 guessed tokens were right (lookup)." in pipe.err.getvalue()
+    assert pipe.err.getvalue().endswith("No model fits.\n")
+    assert guessed_line(Speculated()) == guessed_line(None) == ""

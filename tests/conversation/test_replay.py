@@ -32,6 +32,9 @@ MADE = Provenance(
     channels=("analysis", "final"),
     analysis_budget=0,
     loop_detection="off",
+    speculation="draft",
+    draft_model="",
+    num_draft_tokens=3,
     tools=(Tool(kind="python"), Tool(kind="function", name="f", parameters={"type": "object"})),
 )
 TIMINGS = Timings(prompt_n=1, cached_n=0, prompt_ms=1.0, predicted_n=1, predicted_ms=1.0)
@@ -69,6 +72,9 @@ def test_the_options_hold_all_that_made_the_answer_and_its_seed() -> None:
         channels=("analysis", "final"),
         analysis_budget=0,
         loop_detection="off",
+        speculation="draft",
+        draft_model="",
+        num_draft_tokens=3,
         effort="low",
         identity="You are Ada.",
         instructions="Be brief.",
@@ -94,6 +100,7 @@ def test_a_shell_gets_the_whole_request_by_a_here_document(kind: Any) -> None:
     assert (body["max_tokens"], body["stop"], body["reasoning_effort"]) == (50, ["END"], "low")
     assert body["system_model_identity"] == "You are Ada." and body["conversation_start_date"].startswith("2023-11-1")
     assert body["tools"][0] == {"type": "python"} and body["tools"][1]["function"]["name"] == "f"
+    assert (body["speculation"], body["draft_model"], body["num_draft_tokens"]) == ("draft", None, 3)
     assert "presence_penalty" not in body and "Authorization" not in text
 
 

@@ -67,6 +67,19 @@ def test_a_model_beside_the_file_is_its_folder(tmp_path: Path) -> None:
     assert found.folders() == (tmp_path / "tiny",)
 
 
+def test_a_profile_names_a_draft_model_which_a_flag_overrules(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    found = profiles(
+        tmp_path, {"a": {"model": "m", "draft_model": "small"}, "b": {"model": "m", "draft_model": "auto"}, "c": {"model": "m"}}
+    )
+    chosen = [Given(found.resolve(name)).chosen(Settings(home=str(tmp_path))).draft_model for name in "abc"]
+    assert chosen == [str(tmp_path / "small"), "auto", None]
+    given = given_by(Settings(home=str(tmp_path), profile="b"))
+    assert settled(Settings(home=str(tmp_path)), given).draft_model == "auto"
+    flagged = Settings(home=str(tmp_path), draft_model="", sources={"draft_model": "flag"})
+    assert settled(flagged, given).draft_model == ""
+
+
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         profiles(tmp_path, {"fast": {"model": "m"}, "slow": {"model": "m"}}).resolve("fats")

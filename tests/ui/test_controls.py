@@ -9,7 +9,7 @@ from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.kv_ranges import KV_FIELDS
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
-from mlx_harmony.records import KvOptions, Sampling, Tool
+from mlx_harmony.records import KvOptions, ModelEntry, Sampling, Tool
 from mlx_harmony_ui import controls
 
 
@@ -126,3 +126,24 @@ def test_the_form_of_kv_is_chosen_from_lists_and_sliders_and_checked() -> None:
     for wrong in ({"kv_bits": 3}, {"kv_bits": 8, "max_kv_size": 10}, {"kv_keep": 2}):
         with pytest.raises(InvalidRequest):
             controls.options_from({"numbers": wrong}, kept)
+
+
+def test_who_guesses_ahead_and_with_which_draft_model_comes_back_as_chosen() -> None:
+    back = controls.options_from({"numbers": {"num_draft_tokens": 3}, "speculation": "draft", "draft_model": "small"}, TurnOptions())
+    assert (back.speculation, back.draft_model, back.num_draft_tokens) == ("draft", "small", 3)
+    assert controls.options_from({"draft_model": "none"}, TurnOptions()).draft_model == ""
+    assert controls.options_from({"draft_model": ""}, TurnOptions(draft_model="small")).draft_model is None
+    with pytest.raises(InvalidRequest, match="auto, off, lookup, draft"):
+        controls.options_from({"speculation": "maybe"}, TurnOptions())
+    with pytest.raises(InvalidRequest, match="1 to 8"):
+        controls.options_from({"numbers": {"num_draft_tokens": 9}}, TurnOptions())
+
+
+def test_the_draft_models_to_choose_from_are_the_sound_ones_and_one_that_is_gone_is_named() -> None:
+    def entry(name: str, problem: str = "") -> ModelEntry:
+        return ModelEntry(id=name, path=f"/m/{name}", bytes=1, architecture="llama", format="template", source="folder", problem=problem)
+
+    choices = controls.draft_choices((entry("a"), entry("b", "broken")), "gone")
+    assert [value for value, _ in choices] == ["", "none", "auto", "a", "gone"]
+    assert choices[-1][1] == "gone (not here)"
+    assert "auto" not in [value for value, _ in controls.draft_choices((), "auto")][3:]

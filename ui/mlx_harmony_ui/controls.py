@@ -1,6 +1,6 @@
 """The chat's options as controls and back: TurnOptions to sliders, what the page sends to checked TurnOptions. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -10,7 +10,23 @@ from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import LARGEST, Field, check_field
 from mlx_harmony.kv_ranges import KV_FIELDS, check_kv
 from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS, check_channels, check_stops
-from mlx_harmony.records import CHANNELS, EFFORTS, LOOP_DETECTIONS, Channel, Effort, KvOptions, LoopDetection, Record, Tool, ToolKind
+from mlx_harmony.records import (
+    AUTO_DRAFT,
+    CHANNELS,
+    EFFORTS,
+    LOOP_DETECTIONS,
+    SPECULATIONS,
+    Channel,
+    Effort,
+    KvOptions,
+    LoopDetection,
+    ModelEntry,
+    Record,
+    Speculation,
+    Tool,
+    ToolKind,
+)
+from mlx_harmony_ui import words
 
 DEFAULT_IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."
 GROUPS = (("sampling", "Sampling"), ("length", "Length"), ("repetition", "Repetition"), ("advanced", "Advanced"), ("kv", "KV cache"))
@@ -27,6 +43,14 @@ LOOP_CHOICES: tuple[tuple[LoopDetection | str, str], ...] = (
     ("cheap", "Stuck tokens"),
     ("full", "Stuck tokens and phrases"),
 )
+GUESSERS: tuple[tuple[Speculation, str], ...] = (
+    ("auto", "Whatever is faster"),
+    ("lookup", "From the chat alone"),
+    ("draft", "By a draft model alone"),
+    ("off", "Off"),
+)
+NO_DRAFT = "none"
+"""What the page calls an empty draft model; empty there is what the settings say."""
 LONGEST_TEXT = 100_000
 
 
@@ -113,6 +137,8 @@ def options_from(data: Mapping[str, Any], kept: TurnOptions) -> TurnOptions:
         end_tokens=_lines(data, "end_tokens"),
         channels=_channels(data.get("channels", list(CHANNELS))),
         loop_detection=_loop_detection(data.get("loop_detection", "")),
+        speculation=_speculation(data.get("speculation", "auto")),
+        draft_model=_draft_model(_text(data, "draft_model")),
         effort=_effort(data.get("effort", "medium")),
         identity=_text(data, "identity").strip() or None,
         instructions=_text(data, "instructions"),
@@ -174,6 +200,28 @@ def _loop_detection(value: object) -> LoopDetection | None:
     if value:
         raise InvalidRequest(f"The loop detection must be one of {', '.join(LOOP_DETECTIONS)}.", param="loop_detection")
     return None
+
+
+def _speculation(value: object) -> Speculation:
+    for choice in SPECULATIONS:
+        if value == choice:
+            return choice
+    raise InvalidRequest(f"Guessing ahead must be one of {', '.join(SPECULATIONS)}.", param="speculation")
+
+
+def _draft_model(value: str) -> str | None:
+    return "" if value == NO_DRAFT else value or None
+
+
+def draft_choices(models: Sequence[ModelEntry], chosen: str | None) -> tuple[tuple[str, str], ...]:
+    """The draft models to choose from, as (value, name); one that was chosen and is gone stays in the list."""
+    names = tuple((model.id, words.shorten(model.id, 40)) for model in models if not model.problem)
+    gone = (
+        ((chosen, f"{words.shorten(chosen, 28)} (not here)"),)
+        if chosen and chosen not in {AUTO_DRAFT, *(name for name, _ in names)}
+        else ()
+    )
+    return (("", "As the settings say"), (NO_DRAFT, "None"), (AUTO_DRAFT, "The largest that fits"), *names, *gone)
 
 
 def _effort(value: object) -> Effort:

@@ -5,8 +5,8 @@ import msgspec
 from mlx_harmony.conversation.records import ChatMessage, Lane, Provenance
 from mlx_harmony.kv_ranges import KV_FIELDS
 from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
-from mlx_harmony.records import CHANNELS, Record, Timings, Usage
-from mlx_harmony_ui import words
+from mlx_harmony.records import CHANNELS, Record, Speculated, Timings, Usage
+from mlx_harmony_ui import guesses, words
 from mlx_harmony_ui.voices import Part, Voice, of_message
 
 STAFF: tuple[tuple[Part, str], ...] = (("answer", "final"), ("aside", "commentary"), ("thinking", "analysis"), ("call", "tool"))
@@ -78,7 +78,10 @@ class DetailsView(Record):
 def details(message: ChatMessage, raw: bool = False) -> DetailsView:
     """Everything known of how `message` came to be; with `raw`, token by token."""
     voices = of_message(message)
-    tables = (FactTable(name="Figures", rows=_figures(message.usage, message.timings)), FactTable(name="Made with", rows=_made(message)))
+    tables = (
+        FactTable(name="Figures", rows=_figures(message.usage, message.timings) + _guesses(message.speculation)),
+        FactTable(name="Made with", rows=_made(message)),
+    )
     return DetailsView(
         message_id=message.id,
         staff=staff(voices),
@@ -173,6 +176,18 @@ def _figures(usage: Usage | None, timings: Timings | None) -> tuple[Fact, ...]:
     if timings and timings.kv_bytes:
         held = f"{words.count(timings.kv_length)} tokens, {words.size(timings.kv_bytes)}"
         rows.append(Fact(label="KV", value=held, title="What the model's caches held at the end, and their memory"))
+    return tuple(rows)
+
+
+def _guesses(guessed: Speculated | None) -> tuple[Fact, ...]:
+    """What guessing ahead brought; why it did not, where that is known."""
+    if guessed is None:
+        return ()
+    rows = [Fact(label="Guessed ahead", value=guesses.brought(guessed))]
+    if guessed.draft_model:
+        rows.append(Fact(label="Draft model", value=words.shorten(guessed.draft_model, 28), title=guessed.draft_model))
+    if guessed.note:
+        rows.append(Fact(label="Draft model", value=guessed.note))
     return tuple(rows)
 
 

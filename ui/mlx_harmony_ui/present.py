@@ -5,8 +5,8 @@ from typing import Literal
 
 from mlx_harmony.conversation.records import Chat, ChatMessage, MessageState
 from mlx_harmony.events import Failed
-from mlx_harmony.records import Record, Timings, Usage
-from mlx_harmony_ui import codeblock, failures, markup, words
+from mlx_harmony.records import Record, Speculated, Timings, Usage
+from mlx_harmony_ui import codeblock, failures, guesses, markup, words
 from mlx_harmony_ui.attached import AttachmentView, card
 from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.voices import Part, Voice, call_line, call_source, of_message
@@ -170,7 +170,7 @@ def answer(message: ChatMessage) -> AnswerView:
         notice=ending(message.state, message.error),
         repaired=message.repaired,
         note=message.note,
-        figures=figures(message.usage, message.timings),
+        figures=figures(message.usage, message.timings, message.speculation),
         model=message.provenance.model if message.provenance else "",
         version=place,
         before=before,
@@ -283,7 +283,7 @@ def version(message: ChatMessage) -> tuple[str, str, str]:
     return f"{at + 1} of {len(ids)}", ids[at - 1] if at else "", ids[at + 1] if at + 1 < len(ids) else ""
 
 
-def figures(usage: Usage | None, timings: Timings | None) -> tuple[Figure, ...]:
+def figures(usage: Usage | None, timings: Timings | None, guessed: Speculated | None = None) -> tuple[Figure, ...]:
     """The numbers under an answer, in reading order."""
     found: list[Figure] = []
     if timings and timings.first_token_ms:
@@ -298,4 +298,7 @@ def figures(usage: Usage | None, timings: Timings | None) -> tuple[Figure, ...]:
             Figure(label="cached", value=words.count(usage.cached_tokens), title="Tokens of the prompt that did not have to be read again"),
             Figure(label="new", value=words.count(usage.completion_tokens), title="Tokens written, thinking included"),
         ]
+    if guessed and guessed.drafted:
+        value = f"{words.count(guessed.accepted)} of {words.count(guessed.drafted)}"
+        found.append(Figure(label="guessed", value=value, title=guesses.brought(guessed)))
     return tuple(found)

@@ -20,6 +20,7 @@ from mlx_harmony.records import (
     DEFAULT_CUTOFF,
     EFFORTS,
     LOOP_DETECTIONS,
+    SPECULATIONS,
     Channel,
     ChatPrompt,
     GenerationRequest,
@@ -85,6 +86,9 @@ def generation_request(body: ChatBody) -> GenerationRequest:
         loop_detection=_one_of("loop_detection", body.loop_detection, LOOP_DETECTIONS, "cheap"),
         top_logprobs=_top_logprobs(body),
         kv=KvOptions(**{name: getattr(body, name) for name in KvOptions.__struct_fields__}),
+        speculation=_one_of("speculation", body.speculation, SPECULATIONS, "auto"),
+        draft_model="" if body.draft_model is None and "draft_model" in body.model_fields_set else body.draft_model,
+        num_draft_tokens=body.num_draft_tokens,
     )
     check_field(_REASONING_BUDGET, body.reasoning_budget)
     ranges.check_request(request)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from mlx_harmony.events import Event, Finished, MessageStarted, TextDelta, TokenLogprob, ToolCallDelta
-from mlx_harmony.records import Record, Timings, Usage
+from mlx_harmony.records import Record, Speculated, Timings, Usage
 
 FINISH_REASONS = {"stop": "stop", "length": "length", "tool_calls": "tool_calls", "cancelled": "length"}
 """OpenAI has no word for an answer cut off from outside; `length` is its word for one that is not complete."""
@@ -158,9 +158,11 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 
 def figures_beside(end: Finished) -> dict[str, Any]:
-    """What we tell beside OpenAI's fields; `repaired` only where something malformed was mended, `note` where there is one."""
-    said = {"repaired": end.repaired, "note": end.note}
-    return {"timings": timings_object(end.timings), **{name: text for name, text in said.items() if text}}
+    """What we tell beside OpenAI's fields: texts where there is something to say, guesses where there were any."""
+    guessed = end.speculation or Speculated()
+    said = {"repaired": end.repaired, "note": end.note, "draft_model": guessed.draft_model, "draft_note": guessed.note}
+    drafted = {"draft_n": guessed.drafted, "draft_n_accepted": guessed.accepted} if guessed.drafted else {}
+    return {"timings": timings_object(end.timings) | drafted, **{name: text for name, text in said.items() if text}}
 
 
 def timings_object(timings: Timings) -> dict[str, Any]:

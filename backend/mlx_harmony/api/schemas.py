@@ -101,7 +101,7 @@ class ResponseFormat(Shape):
 
 
 class ChatBody(Shape):
-    """POST /v1/chat/completions. None always means: as if the field were not there."""
+    """POST /v1/chat/completions. None means: as if the field were not there; a draft_model of null is none."""
 
     messages: Annotated[list[MessageField], Field(max_length=MOST_MESSAGES)]
     model: str | None = None
@@ -135,6 +135,9 @@ class ChatBody(Shape):
     end_tokens: list[str] | None = None
     reasoning_budget: int | None = None
     loop_detection: str | None = None
+    speculation: str | None = None
+    draft_model: str | None = None
+    num_draft_tokens: int | None = None
     channels: list[str] | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None

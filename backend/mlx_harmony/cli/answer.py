@@ -5,7 +5,7 @@ from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.records import TurnEvent
 from mlx_harmony.events import Failed, Finished, Loading, MessageStarted, Prefill, Queued, TextDelta, ToolCallDelta
 from mlx_harmony.prompting.records import ChatSetup
-from mlx_harmony.records import Timings
+from mlx_harmony.records import Speculated, Timings
 
 PREFILL_WORTH_SHOWING = 512
 
@@ -72,12 +72,14 @@ class Answer:
         match event:
             case Failed():
                 self.code = report(event.error(), self._terminal)
-            case Finished(timings=timings, reason=reason, repaired=repaired, note=note):
+            case Finished(timings=timings, reason=reason, repaired=repaired, note=note, speculation=guessed):
                 hidden = -min(0, self._room.get("answer", 0))
                 if hidden:
                     self._terminal.aside(f"{hidden} more characters are hidden here; truncate_response says how many are shown.", end="\n")
                 if self._setup and self._setup.show_timings:
-                    self._terminal.aside(timing_line(timings), end="\n")
+                    self._terminal.aside(" ".join(filter(None, (timing_line(timings), guessed_line(guessed)))), end="\n")
+                if guessed is not None and guessed.note:
+                    self._terminal.warn(guessed.note)
                 if note:
                     self._terminal.warn(note)
                 if reason == "length":
@@ -97,3 +99,10 @@ def timing_line(timings: Timings) -> str:
     read = f"{timings.prompt_n} tokens read, {timings.cached_n} known"
     written = f"{timings.predicted_n} written, {timings.predicted_per_second:.1f} a second"
     return f"First token after {timings.first_token_ms:.0f} ms; {read}; {written}."
+
+
+def guessed_line(guessed: Speculated | None) -> str:
+    """What guessing ahead brought, "" where nothing was guessed."""
+    if guessed is None or not guessed.drafted:
+        return ""
+    return f"{guessed.accepted} of {guessed.drafted} guessed tokens were right ({guessed.kind})."

@@ -14,6 +14,12 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--model", type=model_name, metavar="ID_OR_FOLDER", help="the model that answers (default: the one in the settings, else starter)"
     )
     parser.add_argument(
+        "--draft-model",
+        type=model_name,
+        metavar="ID_OR_FOLDER",
+        help="a smaller model with the same tokens that guesses ahead; auto takes the largest that fits (default: the one in the settings)",
+    )
+    parser.add_argument(
         "--models-dir",
         metavar="FOLDER",
         action="append",
@@ -32,7 +38,7 @@ def add_prompting_flags(parser: argparse.ArgumentParser) -> None:
 
 def chosen_settings(args: argparse.Namespace) -> Settings:
     """The settings of this run: what the flags say, else what the app was told before."""
-    given: dict[str, Any] = {name: getattr(args, name, None) for name in ("host", "port", "model")}
+    given: dict[str, Any] = {name: getattr(args, name, None) for name in ("host", "port", "model", "draft_model")}
     folders = getattr(args, "models_dir", None)
     if folders:
         given["models_dirs"] = tuple(folders)

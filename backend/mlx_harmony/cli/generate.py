@@ -44,6 +44,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         return WRONG_USAGE
     from mlx_harmony.conversation.beginning import options_of
     from mlx_harmony.models.catalog import Catalog, Places
+    from mlx_harmony.models.drafting import Listed, with_drafts
     from mlx_harmony.prompting.choosing import given_by, settled
     from mlx_harmony.ranges import check_request
 
@@ -54,8 +55,10 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         terminal.warn(notice)
     options = options_of(given.chosen(settings, choices_from(args)))
     model, request = (settings.model, request_from(text, options)) if args.request is None else written_request(args.request)
-    entry = Catalog(Places.of(settings)).find_chosen(args.model or model or settings.model)
+    catalog = Catalog(Places.of(settings))
+    entry = catalog.find_chosen(args.model or model or settings.model)
     check_request(request)
+    request = with_drafts(Listed(settings, catalog), entry, request)
     if args.raw_prompt:
         from mlx_harmony.worker.raw_prompt import raw_prompt
 
@@ -103,6 +106,9 @@ def request_from(text: str, options: TurnOptions) -> GenerationRequest:
         max_context_tokens=setup.max_context_tokens,
         context_margin=setup.max_context_tokens_margin,
         prompt_budget=setup.prompt_token_budget,
+        speculation=options.speculation,
+        num_draft_tokens=options.num_draft_tokens,
+        draft_model=options.draft_model,
     )
 
 
@@ -143,6 +149,8 @@ class Document:
         if self._calls:
             document["tool_calls"] = list(self._calls.values())
         document |= {"finish_reason": finished.reason, "seed": finished.seed, "repaired": finished.repaired, "note": finished.note}
+        if finished.speculation is not None:
+            document |= {"speculation": msgspec.to_builtins(finished.speculation)}
         return document | {"usage": msgspec.to_builtins(finished.usage), "timings": msgspec.to_builtins(finished.timings)}
 
 

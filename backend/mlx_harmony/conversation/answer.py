@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from mlx_harmony.conversation.figures import both_timings, both_usages
+from mlx_harmony.conversation.figures import both_guesses, both_timings, both_usages
 from mlx_harmony.conversation.records import ChatMessage, Lane, MessageState
 from mlx_harmony.events import Event, Failed, Finished, MessageEnded, MessageStarted, TextDelta, ToolCallDelta
 from mlx_harmony.records import ToolCall
@@ -140,6 +140,7 @@ class Answer:
             self._message,
             usage=both_usages(before.usage, event.usage) if before and before.usage else event.usage,
             timings=both_timings(before.timings, event.timings) if before and before.timings else event.timings,
+            speculation=both_guesses(before.speculation if before else None, event.speculation),
             repaired=repaired,
             note=event.note,
             provenance=provenance,

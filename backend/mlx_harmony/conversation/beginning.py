@@ -28,6 +28,9 @@ def options_of(chosen: Chosen) -> TurnOptions:
         identity=chosen.identity,
         instructions=chosen.instructions,
         kv=chosen.kv,
+        speculation=chosen.speculation,
+        draft_model=chosen.draft_model,
+        num_draft_tokens=chosen.num_draft_tokens,
         setup=chosen.setup if chosen.setup.profile or chosen.setup.prompt_config else None,
     )
 

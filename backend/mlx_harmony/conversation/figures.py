@@ -1,6 +1,6 @@
 """The figures of an answer that was made in two runs, as one. Pure."""
 
-from mlx_harmony.records import Timings, Usage
+from mlx_harmony.records import Speculated, Timings, Usage
 
 
 def both_usages(first: Usage, second: Usage) -> Usage:
@@ -23,4 +23,20 @@ def both_timings(first: Timings, second: Timings) -> Timings:
         predicted_ms=first.predicted_ms + second.predicted_ms,
         queued_ms=first.queued_ms + second.queued_ms,
         first_token_ms=first.first_token_ms,
+    )
+
+
+def both_guesses(first: Speculated | None, second: Speculated | None) -> Speculated | None:
+    """What guessing brought in both runs; the note is the second's."""
+    if first is None or second is None:
+        return second or first
+    kinds = {kind for kind in (first.kind, second.kind) if kind != "none"}
+    return Speculated(
+        kind=kinds.pop() if len(kinds) == 1 else ("mixed" if kinds else "none"),
+        drafted=first.drafted + second.drafted,
+        accepted=first.accepted + second.accepted,
+        passes=first.passes + second.passes,
+        draft_model=second.draft_model or first.draft_model,
+        paused=second.paused,
+        note=second.note,
     )

@@ -123,6 +123,9 @@ def _request(answer: ChatMessage, prompt: ChatPrompt, options: TurnOptions, path
         analysis_budget=options.analysis_budget,
         loop_detection=_loop_detection(options),
         kv=options.kv,
+        speculation=options.speculation,
+        num_draft_tokens=options.num_draft_tokens,
+        draft_model=options.draft_model,
     )
     request = fitting(request, options)
     check_request(request)
@@ -176,6 +179,9 @@ def _provenance(asked: Asked, path: Path) -> Provenance:
         channels=options.channels,
         analysis_budget=options.analysis_budget,
         loop_detection=_loop_detection(options),
+        speculation=options.speculation,
+        draft_model=options.draft_model,
+        num_draft_tokens=options.num_draft_tokens,
         tools=options.tools,
         kv=options.kv,
         version=_version(),

@@ -4,7 +4,22 @@ from typing import Literal
 
 from mlx_harmony.events import Event, Failed
 from mlx_harmony.prompting.records import ChatSetup
-from mlx_harmony.records import CHANNELS, Channel, Effort, KvOptions, LoopDetection, Record, Role, Sampling, Timings, Tool, ToolCall, Usage
+from mlx_harmony.records import (
+    CHANNELS,
+    Channel,
+    Effort,
+    KvOptions,
+    LoopDetection,
+    Record,
+    Role,
+    Sampling,
+    Speculated,
+    Speculation,
+    Timings,
+    Tool,
+    ToolCall,
+    Usage,
+)
 
 UNTITLED = "New chat"
 
@@ -63,6 +78,9 @@ class Provenance(Record):
     channels: tuple[Channel, ...] = CHANNELS
     analysis_budget: int | None = None
     loop_detection: LoopDetection = "cheap"
+    speculation: Speculation = "auto"
+    draft_model: str | None = None
+    num_draft_tokens: int | None = None
     tools: tuple[Tool, ...] = ()
     kv: KvOptions = KvOptions()
     continued: bool = False
@@ -92,6 +110,7 @@ class ChatMessage(Record):
     thinking_ms: float = 0.0
     usage: Usage | None = None
     timings: Timings | None = None
+    speculation: Speculated | None = None
     provenance: Provenance | None = None
     error: Failed | None = None
     repaired: str = ""
@@ -105,6 +124,7 @@ class TurnOptions(Record):
 
     `setup` None: as the chat has it, and in a new chat the program's own, if it was started with one. `exact_seed`: the seed is not
     moved on by the turns before, whatever the setup says; so an answer is made again. `max_context_tokens` None: the setup's.
+    `speculation`, `draft_model` and `num_draft_tokens` as in a GenerationRequest.
     """
 
     model: str | None = None
@@ -116,6 +136,9 @@ class TurnOptions(Record):
     channels: tuple[Channel, ...] = CHANNELS
     analysis_budget: int | None = None
     loop_detection: LoopDetection | None = None
+    speculation: Speculation = "auto"
+    draft_model: str | None = None
+    num_draft_tokens: int | None = None
     effort: Effort = "medium"
     identity: str | None = None
     instructions: str = ""

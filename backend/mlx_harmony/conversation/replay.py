@@ -46,6 +46,9 @@ def options_again(answer: ChatMessage) -> TurnOptions:
         channels=made.channels,
         analysis_budget=made.analysis_budget,
         loop_detection=made.loop_detection,
+        speculation=made.speculation,
+        draft_model=made.draft_model,
+        num_draft_tokens=made.num_draft_tokens,
         effort=made.effort,
         identity=made.identity,
         instructions=made.instructions,
@@ -126,6 +129,12 @@ def request_body(prompt: ChatPrompt, options: TurnOptions) -> dict[str, Any]:
         body["reasoning_budget"] = options.analysis_budget
     if options.loop_detection not in (None, "cheap"):
         body["loop_detection"] = options.loop_detection
+    if options.speculation != "auto":
+        body["speculation"] = options.speculation
+    if options.draft_model is not None:
+        body["draft_model"] = options.draft_model or None
+    if options.num_draft_tokens is not None:
+        body["num_draft_tokens"] = options.num_draft_tokens
     if options.channels != CHANNELS:
         body["channels"] = list(options.channels)
     return body | {"reasoning_effort": prompt.effort, "conversation_start_date": prompt.start_date}

@@ -22,18 +22,28 @@ from mlx_harmony.conversation.waiting import taken
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import ChatChanged, EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError
 from mlx_harmony.events import Event, Failed, Finished, MessageStarted, Trimmed
-from mlx_harmony.records import ModelEntry
+from mlx_harmony.records import GenerationRequest, ModelEntry
 
 SAVE_EVERY_S = 0.5
+
+Prepared = Callable[[ModelEntry, GenerationRequest], GenerationRequest]
+"""Fills in what only those know who know the other models. Raises RequestError."""
 
 
 class Turns:
     """Runs turns over the store and the provider. Streams raise HarmonyError only for what happened before TurnStarted."""
 
-    def __init__(self, store: Store, provider: Provider, find_model: Callable[[str | None], ModelEntry]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        provider: Provider,
+        find_model: Callable[[str | None], ModelEntry],
+        prepared: Prepared = lambda _entry, asked: asked,
+    ) -> None:
         self._store = store
         self._provider = provider
         self._find_model = find_model
+        self._prepared = prepared
         self._growing: set[Answer] = set()
 
     async def close(self) -> None:
@@ -170,7 +180,7 @@ class Turns:
     async def _answers(self, plan: Plan) -> AsyncGenerator[Event, None]:
         """The provider's events, with one end whatever happens."""
         try:
-            async with aclosing(self._provider.generate(plan.entry, plan.request)) as events:
+            async with aclosing(self._provider.generate(plan.entry, self._prepared(plan.entry, plan.request))) as events:
                 async for event in events:
                     yield event
         except HarmonyError as error:

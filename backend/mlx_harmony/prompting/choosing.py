@@ -44,6 +44,8 @@ def settled(settings: Settings, given: Given) -> Settings:
     chosen = given.chosen(settings)
     if chosen.model and settings.source("model") != "flag":
         settings = msgspec.structs.replace(settings, model=chosen.model, sources=settings.sources | {"model": "flag"})
+    if chosen.draft_model is not None and settings.source("draft_model") != "flag":
+        settings = msgspec.structs.replace(settings, draft_model=chosen.draft_model, sources=settings.sources | {"draft_model": "flag"})
     if chosen.models_dir:
         folder = str(absolute(str(Path(chosen.setup.prompt_config).parent / Path(chosen.models_dir).expanduser())))
         settings = msgspec.structs.replace(settings, models_dirs=(*settings.models_dirs, folder))

@@ -18,7 +18,7 @@ from mlx_harmony.kv_ranges import check_kv
 from mlx_harmony.prompting.loading import LoadedConfig, load_prompt_config
 from mlx_harmony.prompting.reading import Expects, faults_of, json_path, read_object, shown
 from mlx_harmony.prompting.records import ProfileRow
-from mlx_harmony.records import KvOptions
+from mlx_harmony.records import AUTO_DRAFT, KvOptions
 from mlx_harmony.settings import absolute
 
 PROFILES_FILE = "profiles.json"
@@ -40,6 +40,7 @@ class _Entry(BaseModel):
     quantized_kv_start: int | None = Field(None, ge=0, le=LARGEST)
     max_kv_size: int | None = Field(None, ge=0, le=LARGEST)
     kv_keep: int | None = Field(None, ge=0, le=LARGEST)
+    draft_model: Annotated[str | None, Expects("a model's id or folder, or auto")] = None
 
 
 class Profile(NamedTuple):
@@ -50,6 +51,7 @@ class Profile(NamedTuple):
     config: LoadedConfig | None = None
     max_context_tokens: int | None = None
     kv: KvOptions = KvOptions()
+    draft_model: str | None = None
 
 
 class Profiles:
@@ -84,14 +86,15 @@ class Profiles:
         config = None
         if entry.prompt_config:
             config = load_prompt_config(self._config_path(name, entry.prompt_config))
-        return Profile(name, self._model(name, entry.model), config, entry.max_context_tokens, self._kv(name, entry))
+        place, draft = (name, "model"), self._draft(name, entry.draft_model)
+        return Profile(name, self._model(place, entry.model), config, entry.max_context_tokens, self._kv(name, entry), draft)
 
     def folders(self) -> tuple[Path, ...]:
         """The folders of models that profiles name, so that they can be found like any other."""
         found = []
         for row in self.rows():
             if row.model and not row.problem:
-                model = Path(self._model(row.name, row.model))
+                model = Path(self._model((row.name, "model"), row.model))
                 if model.is_absolute() and (model / "config.json").is_file():
                     found.append(model)
         return tuple(found)
@@ -141,11 +144,15 @@ class Profiles:
         places = " and ".join(str(path.parent) for path in tried) if "$" not in given else "its places"
         raise self._error(place, f"names {shown(given)}, which is not there; looked for in {places}.")
 
-    def _model(self, name: str, given: str) -> str:
+    def _model(self, place: tuple[str, str], given: str) -> str:
         """An id as it is; a folder, also one beside the file, as an absolute path."""
-        text = os.path.expanduser(self._expanded(json_path((name, "model")), given))  # noqa: PTH111
+        text = os.path.expanduser(self._expanded(json_path(place), given))  # noqa: PTH111
         beside = self._path.parent / text
         return os.path.abspath(beside) if beside.is_dir() or Path(text).is_absolute() else text  # noqa: PTH100
+
+    def _draft(self, name: str, given: str | None) -> str | None:
+        """As a model, but "" is none and "auto" whichever fits."""
+        return self._model((name, "draft_model"), given) if given and given != AUTO_DRAFT else given
 
     def _expanded(self, place: str, text: str) -> str:
         def value(found: re.Match[str]) -> str:

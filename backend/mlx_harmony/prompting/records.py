@@ -1,7 +1,7 @@
 """What prompt configs and profiles come to: frozen records without behaviour. They know neither files nor JSON."""
 
 from mlx_harmony.prompting.placeholders import moment
-from mlx_harmony.records import DEFAULT_CUTOFF, Effort, KvOptions, LoopDetection, Message, Record, Sampling
+from mlx_harmony.records import DEFAULT_CUTOFF, Effort, KvOptions, LoopDetection, Message, Record, Sampling, Speculation
 
 DEFAULT_TRUNCATION = 1000
 
@@ -53,6 +53,9 @@ class Chosen(Record):
     identity: str | None = None
     instructions: str = ""
     kv: KvOptions = KvOptions()
+    speculation: Speculation = "auto"
+    draft_model: str | None = None
+    num_draft_tokens: int | None = None
     setup: ChatSetup = ChatSetup()
     models_dir: str | None = None
     notices: tuple[str, ...] = ()

@@ -40,7 +40,7 @@ def resolve(profile: Profile | None, config: LoadedConfig | None, choices: Mappi
     if loaded:
         levels.append(config_values(loaded.config) | {"prompt_config": str(loaded.path)})
     if profile:
-        levels.append({"profile": profile.name, "model": profile.model} | _numbers_of(profile))
+        levels.append({"profile": profile.name, "model": profile.model} | _own_of(profile))
     levels.append({name: value for name, value in choices.items() if value is not None})
     values = {name: value for level in levels for name, value in level.items() if name not in _KV}
     kv = reduce(combined, (KvOptions(**{name: level[name] for name in _KV & level.keys()}) for level in levels))
@@ -65,10 +65,11 @@ def config_values(config: PromptConfig) -> dict[str, Any]:
     return values | (_performance(config, values) if config.performance_mode else {})
 
 
-def _numbers_of(profile: Profile) -> dict[str, Any]:
-    """The numbers that a profile sets itself."""
+def _own_of(profile: Profile) -> dict[str, Any]:
+    """What a profile sets itself beside its model."""
     kv = {name: getattr(profile.kv, name) for name in _KV}
-    return {name: value for name, value in (kv | {"max_context_tokens": profile.max_context_tokens}).items() if value is not None}
+    own = kv | {"max_context_tokens": profile.max_context_tokens, "draft_model": profile.draft_model}
+    return {name: value for name, value in own.items() if value is not None}
 
 
 def _performance(config: PromptConfig, values: Mapping[str, Any]) -> dict[str, Any]:

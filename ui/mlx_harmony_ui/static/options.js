@@ -38,6 +38,8 @@ function options() {
     end_tokens: text("end_tokens"),
     channels: [...all("#tuning [data-channel]:checked").map((box) => box.dataset.channel), "final"],
     loop_detection: one("#tuning [data-choice=loop_detection]")?.value ?? "",
+    speculation: one("#tuning [data-choice=speculation]")?.value ?? "auto",
+    draft_model: one("#tuning [data-choice=draft_model]")?.value ?? "",
     profile: state.profile,
   };
 }

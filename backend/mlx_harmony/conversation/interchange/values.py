@@ -9,7 +9,16 @@ import msgspec
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import Field, check_field
-from mlx_harmony.ranges import ANALYSIS_BUDGET, CONTEXT_LIMIT, MAX_TOKENS, SAMPLING_FIELDS, check_channels, check_sampling, check_stops
+from mlx_harmony.ranges import (
+    ANALYSIS_BUDGET,
+    CONTEXT_LIMIT,
+    MAX_TOKENS,
+    NUM_DRAFT_TOKENS,
+    SAMPLING_FIELDS,
+    check_channels,
+    check_sampling,
+    check_stops,
+)
 from mlx_harmony.records import EFFORTS, Effort, Sampling, Tool, ToolKind
 
 DAY_S = 86400.0
@@ -88,6 +97,7 @@ def own_options(value: Any) -> TurnOptions | None:
         check_stops(options.end_tokens, "end_tokens")
         check_field(ANALYSIS_BUDGET, options.analysis_budget)
         check_field(CONTEXT_LIMIT, options.max_context_tokens)
+        check_field(NUM_DRAFT_TOKENS, options.num_draft_tokens)
         check_channels(options.channels)
         return msgspec.json.decode(msgspec.json.encode(options), type=TurnOptions)
     except (msgspec.MsgspecError, InvalidRequest, UnicodeEncodeError):

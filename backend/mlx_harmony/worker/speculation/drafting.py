@@ -11,8 +11,6 @@ from mlx_harmony.worker.speculation.acceptance import Acceptance
 from mlx_harmony.worker.speculation.gain import MOST, Choice
 from mlx_harmony.worker.speculation.ngrams import Ngrams
 
-NOT_PAID = "Guessing was left off: on this machine it would have cost more than it brings."
-
 NO_DRAFT_MODEL = "No draft model was chosen, so none guessed for this answer."
 TOO_LONG = "The chat is too long for the draft model, so it did not guess."
 
@@ -129,7 +127,8 @@ class Drafting:
             accepted=self._accepted,
             passes=self._passes,
             draft_model=self._model,
-            note=" ".join(filter(None, (self._note, NOT_PAID if self._declined and not self._passes else ""))),
+            paused=self._declined > self._passes,
+            note=self._note,
         )
 
     def _chosen(self, room: int, redone: bool) -> tuple[Drafter | None, int]:

@@ -12,7 +12,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_harmony.errors import LoadFailed
-from mlx_harmony.records import DraftChoice, GenerationRequest, LoadOptions
+from mlx_harmony.records import AUTO_DRAFT, DraftChoice, GenerationRequest, LoadOptions
 from mlx_harmony.worker.device import Device, blas_threads, use_blas_threads
 from mlx_harmony.worker.folder import check_folder
 from mlx_harmony.worker.guard import guarded
@@ -23,9 +23,9 @@ from mlx_harmony.worker.speculation.going_back import can_go_back
 
 Progress = Callable[[str, float], None]
 
-AUTO = "auto"
 NONE_FITS = "No model on this machine is smaller and has the same tokens, so none guessed for this answer."
 OTHER_TOKENS = "it has other tokens."
+NOT_HERE = "it is not on this machine."
 CACHE_SHARE = 4
 """A draft model's prompts are kept in one part in so many of the memory that the model's own may take."""
 
@@ -62,7 +62,7 @@ class Drafts:
         if not request.draft_model:
             self.drop()
             return Found()
-        problem = ""
+        problem = NOT_HERE
         for choice in request.drafts:
             if self._draft is not None and self._draft.path == choice.path:
                 return Found(self._draft)
@@ -70,7 +70,7 @@ class Drafts:
             if not problem:
                 return self._loaded_from(choice, progress)
         return Found(
-            note=NONE_FITS if request.draft_model == AUTO else f"The model {request.draft_model} cannot guess for this one: {problem}"
+            note=NONE_FITS if request.draft_model == AUTO_DRAFT else f"The model {request.draft_model} cannot guess for this one: {problem}"
         )
 
     def drop(self) -> None:
