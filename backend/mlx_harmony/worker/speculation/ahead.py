@@ -88,7 +88,7 @@ class Ahead:
 
     def _next(self, alone: bool) -> Drawing:
         """The token under way, and what comes after it begun: a pass with guesses, or a plain step, begun before the token is read."""
-        room = self._row.left - 2 if alone else 0
+        room = min(self._row.left - 2, self._unpacked()) if alone else 0
         drawing, self._known = self._known, None
         pending = self._group.pending
         assert pending is not None
@@ -114,6 +114,7 @@ class Ahead:
     def _begin(self, token: int, guesses: list[int]) -> None:
         """Have the model read the token and the guesses, and draw after each of them."""
         group, row = self._group, self._row
+        group.layers = row.form.at(row.held, group.layers)
         fed = [*group.owed, token, *guesses]
         before, start, said = Before(group.layers), row.held, len(fed) - len(guesses)
         logits = self._model(mx.array(fed, mx.int32)[None], cache=group.layers)[0, said - 1 :, :]
@@ -146,6 +147,12 @@ class Ahead:
         elif kept < len(made.fed):
             made.before.restore()
             self._row.held, self._group.owed = made.start, made.fed[:kept]
+
+    def _unpacked(self) -> int:
+        """How many tokens may be read at once beyond the next, so that none is read in the pass that should have been packed before it."""
+        row = self._row
+        until = row.form.start - row.held - len(self._group.owed)
+        return until - 1 if row.form.bits and until > 0 else row.left
 
     def _may(self) -> bool:
         """Whether guesses may be checked at all; where not, this answer makes no more."""

@@ -1,23 +1,20 @@
 """Takes caches back to where they were before some tokens of a pass: cut where a layer can be cut, as they were before it where not.
 
-It knows mlx-lm's caches and nothing of tokens. A rotating window can be cut only after a pass of several tokens, which leaves all that
+It knows caches and nothing of tokens. A rotating window can be cut only after a pass of several tokens, which leaves all that
 the window showed to the first of them in place; after single tokens, and for state spaces, everything goes back to before the pass.
 """
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, QuantizedKVCache, RotatingKVCache
+from mlx_lm.models.cache import ArraysCache
 
-from mlx_harmony.worker.cache.layers import Layers
-
-CUT = (KVCache, QuantizedKVCache)
+from mlx_harmony.worker.cache.layers import CUT, ROTATING, Layers, leaves
 
 
 def can_go_back(layers: Layers) -> bool:
     """Whether every layer is of a kind that is known to go back rightly."""
-    return all(_known(layer) for layer in layers)
+    return all(type(leaf) in (*CUT, *ROTATING, ArraysCache) for leaf in leaves(layers))
 
 
 class Before:
@@ -27,8 +24,8 @@ class Before:
     """
 
     def __init__(self, layers: Layers, passes: bool = False) -> None:
-        self._leaves = list(_leaves(layers))
-        self.cuttable = all(type(leaf) in CUT or (type(leaf) is RotatingKVCache and not passes) for leaf in self._leaves)
+        self._leaves = list(leaves(layers))
+        self.cuttable = all(type(leaf) in CUT or (type(leaf) in ROTATING and not passes) for leaf in self._leaves)
         self._offsets = [getattr(leaf, "offset", 0) for leaf in self._leaves]
         # A pass that can be cut needs no copies: it writes beyond what it may be cut to.
         self._states = [] if self.cuttable else [_state(leaf) for leaf in self._leaves]
@@ -42,34 +39,19 @@ class Before:
         """Leave nothing of what came since then. Not where it is `cuttable`."""
         for leaf, offset, state in zip(self._leaves, self._offsets, self._states, strict=True):
             if type(leaf) in CUT:
-                leaf.offset = offset
+                leaf.trim(leaf.offset - offset)
             else:
                 leaf.state = _again(state)
-
-
-def _known(layer: Any) -> bool:
-    if type(layer) is CacheList:
-        return all(_known(part) for part in layer.caches)
-    return type(layer) in (*CUT, RotatingKVCache, ArraysCache)
-
-
-def _leaves(layers: Sequence[Any]) -> Iterator[Any]:
-    for layer in layers:
-        if type(layer) is CacheList:
-            yield from _leaves(layer.caches)
-        else:
-            yield layer
 
 
 def _cut(leaf: Any, over: int) -> None:
     """Take the last `over` tokens of a pass of several out of a layer."""
     if over <= 0:
         return
-    if type(leaf) is RotatingKVCache:
+    if type(leaf) in ROTATING:
         # In order after such a pass, the newest last, with a whole window still before what stays.
         leaf.keys, leaf.values = leaf.keys[..., :-over, :], leaf.values[..., :-over, :]
-        leaf._idx -= over
-    leaf.offset -= over
+    leaf.trim(over)
 
 
 def _state(leaf: Any) -> Any:
