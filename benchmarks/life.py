@@ -4,8 +4,8 @@ Run `python -m benchmarks.life [MODEL_FOLDER] [--lines N]`. Both servers get the
 started anew where the script says so. A third server, ours without any cache, says what each answer has to be. What is read is counted
 by the servers themselves: prompt tokens less those their usage calls cached. Nothing here is timed.
 
-The chat begins with a pasted text of so many lines, as chats about a file do; a second run goes without one. How much a cache can spare
-depends on it: what is new has to be read by everybody.
+Two of the chats and the fork begin with the same pasted text of so many lines, as chats about a file do; a second run goes without it.
+How much a cache can spare depends on that: what is new has to be read by everybody.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from tests.fixtures.life import LIFE, SLACK, Step, new
 
 TOKENS = 16
 LINES = 100
-PASTED = {"first", "fork"}
-"""The chats that begin with the pasted text: a fork has its chat's beginning."""
+PASTED = {"first", "fork", "second"}
+"""The chats that begin with the pasted text: a fork has its chat's beginning, and the second chat is about the same text."""
 QUARTER = 0.25
 
 

@@ -24,6 +24,7 @@ from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache
 from mlx_harmony.worker.reading import Reading
+from mlx_harmony.worker.rendering import Rendering, beside
 from mlx_harmony.worker.reply import Reply
 from mlx_harmony.worker.sampling import Penalties, Sampler
 from mlx_harmony.worker.speculation.draft_model import Draft
@@ -38,8 +39,8 @@ RenderGuard = Callable[[], AbstractContextManager[None]]
 """Stands around the rendering of a prompt, which runs a model's own template."""
 
 
-Wait = Reading | Row
-"""What a generation waits for: its turn to read the next chunk of its prompt, or the next token of its row."""
+Wait = Rendering | Reading | Row
+"""What a generation waits for: a long prompt's rendering, its turn to read the next chunk of it, or the next token of its row."""
 
 PLAIN_ONLY = "Nothing was guessed: that needs KV as it is computed, neither packed nor in a window."
 
@@ -101,7 +102,7 @@ class Generation:
                 ((_, drawing),) = batch.step()
                 step = steps.send(drawing)
                 continue
-            if not isinstance(step, Reading):
+            if not isinstance(step, Reading | Rendering):
                 yield step
             step = next(steps, None)
 
@@ -116,7 +117,7 @@ class Generation:
         end_token_ids(request, loaded.format)
         self._kept = self._desk.kept(request.kv)
         found = self._draft_model()
-        rendered = yield from self._fit() if request.trim else self._whole()
+        rendered = yield from self._fit(busy=len(batch) > 0) if request.trim else self._whole(busy=len(batch) > 0)
         self._prompt = rendered.tokens
         check_prompt(self._prompt, capped(loaded.card, request))
         sampler = self._sampler()
@@ -134,16 +135,17 @@ class Generation:
         with self._desk.guard():
             return rendered.place(position)
 
-    def _whole(self) -> Generator[Event, Drawing | None, Rendered]:
+    def _whole(self, *, busy: bool) -> Generator[Event | Wait, Drawing | None, Rendered]:
         """The prompt as it is."""
-        yield from ()
-        return self._desk.render(self._request.prompt)
+        prompt = self._request.prompt
+        return (yield from beside(prompt, lambda: self._desk.render(prompt), busy=busy))
 
-    def _fit(self) -> Generator[Event, Drawing | None, Rendered]:
+    def _fit(self, *, busy: bool) -> Generator[Event | Wait, Drawing | None, Rendered]:
         """The prompt less what the context has no room for; the event says what went."""
         loaded = self._desk.loaded
         limit = prompt_limit(self._request, loaded.format.defaults, loaded.card)
-        fitted = fit_prompt(self._desk.render, self._request.prompt, limit)
+        prompt = self._request.prompt
+        fitted = yield from beside(prompt, lambda: fit_prompt(self._desk.render, prompt, limit), busy=busy)
         if fitted.dropped:
             self._request = msgspec.structs.replace(self._request, prompt=fitted.prompt)
             yield Trimmed(messages=fitted.dropped)

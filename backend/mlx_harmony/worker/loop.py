@@ -11,6 +11,7 @@ import mlx.core as mx
 
 from mlx_harmony.errors import GenerationFailed
 from mlx_harmony.events import Counted
+from mlx_harmony.records import GenerationRequest
 from mlx_harmony.worker.batch import Batch
 from mlx_harmony.worker.decode import Drawing, Row
 from mlx_harmony.worker.generation import Desk, Generation, RenderGuard, Steps, Wait, count_prompt
@@ -21,6 +22,7 @@ from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
 from mlx_harmony.worker.reading import Reading
+from mlx_harmony.worker.rendering import Rendering, beside, is_long
 from mlx_harmony.worker.speculation.drafts import Guessing
 from mlx_harmony.worker.speculation.gain import Gain
 
@@ -65,17 +67,31 @@ class Loop:
         """Blocks while there is nothing to do."""
         while self._seats or not self._inbox.closed:
             self._inbox.seats = SEATS if self._batch.together else 1
-            self._admit()
-            for errand in self._inbox.take_errands():
-                errand()
-            self._read()
+            if not self._renders():
+                self._admit()
+                for errand in self._inbox.take_errands():
+                    errand()
+                self._read()
             self._write()
+
+    def _renders(self) -> bool:
+        """Whether a long prompt is being rendered: until that is over only answers go on, since a tokenizer serves one at a time."""
+        for seat in self._seats:
+            if isinstance(seat.waits, Rendering):
+                if not len(self._batch):
+                    seat.waits.wait()
+                if seat.waits.over:
+                    self._go_on(seat)
+                return True
+        return False
 
     def _admit(self) -> None:
         """Take what waits; where answers are being written only one request, since rendering its prompt takes time."""
         while (ticket := self._inbox.take(wait=not self._seats)) is not None:
             if ticket.counting:
                 self._count(ticket)
+                if self._seats and isinstance(self._seats[-1].waits, Rendering):
+                    return
                 continue
             cancelled = partial(self._inbox.cancelled, ticket.request.id)
             seat = _Seat(ticket.request.id, Generation(self._desk, ticket.request, cancelled, ticket.asked_at).steps(self._batch))
@@ -85,11 +101,21 @@ class Loop:
                 return
 
     def _count(self, ticket: Ticket) -> None:
+        if len(self._batch) and is_long(ticket.request.prompt):
+            self._seats.append(_Seat(ticket.request.id, self._counting(ticket.request)))
+            self._go_on(self._seats[-1])
+            return
+
         def count() -> None:
             self._inbox.emit(ticket.request.id, Counted(count=count_prompt(self._desk, ticket.request)))
 
         if (failed := guarded(count, GenerationFailed)) is not None:
             self._inbox.emit(ticket.request.id, failed)
+
+    def _counting(self, request: GenerationRequest) -> Steps:
+        """A long prompt's count, rendered beside the answers."""
+        count = yield from beside(request.prompt, lambda: count_prompt(self._desk, request), busy=True)
+        yield Counted(count=count)
 
     def _read(self) -> None:
         """One chunk of one prompt; who was cancelled meanwhile ends here."""
@@ -141,7 +167,7 @@ class Loop:
         seat.waits = None
         try:
             step = seat.steps.send(drawing)
-            while not isinstance(step, Reading | Row):
+            while not isinstance(step, Rendering | Reading | Row):
                 self._inbox.emit(seat.id, step)
                 step = next(seat.steps)
             seat.waits = step

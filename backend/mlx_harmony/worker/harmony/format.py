@@ -36,6 +36,7 @@ class HarmonyFormat:
         self.tokens = tokens
         self._codec = Codec(encoding, tokens)
         self._memo = TokenMemo()
+        self._answer_now = tokens.encode_markup(_ANSWER_NOW)
 
     @property
     def name(self) -> Format:
@@ -50,7 +51,7 @@ class HarmonyFormat:
         return DEFAULTS
 
     def answer_now(self) -> list[int]:
-        return self.tokens.encode_markup(_ANSWER_NOW)
+        return list(self._answer_now)
 
     def render(self, prompt: Prompt) -> Rendered:
         """The prompt's tokens. Boundaries: in and after the system block, each user message, and the last message before the answer."""

@@ -39,6 +39,8 @@ class TemplateFormat(_TokenizerFormat):
     def __init__(self, tokens: Tokens) -> None:
         super().__init__(tokens)
         self._renderer = TemplateRenderer(tokens)
+        tag = tokens.tokenizer.think_end
+        self._answer_now = tokens.encode_markup(tag) if tag else None
         self._thinking: dict[int, tuple[ChatPrompt, bool]] = {}
 
     def render(self, prompt: Prompt) -> Rendered:
@@ -64,8 +66,7 @@ class TemplateFormat(_TokenizerFormat):
         return TemplateParser(self.tokens, self.stop_tokens | ends, tool_schemas(prompt.tools), thinking=thinking)
 
     def answer_now(self) -> list[int] | None:
-        tag = self.tokens.tokenizer.think_end
-        return self.tokens.encode_markup(tag) if tag else None
+        return list(self._answer_now) if self._answer_now else None
 
     def _opens_thinking(self, tokens: list[int]) -> bool:
         tokenizer = self.tokens.tokenizer
