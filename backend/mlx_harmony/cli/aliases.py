@@ -23,3 +23,7 @@ def serve() -> int:
 
 def models() -> int:
     return main(["models", *sys.argv[1:]])
+
+
+def cache_prompt() -> int:
+    return main(["cache", "prompt", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""`mlx-harmony cache`: what models keep on disk of what they read, as a table or as JSON; pin, drop and clear. Loads no model."""
+"""`mlx-harmony cache`: what models keep on disk of what they read, as a table or as JSON; pin, drop and clear; hands over the rest."""
 
 import argparse
 import json
@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mlx_harmony.cli import cache_files, cache_prompt
 from mlx_harmony.cli.errors import DONE
-from mlx_harmony.cli.flags import add_model_flags, chosen_settings
+from mlx_harmony.cli.flags import add_model_flags, add_prompting_flags, chosen_settings
 from mlx_harmony.cli.models import size
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import InvalidRequest
@@ -19,24 +20,39 @@ from mlx_harmony.shelf.kept import FOLDER, Kept, act_on, kept_in
 COLUMNS = ("ID", "TOKENS", "SIZE", "SNAPSHOTS", "USED", "BEGINS")
 SHORT_ID = 10
 WIDEST_TEXT = 60
-ACTIONS = ("list", "pin", "unpin", "drop", "clear")
+ACTIONS = ("list", "pin", "unpin", "drop", "clear", "save", "load", "prompt")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", nargs="?", default="list", choices=ACTIONS, help="what to do (default: list)")
-    parser.add_argument("entry", nargs="?", default="", metavar="ID", help="the entry to pin, unpin or drop; its beginning will do")
+    parser.add_argument("entry", nargs="?", default="", metavar="ID", help="the entry to pin, unpin, drop or save; its beginning will do")
+    parser.add_argument("file", nargs="?", default="", metavar="FILE", help="the file to save to; `load` takes it in place of an ID")
     add_model_flags(parser)
+    parser.add_argument("--force", action="store_true", help="let save and prompt replace a file that is there")
     parser.add_argument("--json", action="store_true", help="print JSON, every field, sizes in bytes")
+    cache_prompt.add_arguments(parser)
+    add_prompting_flags(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Lists, or does it and says how many files that met. Raises InvalidRequest for an id that names no entry, or several."""
+    if args.action == "prompt":
+        return cache_prompt.run(args, terminal)
     settings = chosen_settings(args)
+    if args.action == "load":
+        taken = cache_files.load(settings, args.model, args.entry, terminal)
+        cache_files.shown("Loaded", taken, terminal, as_json=args.json)
+        return DONE
     root = Path(settings.home, FOLDER)
     model = _folder_of(args.model, settings) if args.model else ""
     found = tuple(shelf for shelf in kept_in(root) if not model or shelf.identity.model == model)
     if args.action == "list":
         _show(found, terminal, as_json=args.json)
+        return DONE
+    if args.action == "save":
+        cache_files.named(args.file)
+        saved = cache_files.save(settings, _entry_id(args.entry, found), args.file, force=args.force)
+        cache_files.shown("Saved", saved, terminal, as_json=args.json)
         return DONE
     action: CacheAction = args.action
     entry = "" if action == "clear" else _entry_id(args.entry, found)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mlx_harmony.cli.errors import DONE, report
-from mlx_harmony.cli.flags import add_model_flags, add_prompting_flags, chosen_settings
+from mlx_harmony.cli.flags import add_cache_file_flag, add_model_flags, add_prompting_flags, chosen_settings
 from mlx_harmony.cli.lines import typed_messages
 from mlx_harmony.cli.sampling import add_kv_flags, add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import HarmonyError
+from mlx_harmony.settings import absolute
 
 if TYPE_CHECKING:
     from mlx_harmony.cli.talk import Talk
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prompting_flags(parser)
     parser.add_argument("--chat", metavar="ID", help="go on with this chat instead of beginning a new one")
     parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the whole chat")
+    add_cache_file_flag(parser)
     add_sampling_flags(parser)
     add_kv_flags(parser)
 
@@ -40,6 +42,10 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         try:
             if args.model:
                 choices["model"] = service.find_model(None).id
+            if args.prompt_cache_file:
+                model, file = service.find_model(None).id, absolute(args.prompt_cache_file)
+                terminal.hint(f"Beginning with {file.name}.")
+                runner.run(service.caches.load(model, file))
             talk = Talk(service, terminal, choices)
             runner.run(talk.resume(args.chat) if args.chat else talk.begin())
             terminal.hint(r"q or Ctrl-D ends, Ctrl-C stops an answer, \help lists the commands.")

@@ -28,6 +28,14 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cache_file_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prompt-cache-file",
+        metavar="FILE",
+        help="what `cache prompt` or `cache save` wrote: a prompt that begins the same is not read again",
+    )
+
+
 def add_prompting_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="NAME", help="a profile: its model, prompt config and context, where no flag says otherwise")
     parser.add_argument(

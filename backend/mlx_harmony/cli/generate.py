@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from mlx_harmony.cli.answer import Answer
+from mlx_harmony.cli.begun import Beginning
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE, report
-from mlx_harmony.cli.flags import add_model_flags, add_prompting_flags, chosen_settings
+from mlx_harmony.cli.flags import add_cache_file_flag, add_model_flags, add_prompting_flags, chosen_settings
 from mlx_harmony.cli.sampling import add_kv_flags, add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.records import TurnOptions
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--request", metavar="FILE", help="a chat completion request as JSON instead of a prompt; `-` reads it from stdin")
     parser.add_argument("--json", action="store_true", help="print one JSON document: text, reasoning, usage, timings")
     parser.add_argument("--raw-prompt", action="store_true", help="print what the model would read, control tokens and all, and end")
+    add_cache_file_flag(parser)
     add_sampling_flags(parser)
     add_kv_flags(parser)
 
@@ -64,7 +66,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
 
         terminal.line(raw_prompt(entry.path, request.prompt))
         return DONE
-    return asyncio.run(_answer(entry, request, Document(entry.id, terminal) if args.json else Answer(terminal, options.setup)))
+    answer = Document(entry.id, terminal) if args.json else Answer(terminal, options.setup)
+    return asyncio.run(_answer(entry, request, answer, Beginning(args.prompt_cache_file, terminal)))
 
 
 def prompt_text(given: str | None) -> str | None:
@@ -154,14 +157,16 @@ class Document:
         return document | {"usage": msgspec.to_builtins(finished.usage), "timings": msgspec.to_builtins(finished.timings)}
 
 
-async def _answer(entry: ModelEntry, request: GenerationRequest, answer: Answer | Document) -> int:
+async def _answer(entry: ModelEntry, request: GenerationRequest, answer: Answer | Document, beginning: Beginning) -> int:
     from mlx_harmony.worker.inprocess import start_in_process
 
     engine = await start_in_process(entry, lambda stage, fraction: answer.show(Loading(stage=stage, fraction=fraction)))
     try:
+        await beginning.take(engine.load_cache)
         async with aclosing(engine.generate(request)) as events:
             async for event in events:
                 answer.show(event)
+                beginning.note(event)
     finally:
         answer.leave()
         await engine.close()

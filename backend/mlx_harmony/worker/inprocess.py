@@ -171,11 +171,11 @@ def _see_off(thread: threading.Thread) -> None:
         time.sleep(0.001)
 
 
-async def start_in_process(entry: ModelEntry, progress: Progress) -> InProcessEngine:
-    """A StartEngine. Raises the errors of loading; leaving early ends the load at its next step."""
+async def start_in_process(entry: ModelEntry, progress: Progress, options: LoadOptions | None = None) -> InProcessEngine:
+    """A StartEngine. Raises the errors of loading; leaving early ends the load at its next step. Without `options` nothing is kept."""
     engine = InProcessEngine()
     try:
-        await engine.load(LoadOptions(path=entry.path), progress)
+        await engine.load(options or LoadOptions(path=entry.path), progress)
     except BaseException:
         await engine.close()
         raise

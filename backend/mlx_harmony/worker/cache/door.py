@@ -54,7 +54,7 @@ class CacheDoor:
         return save(steps, shelf, _identity(cache), Path(path), replace=replace)
 
     def load(self, path: str) -> CacheState:
-        """Take in what a file holds. Blocks; raises InvalidRequest, with the reason, and ShuttingDown."""
+        """Take in what a file holds. Blocks until it is on the disk too; raises InvalidRequest, with the reason, and ShuttingDown."""
         cache, file = self._open(), Path(path)
         bundle = read_bundle(file)
         if differing := _identity(cache).differs_from(bundle.identity):
@@ -64,7 +64,8 @@ class CacheDoor:
                 param="path",
             )
         self._in_turn(lambda: _take_in(cache, file, bundle))
-        return cache.look()
+        cache.flush()
+        return self.act()
 
     def forget(self, chats: Collection[str]) -> CacheState:
         """Drop what only these chats used, in every form. Blocks until it is off the disk; raises ShuttingDown."""
