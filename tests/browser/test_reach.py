@@ -80,6 +80,16 @@ def panels(round_: Inspection) -> None:
     for panel in ("tuning", "prompt", "details"):
         page.locator(f"#panel-{panel}").click()
         round_.look(panel)
+    page.locator("#panel-tuning").click()
+    page.get_by_label("Temperature, exact").fill("0.4")
+    page.get_by_label("Name of a new preset").fill("For poems")
+    round_.look("a preset to save")
+    round_.press("Save as preset")
+    page.locator(".presets[data-chosen=own]").wait_for()
+    round_.look("a preset of one's own")
+    round_.press("Delete this preset")
+    page.locator("#say [data-do=undo]").wait_for()
+    round_.look("a preset deleted")
     page.locator(".panel-open").click()
     if round_.narrow:
         round_.press("Show the list of chats")
@@ -99,6 +109,27 @@ def panels(round_: Inspection) -> None:
     page.locator(".pill-face").click()
     round_.look("menu of models")
     page.keyboard.press("Escape")
+
+
+def trash(round_: Inspection) -> None:
+    """The trash with something in it, the question before it is emptied, and empty; and the question before a replay."""
+    visit, page = round_.visit, round_.page
+    visit.ask("to be deleted")
+    page.locator(".ask").last.hover()
+    round_.press("Delete this message and what follows")
+    page.locator("#say [data-do=undo]").wait_for()
+    page.evaluate("document.querySelector('#side-foot [data-view=trash]').click()")
+    page.locator(".bin li").first.wait_for()
+    round_.look("trash")
+    page.locator("[data-do=ask-empty]").click()
+    round_.look("question before emptying")
+    round_.press("Remove for good")
+    page.locator(".bin .nothing").wait_for()
+    round_.look("empty trash")
+    round_.press("Back to the chat")
+    page.evaluate("document.querySelector('#replay-question').showModal()")
+    round_.look("question before a replay")
+    round_.press("Leave it")
 
 
 def places(round_: Inspection, app: ScriptedApp) -> None:
@@ -136,6 +167,7 @@ def test_no_state_of_the_page_has_a_serious_fault(chromium: Browser, scripted_ap
         round_ = Inspection(visit, size["width"])
         talking(round_)
         panels(round_)
+        trash(round_)
         places(round_, scripted_app)
         assert round_.found == []
 
