@@ -20,8 +20,8 @@ from mlx_harmony.models.catalog import starter_folder
 from mlx_harmony.records import ModelEntry
 
 WORKS: dict[str, Work] = {
-    "gauge": Work(prompt_tokens=64, tokens=256, rounds=5, clients=8, turns=8),
-    "qwen2": Work(prompt_tokens=512, tokens=64, rounds=2, streams=(1, 4), clients=0, turns=0),
+    "gauge": Work(prompt_tokens=64, tokens=512, rounds=3, clients=8, turns=8),
+    "qwen2": Work(prompt_tokens=256, tokens=64, rounds=2, streams=(1, 4), clients=0, turns=0),
     "starter": Work(),
 }
 """Qwen2's random weights write no text, so no client would see its tokens."""

@@ -47,3 +47,35 @@ def test_the_gauge_model_writes_text_that_can_be_seen_token_by_token(tmp_path: P
     assert len(spoken) > 100
     assert all(tokenizer.decode([token]).isascii() and tokenizer.decode([token]) for token in spoken)
     assert config["eos_token_id"] not in spoken
+
+
+def test_the_pasted_text_stands_at_the_beginning_of_the_chats_about_it_and_nowhere_else() -> None:
+    from benchmarks.life import PASTED, pasted
+    from tests.fixtures.life import LIFE
+
+    steps = [pasted(step, 5) for step in LIFE]
+    firsts = {step.messages[1]["content"].split("\n\n")[0] for step in steps if step.chat in PASTED}
+    assert len(firsts) == 1
+    assert len(firsts.pop().splitlines()) == 5
+    for step, plain in zip(steps, LIFE, strict=True):
+        assert step.messages[2:] == plain.messages[2:]
+        assert step.messages[1]["content"].endswith(plain.messages[1]["content"])
+        assert (step == plain) == (step.chat not in PASTED)
+
+
+def test_the_summary_of_a_life_counts_what_both_read_and_says_what_failed() -> None:
+    from benchmarks.life import Done, summary, table
+    from tests.fixtures.life import LIFE
+
+    done = [
+        Done(LIFE[0], 100, 100, 100, 120, equal=True),
+        Done(LIFE[1], 150, 50, 51, 280, equal=True),
+        Done(LIFE[2], 200, 50, 90, None, equal=False, problem="it broke"),
+    ]
+    told = summary(done)
+    assert "We read 151 tokens, 38% of the 400 that mlx_lm.server reads" in told
+    assert "150 are new" in told
+    assert f"more than the new tokens and 32: {LIFE[2].name}" in told
+    assert "Answers as without a cache: 2 of 3." in told
+    assert f"mlx_lm.server failed at '{LIFE[2].name}': it broke" in told
+    assert f"| {LIFE[2].name} | 200 | 50 | 90 | failed | **no** |" in table(done, "m")

@@ -28,14 +28,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.integration
 def test_a_run_writes_every_figure_as_json_and_a_table_for_a_reader(fx1: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--model", str(fx1), *SMALL]) == 0
+    assert main(["bench", "--model", str(fx1), *SMALL, "--prompt-tokens", "900"]) == 0
     told = capsys.readouterr()
     report = json.loads(told.out)
     mine = report["sides"]["MLX Harmony"]
     assert all(mine["speeds"][name] > 0 for name in FIGURES)
-    assert mine["speeds"]["kv_tokens"] == 48
+    assert mine["speeds"]["kv_tokens"] in (907, 908)
     assert [rate["streams"] for rate in mine["speeds"]["streams"]] == [1, 2]
-    assert mine["speeds"]["cache"]["gain"] > 0
+    assert mine["speeds"]["cache"]["gain"] > 1
+    assert mine["speeds"]["first_token_warm_s"] < mine["speeds"]["first_token_cold_s"]
     assert mine["speeds"]["speculation"]["without"] > 0
     assert mine["speeds"]["speculation"]["gain"] > 0
     assert (mine["http"]["clients"], len(mine["http"]["chat"])) == (2, 2)

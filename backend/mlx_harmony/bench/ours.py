@@ -37,6 +37,7 @@ class Ours:
     def __init__(self, engine: WorkerEngine, load_s: float) -> None:
         self._engine = engine
         self._numbers = itertools.count()
+        self._kv_tokens: int | None = None
         self.load_s = load_s
 
     @property
@@ -58,6 +59,7 @@ class Ours:
                     stamps.append(time.perf_counter())
         finished = _finished(end)
         timings = finished.timings
+        self._kv_tokens = timings.kv_length
         return Single(
             first_token_s=timings.first_token_ms / 1000 if timings.first_token_ms else time.perf_counter() - began,
             prefill_per_second=timings.prompt_n / timings.prompt_ms * 1000 if timings.prompt_ms else 0.0,
@@ -73,9 +75,8 @@ class Ours:
         return sum(written) / (time.perf_counter() - began)
 
     async def kv_tokens(self) -> int | None:
-        """How many tokens the caches of the longest kept prompt and answer hold, as the prompt cache counted them."""
-        state = await self._engine.cache()
-        return max((entry.end for entry in state.entries if entry.where == "memory"), default=None)
+        """How many tokens the caches of the last single answer really held at its end."""
+        return self._kv_tokens
 
     async def forget(self) -> None:
         """Drop what the prompt cache keeps."""
