@@ -10,16 +10,15 @@ How much a cache can spare depends on that: what is new has to be read by everyb
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from mlx_harmony.api.chat_request import generation_request, read_body
 from mlx_harmony.bench.client import Streamed, streamed
-from mlx_harmony.bench.servers import our_server, stock_server
+from mlx_harmony.bench.servers import Server, our_server, stock_server
 from mlx_harmony.bench.sides import Unmeasured
 from mlx_harmony.models.catalog import starter_folder
 from tests.fixtures.life import LIFE, SLACK, Step, new
@@ -43,25 +42,43 @@ class Done(NamedTuple):
     problem: str = ""
 
 
-class Kept:
-    """A server that can be ended and started anew on the same home."""
+class Restartable:
+    """A server that can be ended and started anew on the same home; which one, `server` says."""
 
-    def __init__(self, folder: Path, home: Path, *, stock: bool) -> None:
-        self._folder = str(folder)
-        self._home = home
-        self._stock = stock
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = str(folder)
+        self.home = home
         self._stack = AsyncExitStack()
         self._port = 0
 
+    def server(self) -> AbstractAsyncContextManager[Server]:
+        raise NotImplementedError
+
     async def start(self) -> None:
-        server = stock_server(self._folder, self._home, fitted=True) if self._stock else our_server(self._folder, self._home)
-        self._port = (await self._stack.enter_async_context(server)).port
+        self._port = (await self._stack.enter_async_context(self.server())).port
 
     async def end(self) -> None:
         await self._stack.aclose()
 
     async def ask(self, step: Step) -> Streamed:
         return await streamed(self._port, step.body(max_tokens=TOKENS))
+
+
+class OurServer(Restartable):
+    def server(self) -> AbstractAsyncContextManager[Server]:
+        return our_server(self.folder, self.home)
+
+
+class Uncached(Restartable):
+    """Ours without any cache."""
+
+    def server(self) -> AbstractAsyncContextManager[Server]:
+        return our_server(self.folder, self.home, cache_memory_mb=0, cache_disk_mb=0)
+
+
+class StockServer(Restartable):
+    def server(self) -> AbstractAsyncContextManager[Server]:
+        return stock_server(self.folder, self.home, fitted=True)
 
 
 def pasted(step: Step, lines: int) -> Step:
@@ -87,15 +104,9 @@ def new_tokens(folder: Path, steps: list[Step]) -> list[int]:
 async def live(folder: Path, home: Path, lines: int) -> list[Done]:
     """All steps on all three servers."""
     steps = [pasted(step, lines) for step in LIFE]
-    plain = home / "plain"
-    plain.mkdir(parents=True)
-    (plain / "settings.json").write_text(json.dumps({"cache_memory_mb": 0, "cache_disk_mb": 0}), "utf-8")
-    ours, theirs, without = (
-        Kept(folder, home / "ours", stock=False),
-        Kept(folder, home / "stock", stock=True),
-        Kept(folder, plain, stock=False),
-    )
-    servers, done = (ours, theirs, without), []
+    ours, theirs, without = OurServer(folder, home / "ours"), StockServer(folder, home / "stock"), Uncached(folder, home / "plain")
+    servers: tuple[Restartable, ...] = (ours, theirs, without)
+    done: list[Done] = []
     fresh = await asyncio.to_thread(new_tokens, folder, steps)
     try:
         for server in servers:
@@ -113,7 +124,7 @@ async def live(folder: Path, home: Path, lines: int) -> list[Done]:
     return done
 
 
-async def one(step: Step, added: int, servers: tuple[Kept, Kept, Kept]) -> Done:
+async def one(step: Step, added: int, servers: tuple[Restartable, ...]) -> Done:
     ours, theirs, without = servers
     mine, plain = await ours.ask(step), await without.ask(step)
     problem, read = "", None

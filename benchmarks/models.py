@@ -103,10 +103,11 @@ def _gauge_weights(draw: np.random.Generator, spoken: list[int]) -> Weights:
 
 
 def _matrix(draw: np.random.Generator, rows: int, columns: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return (draw.standard_normal((rows, columns)) / np.sqrt(columns)).astype(np.float32)
+    drawn: np.ndarray[Any, np.dtype[np.float32]] = (draw.standard_normal((rows, columns)) / np.sqrt(columns)).astype(np.float32)
+    return drawn
 
 
-def _ends(tokenizer: Tokenizer) -> dict[str, int]:
+def _ends(tokenizer: Tokenizer) -> dict[str, int | None]:
     return {"bos_token_id": tokenizer.token_to_id("<s>"), "eos_token_id": tokenizer.token_to_id("</s>")}
 
 

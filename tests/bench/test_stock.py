@@ -62,3 +62,9 @@ async def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(Unmeasured, match=r"did not start: ."):
         async with our_server(str(tmp_path / "nowhere"), tmp_path / "ours"):
             pass
+
+
+async def test_a_server_of_ours_takes_the_settings_it_is_given(fx1: Path, tmp_path: Path) -> None:
+    async with our_server(str(fx1), tmp_path / "ours", cache_memory_mb=0, cache_disk_mb=0) as server:
+        answers = [await streamed(server.port, ASKED) for _ in range(2)]
+    assert [answer.cached_tokens for answer in answers] == [0, 0]

@@ -29,6 +29,9 @@ from mlx_harmony.records import ModelCard, ModelEntry, Speculation
 Tell = Callable[[str], None]
 """Called with what is being done, in words."""
 
+USUAL_WAITING = 64
+"""The server's own limit; more clients than that are given room to wait."""
+
 SMALLER = 16
 """On a CPU mlx-lm as it comes is many times slower: its sample is a sixteenth."""
 
@@ -102,7 +105,9 @@ class _Run:
         """Our server and mlx_lm.server under the same clients, in turns, and the bare loops with prompts as long."""
         self._tell("Starting the servers")
         async with AsyncExitStack() as stack:
-            mine = Rounds((await stack.enter_async_context(our_server(self._entry.path, self._home / "ours"))).port, self._work)
+            most = max(USUAL_WAITING, self._work.clients)
+            server = await stack.enter_async_context(our_server(self._entry.path, self._home / "ours", max_waiting=most))
+            mine = Rounds(server.port, self._work)
             theirs = await self._rival(stack) if against else None
             for number in range(self._work.rounds if self._work.clients else 0):
                 self._tell(f"Clients, round {number + 1} of {self._work.rounds}")

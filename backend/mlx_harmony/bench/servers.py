@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ from mlx_harmony.bench.client import streamed
 from mlx_harmony.bench.sides import Unmeasured
 from mlx_harmony.bench.stock import MODULE
 from mlx_harmony.engine.process import WorkerHome, private_folder, worker_environment
+from mlx_harmony.settings import SETTINGS_FILE
 
 READY = re.compile(r"ready at http://\S+:(\d+)")
 STARTING_S = 300.0
@@ -43,8 +45,9 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def our_server(folder: str, home: Path) -> AsyncIterator[Server]:
-    """`mlx-harmony serve` without its page, with a home of its own, its model loaded. Raises Unmeasured where it does not start."""
+async def our_server(folder: str, home: Path, **settings: int) -> AsyncIterator[Server]:
+    """`mlx-harmony serve` without its page, on this home with these settings, its model loaded. Raises Unmeasured where it cannot start."""
+    _settle(home, settings)
     words = ("-m", "mlx_harmony", "serve", "--no-ui", "--no-browser", "--port", "0", "--model", folder)
     async with _running(words, home, stdout=asyncio.subprocess.PIPE) as (process, complaint):
         assert process.stdout is not None
@@ -77,6 +80,11 @@ async def stock_server(folder: str, home: Path, *, fitted: bool) -> AsyncIterato
         server = Server(process, port)
         await streamed(port, WARM)
         yield server
+
+
+def _settle(home: Path, settings: dict[str, int]) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    (home / SETTINGS_FILE).write_text(json.dumps(settings), "utf-8")
 
 
 def free_port() -> int:
