@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.visit import ANSWER_MS, Visit
+from tests.browser.visit import ANSWER_MS, Visit, a_word_of_its_own
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
@@ -107,3 +107,54 @@ def test_figures_meter_attachments_commands_and_files_work_with_the_real_model(s
         page.get_by_role("menuitem", name="Export this chat as JSON").click()
     (chat,) = json.loads(Path(download.value.path()).read_text("utf-8"))["chats"].values()
     assert [message["role"] for message in chat["messages"]] == ["user", "assistant", "user", "assistant"]
+
+
+def test_thinking_stays_as_it_was_left_and_stop_keeps_what_was_said(starter: Visit) -> None:
+    visit, page = starter, starter.page
+    page.get_by_role("radio", name="High").click()
+    thought = visit.ask("What does the temperature slider do?").locator(".thinking")
+    expect(thought.locator("summary")).to_contain_text(re.compile(r"Thought for \d+\.\d s"))
+    expect(thought).not_to_have_attribute("open", "")
+    thought.locator("summary").click()
+    page.get_by_role("radio", name="Low").click()
+    visit.send("Count from 1 to 60.")
+    expect(visit.live.locator(".answer-text")).to_contain_text("3", timeout=ANSWER_MS)
+    page.keyboard.press("Escape")
+    stopped = visit.finished(2)
+    expect(stopped.locator(".notice")).to_contain_text("Stopped")
+    expect(text(stopped)).to_contain_text("1, 2, 3")
+    visit.reload()
+    expect(visit.answers.first.locator(".thinking")).to_have_attribute("open", "")
+    expect(text(visit.answers.last)).to_contain_text("1, 2, 3")
+    visit.answers.last.get_by_role("button", name="Show the answer as plain text").click()
+    expect(visit.answers.last.locator(".as-text")).to_contain_text("1, 2, 3")
+
+
+def test_a_chat_is_named_given_out_taken_in_and_thrown_away(starter: Visit, tmp_path: Path) -> None:
+    visit, page, name = starter, starter.page, a_word_of_its_own()
+    page.locator("#panel-prompt").click()
+    page.get_by_label("Instructions").fill("Answer in short sentences.")
+    said = text(visit.ask("Hello!")).inner_text()
+    row = page.locator(f"[data-chat-row='{visit.chat_id}']")
+    row.hover()
+    row.get_by_role("button", name="Rename").click()
+    page.get_by_role("textbox", name="New title").fill(name)
+    page.keyboard.press("Enter")
+    expect(row).to_contain_text(name)
+
+    for kind, holds in (("Markdown", f"# {name}"), ("JSON", said)):
+        page.get_by_role("button", name="Export and import").click()
+        with page.expect_download() as download:
+            page.get_by_role("menuitem", name=f"Export this chat as {kind}").click()
+        kept = Path(download.value.path())
+        assert download.value.suggested_filename.startswith(name) and holds in kept.read_text("utf-8")
+    first = visit.chat_id
+    row.hover()
+    row.get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    page.locator("#import").set_input_files({"name": "chat.json", "mimeType": "application/json", "buffer": kept.read_bytes()})
+    expect(page.locator("#say")).to_contain_text(f"Imported “{name}”")
+    expect(text(visit.answers.first)).to_have_text(said)
+    assert visit.chat_id != first
+    expect(page.get_by_label("Instructions")).to_have_value("Answer in short sentences.")
+    visit.ask("Thanks!")
