@@ -96,14 +96,8 @@ def tuning(visit: Visit) -> None:
 def context(visit: Visit) -> None:
     page = visit.page
     visit.ask("My name is Mira. Please remember that.")
+    visit.limit_context(200)
     page.locator(".panel-open").click()
-    field = page.locator("#tuning [data-field=max_context_tokens]")
-    for group in page.locator("#tuning details:not([open]) > summary").all():
-        group.click()
-    field.fill("200")
-    field.dispatch_event("change")
-    page.keyboard.press("Escape")
-    page.evaluate("document.body.dataset.panel = ''")
     for question in ("What does the temperature slider do?", "What does the top p slider do?", "What does the seed do?"):
         visit.ask(question)
     page.locator(".seen-from").scroll_into_view_if_needed()

@@ -8,16 +8,6 @@ from tests.browser.visit import Visit
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-def limit_context(visit: Visit, tokens: int) -> None:
-    page = visit.page
-    page.get_by_role("button", name="Tuning").first.click()
-    field = page.locator("#tuning [data-field=max_context_tokens]")
-    for group in page.locator("#tuning details:not([open]) > summary").all():
-        group.click()
-    field.fill(str(tokens))
-    field.dispatch_event("change")
-
-
 def test_a_chat_that_is_not_kept_yet_has_a_meter_from_the_first_word_on(real_visit: Visit) -> None:
     meter = real_visit.page.locator("#meter .meter")
     expect(meter).to_have_count(0)
@@ -32,7 +22,7 @@ def test_a_chat_beyond_its_context_says_what_is_no_longer_seen(real_visit: Visit
     real_visit.ask("My name is Mira and my cat is called Pixel. Please remember that.")
     meter = page.locator("#meter .meter")
     expect(meter).to_contain_text("tokens")
-    limit_context(real_visit, 220)
+    real_visit.limit_context(220)
     for number in range(3):
         real_visit.ask(f"What does the temperature slider do, and what does the top p slider do? This is question {number}.")
     expect(page.locator(".seen-from")).to_have_count(1)

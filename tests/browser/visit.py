@@ -82,6 +82,12 @@ class Visit:
         expect(self.page.locator("body")).to_have_attribute("data-busy", "no", timeout=ANSWER_MS)
         return self.answers.last
 
+    def limit_context(self, tokens: int) -> None:
+        """The chat's context limit, set in the Tuning panel, which is open then."""
+        if not self.page.locator("#tuning").is_visible():
+            self.page.locator(".panel-open").click()
+        self.page.get_by_label("Context limit, exact").fill(str(tokens))
+
     @property
     def answers(self) -> Locator:
         return self.page.locator("#history .answer")

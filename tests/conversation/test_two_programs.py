@@ -44,12 +44,16 @@ class Program:
 
 
 @contextmanager
-def program(path: Path) -> Iterator[Program]:
+def program(path: Path, chat: str = "") -> Iterator[Program]:
+    """Another program on the chat file; with `chat` it has made one of that id."""
     command = [sys.executable, "-m", "tests.fixtures.second_program", str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         other = Program(process)
         try:
             assert other.hear() == ["opened"]
+            if chat:
+                other.tell("chat", chat)
+                assert other.hear() == ["done"]
             yield other
         finally:
             process.kill()
@@ -65,9 +69,7 @@ async def states(store: Store, chat_id: str) -> list[str]:
 
 async def test_an_answer_of_another_program_goes_on_undisturbed_and_its_chat_takes_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "chats.sqlite3"
-    with program(path) as other:
-        other.tell("chat", "c")
-        assert other.hear() == ["done"]
+    with program(path, "c") as other:
         other.tell("send", "c", 100, "words please")
         _, user_id, answer_id = other.hear()
         store = await Store.open(path)
@@ -92,9 +94,7 @@ async def test_an_answer_of_another_program_goes_on_undisturbed_and_its_chat_tak
 
 async def test_a_chat_deleted_while_another_program_answers_keeps_the_whole_answer(tmp_path: Path) -> None:
     path = tmp_path / "chats.sqlite3"
-    with program(path) as other:
-        other.tell("chat", "c")
-        other.hear()
+    with program(path, "c") as other:
         other.tell("send", "c", 40, "words")
         other.hear()
         store = await Store.open(path)
@@ -108,9 +108,7 @@ async def test_a_chat_deleted_while_another_program_answers_keeps_the_whole_answ
 
 async def test_what_a_killed_program_left_is_marked_at_once_and_its_chat_is_free(tmp_path: Path) -> None:
     path = tmp_path / "chats.sqlite3"
-    with program(path) as other:
-        other.tell("chat", "c")
-        other.hear()
+    with program(path, "c") as other:
         other.tell("send", "c", 500, "words")
         other.hear()
         store = await Store.open(path)
@@ -126,9 +124,7 @@ async def test_what_a_killed_program_left_is_marked_at_once_and_its_chat_is_free
 
 async def test_two_programs_that_send_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
     path = tmp_path / "chats.sqlite3"
-    with program(path) as one, program(path) as two:
-        one.tell("chat", "c")
-        one.hear()
+    with program(path, "c") as one, program(path) as two:
         for number in range(12):
             for name, other in (("one", one), ("two", two)):
                 other.tell("send", "c", 1 + number % 3, f"{name}-{number}")
