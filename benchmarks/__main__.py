@@ -31,6 +31,7 @@ def parts(quick: bool) -> list[tuple[str, list[str]]]:
         ("Beside mlx-lm", against),
         ("What was read before", [sys.executable, "-m", "benchmarks.cache"]),
         ("The life of a chat", [sys.executable, "-m", "benchmarks.life"]),
+        ("Forms of KV", [sys.executable, "-m", "benchmarks.kv"]),
         ("At rest", [sys.executable, "-m", "benchmarks.idle"]),
         ("The page", page),
         ("The Starter", starter),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from mlx_harmony.records import ChatPrompt
+from mlx_harmony.records import ChatPrompt, KvOptions
 from tests.browser.conftest import ScriptedApp
 from tests.browser.visit import Visit
 
@@ -92,3 +92,26 @@ def test_no_budget_for_thinking_makes_the_starter_answer_at_once(real_visit: Vis
     answer = real_visit.ask("What does the top k slider do?")
     assert answer.locator(".thinking").count() == 0
     expect(answer.locator(".answer-text")).not_to_be_empty()
+
+
+def test_the_form_of_kv_is_chosen_kept_and_refused_where_it_cannot_be(visit: Visit, scripted_app: ScriptedApp) -> None:
+    page = visit.page
+    page.locator(".panel-open").click()
+    bits, window = page.get_by_label("KV bits", exact=True), page.get_by_label("KV window, exact")
+    bits.select_option("8")
+    page.get_by_label("KV group", exact=True).select_option("32")
+    visit.ask("hello")
+    assert scripted_app.provider.engine.requests[-1].kv == KvOptions(kv_bits=8, kv_group_size=32)
+    window.fill("100")
+    page.fill("#message", "again")
+    page.press("#message", "Enter")
+    expect(page.locator("body")).to_contain_text("do not go together")
+    window.fill("")
+    page.get_by_role("button", name="Reset KV group").click()
+    expect(page.get_by_label("KV group", exact=True)).to_have_value("")
+    bits.select_option("4")
+    page.press("#message", "Enter")
+    visit.finished(2)
+    assert scripted_app.provider.engine.requests[-1].kv == KvOptions(kv_bits=4)
+    visit.reload()
+    expect(page.get_by_label("KV bits", exact=True)).to_have_value("4")

@@ -122,7 +122,6 @@ def _request(answer: ChatMessage, prompt: ChatPrompt, options: TurnOptions, path
         end_tokens=options.end_tokens,
         analysis_budget=options.analysis_budget,
         loop_detection=_loop_detection(options),
-        kv=options.kv,
         speculation=options.speculation,
         num_draft_tokens=options.num_draft_tokens,
         draft_model=options.draft_model,
@@ -133,7 +132,7 @@ def _request(answer: ChatMessage, prompt: ChatPrompt, options: TurnOptions, path
 
 
 def fitting(request: GenerationRequest, options: TurnOptions) -> GenerationRequest:
-    """The request with all that decides how much of a chat its prompt holds."""
+    """The request with all that decides how much of a chat its prompt holds, and how much of it was read before."""
     setup = options.setup or ChatSetup()
     return msgspec.structs.replace(
         request,
@@ -142,6 +141,7 @@ def fitting(request: GenerationRequest, options: TurnOptions) -> GenerationReque
         max_context_tokens=_context_limit(options),
         context_margin=setup.max_context_tokens_margin,
         prompt_budget=setup.prompt_token_budget,
+        kv=options.kv,
     )
 
 

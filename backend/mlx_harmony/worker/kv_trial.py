@@ -57,9 +57,9 @@ def _check_bits(model: nn.Module, form: KvForm, made: Layers) -> None:
         )
         hint = "Leave kv_bits unset: this model's memory does not grow with the chat."
         raise InvalidRequest(f"kv_bits has nothing to pack in this model: {why}.", hint=hint, param="kv_bits")
-    width = next((width for width in _widths(model) if width % form.group_size), None)
+    width = next((width for width in widths(model) if width % form.group_size), None)
     if width is not None:
-        fitting = [size for size in GROUPS if not any(each % size for each in _widths(model))]
+        fitting = [size for size in GROUPS if not any(each % size for each in widths(model))]
         hint = f"Set kv_group_size to {' or '.join(map(str, fitting))}." if fitting else "Leave kv_bits unset for this model."
         raise InvalidRequest(
             f"kv_group_size {form.group_size} does not fit this model: each head has {width} numbers, which groups must divide.",
@@ -90,7 +90,7 @@ def _kinds(made: Layers) -> str:
     return " and ".join(names.get(kind, kind.__name__) for kind, _ in Counter(map(type, made)).most_common())
 
 
-def _widths(model: nn.Module) -> list[int]:
+def widths(model: nn.Module) -> list[int]:
     """How many numbers each key and each value has, of the layers that would be packed."""
     made: Layers = list(make_prompt_cache(model))
     mx.eval(model(mx.array(TRIED[:2])[None], cache=made))

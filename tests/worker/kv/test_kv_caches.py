@@ -9,7 +9,7 @@ from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import CacheState, KvOptions, LoadOptions
 from mlx_harmony.worker.cache.door import CacheDoor
 from mlx_harmony.worker.cache.opening import open_caches
-from mlx_harmony.worker.generation import Desk, Generation
+from mlx_harmony.worker.generation import Desk, Generation, count_prompt
 from mlx_harmony.worker.inbox import Inbox
 from mlx_harmony.worker.kv import KvForm
 from mlx_harmony.worker.kv_caches import KvCaches
@@ -151,3 +151,15 @@ def test_all_forms_are_looked_at_and_cleared_as_one(wide_models: dict[str, Loade
     assert sum(entry.memory_bytes for entry in state.entries) == state.memory_bytes
     assert door.act("clear").memory_bytes == 0
     assert all(cache.bytes == 0 for cache in desk.caches.all())
+
+
+@pytest.mark.parametrize("options", FORMS, ids=lambda options: KvForm.of(options).words)
+def test_what_a_prompt_would_reuse_is_told_of_its_own_form(wide_models: dict[str, LoadedModel], options: KvOptions) -> None:
+    desk = desk_of(wide_models["llama"])
+    request = ask("a", length=90, kv=options)
+    assert count_prompt(desk, request).reused == 0
+    written(desk, length=90, kv=options, max_tokens=4)
+    found = count_prompt(desk, request).reused
+    assert found == written(desk, length=90, kv=options)[1].usage.cached_tokens == 89
+    shared = options.quantized_kv_start or 0
+    assert count_prompt(desk, ask("b", length=90)).reused == shared
