@@ -1,5 +1,6 @@
 """Reach: axe-core on every state of the page in both themes, wide and narrow; targets for a finger; nothing wider than the screen."""
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, ViewportSize
 
@@ -8,6 +9,7 @@ from mlx_harmony.engine.protocols import ModelState
 from tests.browser.axe import faults
 from tests.browser.conftest import ScriptedApp
 from tests.browser.visit import Scheme, Visit
+from tests.fixtures.kept import STATE, large
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -132,6 +134,32 @@ def trash(round_: Inspection) -> None:
     round_.press("Leave it")
 
 
+def caches(round_: Inspection, app: ScriptedApp) -> None:
+    """The Cache tab: nothing kept, all there can be, a question, folded, the disk full, and the model asleep."""
+    page, engine = round_.page, app.provider.engine
+    assert app.service
+    app.do(app.service.load("starter"))
+    page.get_by_role("tab", name="Cache").click()
+    page.locator("#cache-view .nothing").wait_for()
+    round_.look("nothing kept")
+    engine.kept = msgspec.structs.replace(STATE, problem="No space left on device.")
+    page.locator("#cache-view .node").first.wait_for()
+    page.locator(".parting summary").first.wait_for()
+    page.locator(".node").nth(1).click()
+    round_.look("cache")
+    page.locator(".node").nth(1).get_by_role("button", name="Drop").click()
+    round_.look("question of the cache")
+    page.keyboard.press("Escape")
+    engine.kept = large()
+    page.locator("[role=tree][data-folded=yes]").wait_for()
+    round_.look("large cache")
+    engine.kept = None
+    app.do(app.service.unload("starter"))
+    page.locator("#cache-view .dot.asleep").wait_for()
+    round_.look("cache asleep")
+    round_.press("Chat", "tab")
+
+
 def places(round_: Inspection, app: ScriptedApp) -> None:
     """A chat whose model is gone, models that load and crash, the settings, the trash, and the app gone."""
     visit, page = round_.visit, round_.page
@@ -168,6 +196,7 @@ def test_no_state_of_the_page_has_a_serious_fault(chromium: Browser, scripted_ap
         talking(round_)
         panels(round_)
         trash(round_)
+        caches(round_, scripted_app)
         places(round_, scripted_app)
         assert round_.found == []
 

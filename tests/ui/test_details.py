@@ -3,7 +3,7 @@
 import pytest
 
 from mlx_harmony.conversation.records import ChatMessage, Lane, Provenance
-from mlx_harmony.records import Sampling, Tool
+from mlx_harmony.records import Sampling, Tool, Usage
 from mlx_harmony_ui.details import MOST_TOKENS, Fact, Token, details, written
 from mlx_harmony_ui.render import render
 
@@ -92,3 +92,12 @@ def test_all_that_made_an_answer_and_is_not_as_usual_is_told() -> None:
 def _made_with(made: Provenance) -> tuple[Fact, ...]:
     message = ChatMessage(id="a", chat_id="c", role="assistant", content="x", created_at=0.0, provenance=made)
     return details(message).tables[-1].rows
+
+
+@pytest.mark.parametrize(("cached", "leads"), [(10, True), (95, False)])
+def test_an_answer_whose_prompt_was_read_again_leads_to_the_cache(cached: int, leads: bool) -> None:
+    usage = Usage(prompt_tokens=100, completion_tokens=5, cached_tokens=cached)
+    made = Provenance(model="some/model")
+    message = ChatMessage(id="a", chat_id="c", role="assistant", content="x", created_at=0.0, usage=usage, provenance=made)
+    html = render("details", view=details(message))
+    assert ('data-do="cache-of" data-model="some/model" data-of-chat="c"' in html) == leads

@@ -3,7 +3,8 @@
 import pytest
 
 from mlx_harmony.conversation.records import ContextUse
-from mlx_harmony_ui.meter import meter
+from mlx_harmony_ui.meter import cost, meter
+from mlx_harmony_ui.render import render
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,20 @@ def test_it_says_how_sure_it_is() -> None:
         for counted in ("now", "before", "estimate")
     }
     assert "last awake" in titles["before"] and "estimate" in titles["estimate"] and titles["now"].endswith("is 20.")
+
+
+@pytest.mark.parametrize(
+    ("reused", "seconds", "said"),
+    [
+        (1204, 0.2, "1,204 tokens reused, 36 to read, about 0.2 s"),
+        (1, None, "1 token reused, 1,239 to read"),
+        (0, 75.0, "1,240 to read, about 1 min 15 s"),
+        (None, None, ""),
+        (2000, 0.0, "2,000 tokens reused, 0 to read, about 0.1 s"),
+    ],
+)
+def test_it_says_what_sending_costs_where_that_is_known(reused: int | None, seconds: float | None, said: str) -> None:
+    use = ContextUse(total=1300, sent=1240, limit=3000, context_length=4000, reused=reused, seconds=seconds)
+    assert cost(use) == said
+    html = render("meter", view=meter(use), chat="c")
+    assert ('class="cost"' in html) == bool(said) and said in html

@@ -11,6 +11,8 @@ from mlx_harmony_ui.voices import Part, Voice, of_message
 
 STAFF: tuple[tuple[Part, str], ...] = (("answer", "final"), ("aside", "commentary"), ("thinking", "analysis"), ("call", "tool"))
 _LEAST_WIDTH = 3.0
+LITTLE = 16
+"""Fewer tokens to read are nothing to ask about."""
 MOST_TOKENS = 3000
 """Tokens of one lane drawn at once."""
 
@@ -65,6 +67,8 @@ class FactTable(Record):
 
 
 class DetailsView(Record):
+    """`read_again` is the model in whose cache it stands why the prompt was not reused whole, "" where it was."""
+
     message_id: str
     staff: tuple[StaffLine, ...]
     staff_label: str
@@ -73,6 +77,8 @@ class DetailsView(Record):
     mended: str = ""
     raw: bool = False
     can_copy: bool = False
+    read_again: str = ""
+    chat_id: str = ""
 
 
 def details(message: ChatMessage, raw: bool = False) -> DetailsView:
@@ -91,7 +97,17 @@ def details(message: ChatMessage, raw: bool = False) -> DetailsView:
         mended=message.repaired,
         raw=raw,
         can_copy=message.provenance is not None,
+        read_again=_read_again(message),
+        chat_id=message.chat_id,
     )
+
+
+def _read_again(message: ChatMessage) -> str:
+    """The model in whose cache it stands why not all of the prompt was reused; "" where all but its end was."""
+    usage = message.usage
+    if usage is None or message.provenance is None or usage.prompt_tokens - usage.cached_tokens < LITTLE:
+        return ""
+    return message.provenance.model
 
 
 def staff(voices: tuple[Voice, ...]) -> tuple[StaffLine, ...]:

@@ -1,5 +1,5 @@
 // The Cache tab: kept true while it is looked at, its tree led through by keys, its entries pinned, dropped, saved and loaded.
-const cache = { model: "", here: "", asked: 0, folds: new Map(), sure: null };
+const cache = { model: "", here: "", asked: 0, sought: "", folds: new Map(), sure: null };
 const nodes = () => all("#cache-view .node");
 const shownNodes = () => nodes().filter((node) => !node.hidden);
 const nodeOf = (element) => element.closest?.("#cache-view .node");
@@ -121,7 +121,7 @@ Object.assign(acts, {
   "cache-sure": (button) => { button.closest("dialog").close(); cache.sure?.(); },
   "cache-save": ({ dataset }) => saveCache(dataset.entry),
   "cache-choose": () => one("#cache-file").click(),
-  "cache-of": ({ dataset }) => { cache.model = dataset.model; setView("cache"); },
+  "cache-of": ({ dataset }) => { Object.assign(cache, { model: dataset.model, sought: dataset.ofChat }); setView("cache"); },
 });
 
 Object.assign(commands, {
@@ -129,7 +129,20 @@ Object.assign(commands, {
   cache_say: ({ text, tone }) => cacheSay(text, tone),
 });
 
-drawn.cache = () => foldTree();
+drawn.cache = () => {
+  foldTree();
+  seekPrompt();
+};
+
+// The latest prompt of the chat whose answer led here.
+function seekPrompt() {
+  const prompt = cache.sought && one(`.prompt[data-of-chat="${CSS.escape(cache.sought)}"]`);
+  if (!prompt) return;
+  cache.sought = "";
+  prompt.scrollIntoView({ block: "center" });
+  prompt.classList.add("sought");
+  one("a", prompt)?.focus({ preventScroll: true });
+}
 
 document.addEventListener("change", (event) => {
   if (event.target.id === "cache-model") {
@@ -138,7 +151,7 @@ document.addEventListener("change", (event) => {
     lookAtCache();
   }
   if (event.target.id !== "cache-file" || !event.target.files.length) return;
-  loadCache(event.target.files[0]);
+  loadCaches([...event.target.files]);
   event.target.value = "";
 });
 
@@ -157,22 +170,30 @@ async function saveCache(entry) {
   cacheSay(`Saved ${told.tokens.toLocaleString("en")} tokens as ${told.name}, ${said(told.bytes)}.`);
 }
 
-// Not by fetch: it cannot tell how far a large file is.
-function loadCache(file) {
+async function loadCaches(files) {
+  const refused = [];
+  for (const file of files) {
+    const why = await loadCache(file);
+    if (why) refused.push(`${file.name} was not loaded. ${why}`);
+  }
+  const loaded = files.length === 1 ? files[0].name : `${files.length} files`;
+  cacheSay(refused.join(" ") || `Loaded ${loaded}. What was saved is kept again.`, refused.length ? "bad" : "");
+  lookAtCache();
+}
+
+// Why the file was refused, "" where it was not. Not by fetch: it cannot tell how far a large file is.
+const loadCache = (file) => new Promise((resolve) => {
   const request = new XMLHttpRequest();
   const end = () => {
     let told = null;
     try { told = JSON.parse(request.responseText); } catch { told = null; }
-    const failed = told?.error?.message ?? "The app did not answer.";
-    if (request.status === 200) cacheSay(`Loaded ${file.name}. What it holds is kept again.`);
-    else cacheSay(`${file.name} was not loaded. ${failed}`, "bad");
-    lookAtCache();
+    resolve(request.status === 200 ? "" : told?.error?.message ?? "The app did not answer.");
   };
   cacheSay(`Loading ${file.name}…`, "busy");
-  request.upload.onprogress = ({ loaded, total }) => cacheSay(`Loading ${file.name} · ${Math.floor((loaded / total) * 100)} %`, "busy");
+  request.upload.onprogress = ({ loaded, total }) => cacheSay(loaded < total ? `Loading ${file.name} · ${Math.floor((loaded / total) * 100)} %` : `Checking ${file.name}…`, "busy");
   request.onload = end;
   request.onerror = end;
   request.open("POST", `files/caches/load?${new URLSearchParams({ model: shownModel() })}`);
   request.setRequestHeader("content-type", "application/octet-stream");
   request.send(file);
-}
+});

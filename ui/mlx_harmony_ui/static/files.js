@@ -2,7 +2,7 @@
 // bodies to the server, which alone decides what they are. And chats that go out as files.
 const limits = () => one("#drop .drop").dataset;
 const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-const dropPlace = (event) => event.target.closest?.("[data-drop]")?.dataset.drop ?? (document.body.dataset.view === "chat" ? "attach" : "chats");
+const dropPlace = (event) => event.target.closest?.("[data-drop]")?.dataset.drop ?? { chat: "attach", cache: "cache" }[document.body.dataset.view] ?? "chats";
 
 async function upload(place, file, query = "") {
   try {
@@ -81,6 +81,7 @@ document.addEventListener("drop", (event) => {
   const files = [...event.dataTransfer.files];
   showDrop(false);
   if (place === "attach") attachFiles(files);
+  else if (place === "cache") loadCaches(files);
   else importFiles(files);
 });
 
