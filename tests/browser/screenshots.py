@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
-from tests.browser import guide_pictures
+from tests.browser import cache_pictures, guide_pictures
 from tests.browser.visit import Visit, launch
 from tests.fixtures.server import serving
 
@@ -76,6 +76,11 @@ def main() -> None:
     with serving(home, environment={"HF_HUB_OFFLINE": "1"}) as app, sync_playwright() as tool:
         browser = launch(tool)
         guide_pictures.take(browser, app.address)
+        browser.close()
+    home = home.with_name("cache")
+    with serving(home, environment={"HF_HUB_OFFLINE": "1"}) as app, sync_playwright() as tool:
+        browser = launch(tool)
+        cache_pictures.take(browser, app.address)
         browser.close()
     shutil.rmtree(home.parent)
 

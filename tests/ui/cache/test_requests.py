@@ -35,7 +35,11 @@ def test_only_the_newest_prompts_are_listed() -> None:
 
 def test_a_change_is_named_with_its_place() -> None:
     assert explained(request("differs", "the system message", position=812)) == "The system message changed at token 812."
-    assert explained(request("differs", position=812)) == "The prompt goes on otherwise than what was kept from token 812."
+    assert explained(request("differs", position=812)) == "The prompt goes on otherwise than what was kept, from token 812 on."
+    assert (
+        explained(request("differs", "message 3 (yours)", position=90))
+        == "Message 3 (yours) is not the one that was kept, from token 90 on."
+    )
     assert explained(request("damaged", detail="It was cut short.")) == "What was kept of it could not be used. It was cut short."
 
 

@@ -45,16 +45,24 @@ def test_a_tier_that_is_full_or_not_used_says_so() -> None:
 
 
 def test_the_course_begins_at_zero_and_is_told_in_words() -> None:
-    tokens, room = courses(HISTORY)
+    tokens, room = courses(STATE, NOW)
     assert tokens.marks[0] == (0.0, "16,000") and tokens.marks[-1] == (100.0, "0")
-    assert tokens.label.endswith("asked 0 at first and 13,000 now; reused 0 at first and 10,350 now.")
-    assert [line.value for line in room.lines] == ["6.0 MB", "8.0 MB"]
-    assert tokens.lines[0].path.startswith("M0 100H100V91.88H200") and tokens.lines[0].path.endswith("H1000V18.75")
+    assert tokens.label.endswith("asked 0 at first and 15,204 now; reused 0 at first and 13,880 now.")
+    assert [line.value for line in room.lines] == ["6.0 MB", "6.0 MB"]
+    assert tokens.lines[0].path.startswith("M0 100H100V91.88H200") and tokens.lines[0].path.endswith("H1000V4.97")
     assert tokens.lines[0].area.endswith("V100H0Z")
 
 
 def test_there_is_no_course_before_there_are_two_moments() -> None:
-    assert courses(()) == courses(HISTORY[:1]) == courses((HISTORY[0], HISTORY[0])) == ()
+    for history in ((), HISTORY[:1]):
+        assert courses(msgspec.structs.replace(STATE, history=history), HISTORY[0].at) == ()
+
+
+def test_the_course_goes_on_while_nothing_happens() -> None:
+    earlier, later = courses(STATE, NOW), courses(STATE, NOW + 3600)
+    assert earlier[0].ends != later[0].ends
+    assert earlier == courses(STATE, NOW + 10)
+    assert len(courses(msgspec.structs.replace(STATE, history=HISTORY[:1]), NOW)) == 2
 
 
 @pytest.mark.parametrize(("most", "end"), [(0, 2), (3, 4), (20, 20), (21, 24), (99, 100), (100, 100), (101, 120), (13_000, 16_000)])

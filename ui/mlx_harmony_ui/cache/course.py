@@ -4,11 +4,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import floor, log10
 
-from mlx_harmony.records import CachePoint, Record
+from mlx_harmony.records import CachePoint, CacheState, Record
 from mlx_harmony_ui import words
 
 WIDTH, HEIGHT = 1000, 100
 """Of the drawing, in units that are stretched over its place: lines keep their width, and words stand beside it."""
+
+
+COARSE_S = 20.0
 
 
 class Line(Record):
@@ -38,8 +41,9 @@ class _Quantity(Record):
     values: tuple[int, ...]
 
 
-def courses(history: tuple[CachePoint, ...]) -> tuple[Course, ...]:
-    """Tokens and bytes over time; nothing before there are two moments to tell of."""
+def courses(state: CacheState, now_s: float) -> tuple[Course, ...]:
+    """Tokens and bytes over time, up to now; nothing before there are two moments to tell of."""
+    history = _until(now_s, state)
     if len(history) < 2 or history[-1].at <= history[0].at:
         return ()
     asked = _Quantity(kind="asked", name="asked", values=tuple(point.tokens_asked for point in history))
@@ -51,6 +55,22 @@ def courses(history: tuple[CachePoint, ...]) -> tuple[Course, ...]:
         _course("Tokens of all prompts", times, (asked, reused), words.count),
         _course("Room taken", times, (memory, disk), words.size),
     )
+
+
+def _until(now_s: float, state: CacheState) -> tuple[CachePoint, ...]:
+    """The history with how it stands now, which ends it: coarse enough not to be drawn anew at every look."""
+    if not state.history:
+        return ()
+    last = state.history[-1]
+    now = CachePoint(
+        at=max(last.at, now_s // COARSE_S * COARSE_S),
+        memory_bytes=state.memory_bytes,
+        disk_bytes=state.disk_bytes,
+        tokens_asked=state.tokens_asked,
+        tokens_reused=state.tokens_reused,
+        seconds_saved=state.seconds_saved,
+    )
+    return (*state.history[:-1], now) if now.at == last.at else (*state.history, now)
 
 
 def _course(name: str, times: Sequence[float], quantities: Sequence[_Quantity], told: Callable[[int], str]) -> Course:

@@ -88,12 +88,17 @@ def outcome(reuse: Reuse) -> Outcome:
 def explained(request: CacheRequest) -> str:
     """Why no more was reused, in a sentence."""
     reuse = request.reuse
-    sentence = _SENTENCES[reuse.reason]
-    if reuse.reason == "differs":
-        what = request.place[:1].upper() + request.place[1:] if request.place else "The prompt"
-        at = f" at token {words.count(reuse.position)}" if reuse.position is not None else ""
-        sentence = f"{what} changed{at}." if request.place else f"{what} goes on otherwise than what was kept{at.replace('at', 'from')}."
+    sentence = _differs(request) if reuse.reason == "differs" else _SENTENCES[reuse.reason]
     return f"{sentence} {reuse.detail}".strip() if reuse.detail not in sentence else sentence
+
+
+def _differs(request: CacheRequest) -> str:
+    """Instructions change; a message may as well be one of another chat that began the same."""
+    token = f"token {words.count(request.reuse.position)}" if request.reuse.position is not None else "there"
+    place = request.place[:1].upper() + request.place[1:]
+    if place.startswith("Message"):
+        return f"{place} is not the one that was kept, from {token} on."
+    return f"{place} changed at {token}." if place else f"The prompt goes on otherwise than what was kept, from {token} on."
 
 
 _SENTENCES: dict[ReuseReason, str] = {

@@ -71,7 +71,7 @@ def cache_view(looked: Looked, now_s: float) -> CacheView:
         can_load=phase in ("asleep", "crashed") and all(each.model != looked.model or each.model != each.folder for each in looked.keepers),
         figures=figures(state, counting),
         tiers=tiers(state, counting),
-        courses=courses(state.history),
+        courses=courses(state, now_s),
         tree=tree(state.entries, looked.titles, now_s),
         requests=request_rows(state.recent, looked.titles, now_s),
         notices=(*looked.notices, *_notices(state, phase)),
