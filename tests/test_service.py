@@ -1,5 +1,6 @@
 """The door: what api, ui and cli may count on, over a scripted provider and a real store."""
 
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 from mlx_harmony.conversation.records import TurnOptions, TurnStarted
 from mlx_harmony.errors import ChatNotFound, InvalidRequest, LoadFailed, ModelNotFound, SettingsError
 from mlx_harmony.events import Failed, Finished, TextDelta
-from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling
+from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, ModelEntry, Sampling, TextPrompt
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings, load_settings
+from tests.conversation.conftest import STARTER
 from tests.fixtures.provider import ScriptedProvider
 
 
@@ -71,6 +73,23 @@ async def test_an_unknown_model_is_named_with_the_known_ones(service: Service) -
     with pytest.raises(ModelNotFound) as caught:
         service.find_model("nobody/nothing")
     assert "starter" in caught.value.hint and caught.value.param == "model"
+
+
+async def test_looking_for_models_keeps_no_answer_waiting(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[bool] = []
+
+    def find_model(model_id: str | None) -> ModelEntry:
+        looked.append(threading.current_thread() is threading.main_thread())
+        return STARTER
+
+    monkeypatch.setattr(service, "find_model", find_model)
+    chat = await service.create_chat()
+    await gather(service.send(chat.summary.id, "Hello", TurnOptions()))
+    await service.context(chat.summary.id, "And now?", TurnOptions())
+    await service.count_text("words", "starter")
+    await gather(service.generate("starter", GenerationRequest(id="1", prompt=TextPrompt(text="Hello"))))
+    await service.load("starter")
+    assert len(looked) >= 5 and not any(looked)
 
 
 async def test_generate_ends_a_bad_request_in_one_failed(service: Service) -> None:

@@ -155,7 +155,7 @@ class Service:
         return self._catalog.find_chosen(self.settings.model) if model_id is None else self._catalog.find(model_id)
 
     def _usable(self, model_id: str | None) -> ModelEntry:
-        """The same, but a model that is known to be broken raises LoadFailed without a process being started for it."""
+        """The same, but a model known to be broken raises LoadFailed and starts no process. May scan folders: called in threads."""
         entry = self.find_model(model_id)
         if entry.problem:
             hint = "Choose another model, or repair its folder."
@@ -168,7 +168,7 @@ class Service:
 
     async def load(self, model_id: str) -> ModelCard:
         """Load a model and wait until it is awake. Raises ModelNotFound and the errors of loading."""
-        return await self._provider.load(self._usable(model_id))
+        return await self._provider.load(await asyncio.to_thread(self._usable, model_id))
 
     async def unload(self, model_id: str) -> None:
         """End the model's process; one that is asleep already is left so."""
@@ -178,7 +178,7 @@ class Service:
         """Answer one request without keeping it; a request or model at fault yields one Failed."""
         try:
             check_request(request)
-            entry = self._usable(model_id)
+            entry = await asyncio.to_thread(self._usable, model_id)
             async with aclosing(self._provider.generate(entry, with_drafts(self, entry, request))) as events:
                 async for event in events:
                     yield event
@@ -276,7 +276,7 @@ class Service:
         Raises what sending would raise: InvalidRequest for a draft that cannot be sent, ModelNotFound, ChatNotFound.
         """
         chat = await self._store.read_chat(_writable("chat_id", chat_id)) if chat_id else new_chat(options)
-        asked = Asked(self._usable(options.model), with_setup(options, chat.options), chat.summary.created_at)
+        asked = Asked(await asyncio.to_thread(self._usable, options.model), with_setup(options, chat.options), chat.summary.created_at)
         waiting = await self._store.read_waiting(attached)
         return await measured(self._store, self._provider, chat, Draft(_writable("draft", draft), waiting), asked)
 
@@ -305,7 +305,7 @@ class Service:
     async def count_text(self, text: str, model_id: str | None = None) -> int | None:
         """How many tokens a text has for a model, with what its tokenizer begins a text with; None while it is asleep."""
         request = GenerationRequest(id=new_id(), prompt=TextPrompt(text=_writable("text", text)))
-        count = await self._provider.count(self._usable(model_id), request) if text else None
+        count = await self._provider.count(await asyncio.to_thread(self._usable, model_id), request) if text else None
         return count.total if count else (None if text else 0)
 
     async def replay_options(self, chat_id: str, message_id: str) -> TurnOptions:

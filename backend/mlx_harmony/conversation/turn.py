@@ -69,7 +69,7 @@ class Turns:
             attachments = taken(await self._store.read_waiting(attached), attached)
             user = user_message(chat_id, text, chat.messages[-1].id if chat.messages else None, attachments)
             first = chat.summary.title == UNTITLED and not any(message.role == "user" for message in chat.messages)
-            plan = new_answer((*chat.messages, user), self._asked(chat, options), (user,))
+            plan = new_answer((*chat.messages, user), await self._asked(chat, options), (user,))
             async with aclosing(
                 self._run(plan._replace(title=title_of(text if text.strip() else names(attachments)) if first else None))
             ) as events:
@@ -84,7 +84,7 @@ class Turns:
             if old.role != "user":
                 raise InvalidRequest("Only a message of yours can be edited.", hint="Regenerate the answer instead.", param="message_id")
             user = user_message(chat_id, text, old.parent_id, old.attachments)
-            async with aclosing(self._run(new_answer((*before, user), self._asked(chat, options), (user,)))) as events:
+            async with aclosing(self._run(new_answer((*before, user), await self._asked(chat, options), (user,)))) as events:
                 async for event in events:
                     yield event
 
@@ -95,7 +95,7 @@ class Turns:
             *path, old = await self._store.read_path(chat_id, message_id)
             if old.role != "assistant" or not path:
                 raise InvalidRequest("Only an answer can be regenerated.", hint="Choose one of the model's answers.", param="message_id")
-            async with aclosing(self._run(new_answer(tuple(path), self._asked(chat, options)))) as events:
+            async with aclosing(self._run(new_answer(tuple(path), await self._asked(chat, options)))) as events:
                 async for event in events:
                     yield event
 
@@ -107,7 +107,7 @@ class Turns:
         with self._store.answering.hold(chat_id):
             chat = await self._store.read_chat(chat_id)
             *path, old = await self._store.read_path(chat_id, message_id)
-            plan = new_answer(tuple(path), self._asked(chat, options_again(old)))
+            plan = new_answer(tuple(path), await self._asked(chat, options_again(old)))
             async with aclosing(self._run(plan._replace(options=chat.options, original=old))) as events:
                 async for event in events:
                     yield event
@@ -117,7 +117,7 @@ class Turns:
         with self._store.answering.hold(chat_id):
             chat = await self._store.read_chat(chat_id)
             path = await self._store.read_path(chat_id, message_id)
-            async with aclosing(self._run(continued_answer(path, self._asked(chat, options)))) as events:
+            async with aclosing(self._run(continued_answer(path, await self._asked(chat, options)))) as events:
                 async for event in events:
                     yield event
 
@@ -128,8 +128,10 @@ class Turns:
             await self._store.trash_message(chat_id, message_id, token)
             return token
 
-    def _asked(self, chat: Chat, options: TurnOptions) -> Asked:
-        return Asked(self._find_model(options.model), with_setup(options, chat.options), chat.summary.created_at)
+    async def _asked(self, chat: Chat, options: TurnOptions) -> Asked:
+        # In a thread: looking for a model may scan folders, and other answers are being streamed meanwhile.
+        entry = await asyncio.to_thread(self._find_model, options.model)
+        return Asked(entry, with_setup(options, chat.options), chat.summary.created_at)
 
     async def _run(self, plan: Plan) -> AsyncGenerator[TurnEvent, None]:
         await self._begin(plan)
