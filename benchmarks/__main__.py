@@ -24,11 +24,13 @@ def parts(quick: bool) -> list[tuple[str, list[str]]]:
     streams = [sys.executable, "-m", "benchmarks.streams", *(["--tokens", "60", "--rounds", "1"] if quick else [])]
     starter = [sys.executable, "assets/starter/recipe/evaluate.py", *(["--quick"] if quick else [])]
     against = [sys.executable, "-m", "benchmarks.against", *(["--quick"] if quick else [])]
+    guesses = [sys.executable, "-m", "benchmarks.speculation", *(["--small", "--tokens", "100", "--rounds", "1"] if quick else [])]
     page = [sys.executable, "-m", "benchmarks.page", *(["--quick"] if quick else [])]
     return [
         ("The engine", engine),
         ("Several streams", streams),
         ("Beside mlx-lm", against),
+        ("Guessing ahead", guesses),
         ("What was read before", [sys.executable, "-m", "benchmarks.cache"]),
         ("The life of a chat", [sys.executable, "-m", "benchmarks.life"]),
         ("Forms of KV", [sys.executable, "-m", "benchmarks.kv"]),
