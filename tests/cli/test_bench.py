@@ -1,11 +1,15 @@
 """`bench`: JSON of every figure on stdout or in a file, a table on stderr, ratios against mlx-lm, and clear refusals."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mlx_harmony.cli.main import main
+from tests.fixtures.server import INTERRUPTIBLE, alive
 
 SMALL = ["--prompt-tokens", "40", "--tokens", "8", "--rounds", "1", "--streams", "1,2", "--clients", "2", "--turns", "2"]
 FIGURES = {
@@ -83,6 +87,50 @@ def test_a_rival_that_fails_is_reported_and_the_rest_is_measured(
     assert sides["MLX Harmony"]["speeds"]["decode_per_second"] > 0
     assert "no_such_module" in sides["mlx-lm as it comes"]["problem"]
     assert "mlx-lm as it comes could not be measured in full" in told.err
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_ended_leaves_no_process(fx1: Path, number: signal.Signals) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "mlx_harmony",
+        "bench",
+        "--model",
+        str(fx1),
+        "--against",
+        "mlx-lm",
+        *SMALL,
+        "--rounds",
+        "9",
+        "--clients",
+        "8",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, *words, "--streams", "1", "--tokens", "2", "--prompt-tokens", "8"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert any("Clients, round 1 " in line for line in process.stderr)
+    children = family(process.pid)
+    assert len(children) >= 4
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert [pid for pid in children if alive(pid)] == []
+
+
+def family(pid: int) -> list[int]:
+    """What a process started, and what those started."""
+    rows = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.splitlines()
+    parents = [(int(child), int(parent)) for child, parent in (row.split() for row in rows)]
+    found = {pid}
+    for _ in range(3):
+        found |= {child for child, parent in parents if parent in found}
+    return sorted(found - {pid})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 import argparse
 import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -56,7 +59,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         turns=args.turns,
     )
     try:
-        report = asyncio.run(measure(entry, work, against=args.against is not None, tell=lambda words: terminal.aside(words, end="\n")))
+        with _ended_in_order():
+            report = asyncio.run(measure(entry, work, against=args.against is not None, tell=lambda words: terminal.aside(words, end="\n")))
     except Unmeasured as error:
         terminal.fail(f"Error: {error}")
         return FAILED
@@ -68,6 +72,16 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     elif args.json == "-" or not terminal.interactive:
         terminal.line(document)
     return FAILED if any(side.problem for side in report.sides.values()) else DONE
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: the servers and loops that it started end with it."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _target(file: str | None) -> Path | None:
