@@ -4,12 +4,15 @@ Run `python -m benchmarks.life [MODEL_FOLDER] [--lines N]`. Both servers get the
 started anew where the script says so. A third server, ours without any cache, says what each answer has to be. What is read is counted
 by the servers themselves: prompt tokens less those their usage calls cached. Nothing here is timed.
 
-Two of the chats and the fork begin with the same pasted text of so many lines, as chats about a file do; a second run goes without it.
-How much a cache can spare depends on that: what is new has to be read by everybody.
+The chat and its fork begin with a pasted text of so many lines, as chats about a file do; a second run goes without it. How much a
+cache can spare depends on that: what is new has to be read by everybody. The model gets a longer context than it was trained for, so
+that the text has room: what it says then makes little sense, but the same sense everywhere.
 """
 
 import argparse
 import asyncio
+import json
+import shutil
 import sys
 import tempfile
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -24,9 +27,10 @@ from mlx_harmony.models.catalog import starter_folder
 from tests.fixtures.life import LIFE, SLACK, Step, new
 
 TOKENS = 16
-LINES = 100
-PASTED = {"first", "fork", "second"}
-"""The chats that begin with the pasted text: a fork has its chat's beginning, and the second chat is about the same text."""
+LINES = 380
+CONTEXT = 16384
+PASTED = {"first", "fork"}
+"""The chats that begin with the pasted text: a fork has its chat's beginning."""
 QUARTER = 0.25
 
 
@@ -88,6 +92,17 @@ def pasted(step: Step, lines: int) -> Step:
     text = "\n".join(f"{line}: price {line * 37 % 1000}, count {line * 91 % 1000}, sold in {2000 + line % 27}" for line in range(lines))
     system, question, *rest = step.messages
     return step._replace(messages=(system, {**question, "content": f"{text}\n\n{question['content']}"}, *rest))
+
+
+def with_room(folder: Path, home: Path) -> Path:
+    """A copy of the model whose context is long enough."""
+    home.mkdir()
+    for file in folder.iterdir():
+        if file.is_file():
+            shutil.copy(file, home)
+    config = json.loads((home / "config.json").read_text("utf-8"))
+    (home / "config.json").write_text(json.dumps({**config, "max_position_embeddings": CONTEXT}), "utf-8")
+    return home
 
 
 def new_tokens(folder: Path, steps: list[Step]) -> list[int]:
@@ -170,8 +185,9 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=None, help="a gpt_oss model with a chat template (default: the Starter)")
     parser.add_argument("--lines", type=int, default=LINES, help=f"of the text the chat begins with (default: {LINES})")
     args = parser.parse_args()
-    folder = args.folder or starter_folder()
+    given = args.folder or starter_folder()
     with tempfile.TemporaryDirectory() as home:
+        folder = with_room(given, Path(home, given.name))
         done = asyncio.run(live(folder, Path(home, "pasted"), args.lines))
         print(f"{table(done, folder.name)}\n\n{summary(done)}", flush=True)
         plain = asyncio.run(live(folder, Path(home, "plain"), 0))
