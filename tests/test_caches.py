@@ -1,5 +1,6 @@
 """The door to what models keep: a model that is awake is asked itself, of one that sleeps the disk is looked at."""
 
+import asyncio
 import errno
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -133,3 +134,16 @@ async def test_what_cannot_be_removed_is_told(service: Service, tmp_path: Path, 
     monkeypatch.setattr(Shelf, "shorten", full)
     with pytest.raises(StorageError, match="No space left"):
         await service.caches.forget(["a"])
+
+
+async def test_only_models_that_are_loaded_and_tell_in_time_have_figures(service: Service, provider: ScriptedProvider) -> None:
+    assert await service.caches.awake(1.0) == {}
+    await service.load("starter")
+    assert set(await service.caches.awake(1.0)) == {"starter"}
+
+    async def never(action: str = "look", entry: str = "") -> CacheState:
+        await asyncio.sleep(60)
+        return CacheState()
+
+    provider.engine.cache = never  # type: ignore[method-assign]
+    assert await service.caches.awake(0.01) == {}

@@ -5,10 +5,11 @@ A model that is loaded is asked itself; of one that is asleep what lies on disk 
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 
 from mlx_harmony.engine.protocols import Provider
-from mlx_harmony.errors import ModelNotFound
+from mlx_harmony.errors import EngineCrashed, ModelNotFound
 from mlx_harmony.records import CacheAction, CacheKeeper, CacheState, ModelEntry, SavedCache
 from mlx_harmony.shelf.kept import Shelves
 
@@ -58,6 +59,16 @@ class Caches:
         and the errors of loading.
         """
         return await self._provider.load_cache(self._find(model_id), str(path))
+
+    async def awake(self, within_s: float) -> dict[str, CacheState]:
+        """How the caches of all loaded models stand, by model; one that does not tell in time is left out."""
+        states: dict[str, CacheState] = {}
+        for model in [state.id for state in self._provider.states() if state.phase in AWAKE]:
+            with suppress(TimeoutError, EngineCrashed):
+                state = await asyncio.wait_for(self._provider.cache(model), within_s)
+                if state is not None:
+                    states[model] = state
+        return states
 
     async def forget(self, chats: Collection[str]) -> None:
         """Drop what only these chats used, from every model's memory and from the disk. Raises StorageError where files stay."""

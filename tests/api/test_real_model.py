@@ -69,6 +69,9 @@ async def test_the_model_is_listed_under_its_folder_s_name_and_said_to_be_loaded
     assert health["model_loaded"] is True
     assert health["model_path"].endswith(model)
     assert abs(health["loaded_at_unix"] - time.time()) < 600
+    (figures,) = health["cache"].values()
+    assert 0 < figures["memory_bytes"] <= figures["memory_budget"]
+    assert figures["requests"] >= 1 and figures["tokens_asked"] > figures["tokens_reused"] >= 0
 
 
 @pytest.mark.parametrize("streamed", [b"true", b"false"])

@@ -20,6 +20,9 @@ from tests.fixtures.models import TEMPLATE
 
 SPECIALS = ("<s>", "</s>", "<|user|>", "<|assistant|>", "<|system|>", "<|tool|>")
 TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+TOOLS_LAST = """
+{%- for message in messages %}{{ '<|' + message.role + '|>' + message.content }}
+{%- if loop.first and tools %}{{ '<tool_call>' + (tools | tojson) }}{% endif %}{{ '</s>' }}{% endfor %}"""
 CHATML = """
 {%- if tools %}{{ '<|system|>' + (tools | tojson) + '</s>' }}{% endif %}
 {%- for message in messages %}
@@ -318,3 +321,24 @@ def test_no_format_renders_a_conversation_that_makes_no_sense(
     with pytest.raises(InvalidRequest) as failure:
         kind(tokens_for(tmp_path, None if kind is RawFormat else CHATML)).render(prompt)
     assert failure.value.hint
+
+
+@pytest.mark.parametrize("template", [CHATML, TOOLS_LAST])
+def test_every_token_of_a_prompt_has_a_place_in_words(tmp_path: Path, template: str) -> None:
+    tokens = tokens_for(tmp_path, template)
+    said = (Message(role="system", content="Be kind."), user("Hello"), Message(role="assistant", content="Good day."), user("Why?"))
+    for messages, tools in ((said, (WEATHER,)), (said, ()), (said[1:], (WEATHER,))):
+        rendered = TemplateFormat(tokens).render(ChatPrompt(messages=messages, tools=tools))
+        text = [tokens.text_of([token]) for token in rendered.tokens]
+        places = [rendered.place(at) for at in range(len(text))]
+
+        def place_of(word: str, text: list[str] = text, places: list[str] = places) -> str:
+            at = "".join(text).index(word)
+            return places[next(number for number in range(len(text)) if len("".join(text[: number + 1])) > at)]
+
+        first = len(messages) - 3
+        assert place_of("Hello") == "message 1 (yours)"
+        assert place_of("Good") == "message 2 (the model's)"
+        assert place_of("Why") == "message 3 (yours)"
+        assert first == 0 or place_of("kind") == "the system message"
+        assert not tools or not first or place_of("weather") == "the tool declarations"

@@ -8,12 +8,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mlx_harmony.engine.protocols import ModelState
-from mlx_harmony.records import ModelEntry
+from mlx_harmony.records import CacheState, ModelEntry
 from mlx_harmony.service import Service
 
 router = APIRouter()
 
 LOADED = ("awake", "busy")
+CACHE_WITHIN_S = 0.05
+CACHE_FIGURES = (
+    "requests",
+    "hits",
+    "tokens_asked",
+    "tokens_reused",
+    "tokens_from_disk",
+    "seconds_saved",
+    "evictions",
+    "memory_bytes",
+    "memory_budget",
+    "disk_bytes",
+    "disk_budget",
+)
 
 
 @router.get("/models", include_in_schema=False)
@@ -36,7 +50,7 @@ async def read_model(request: Request, model_id: str) -> Response:
 
 @router.get("/health", include_in_schema=False)
 async def read_health(request: Request) -> Response:
-    """Which model is loaded, as releases 0.2 to 0.4 told it."""
+    """Which model is loaded, as releases 0.2 to 0.4 told it; and the figures of each loaded model's prompt cache."""
     service: Service = request.app.state.service
     loaded = [state for state in service.model_states() if state.phase in LOADED]
     first = loaded[0] if loaded else None
@@ -46,6 +60,7 @@ async def read_health(request: Request) -> Response:
         "model_path": paths.get(first.id) if first else None,
         "prompt_config_path": service.prompt_config_path,
         "loaded_at_unix": first.loaded_at if first else None,
+        "cache": {model: _figures(cache) for model, cache in (await service.caches.awake(CACHE_WITHIN_S)).items()},
     }
     return JSONResponse(told)
 
@@ -67,3 +82,7 @@ def model_object(entry: ModelEntry, state: ModelState | None) -> dict[str, Any]:
         "loaded": loaded,
         "problem": entry.problem,
     }
+
+
+def _figures(state: CacheState) -> dict[str, float]:
+    return {name: getattr(state, name) for name in CACHE_FIGURES}

@@ -78,13 +78,21 @@ class TemplateRenderer:
         """In which part of a rendered prompt a token stands: found by rendering its beginnings."""
         told = next((at for at, message in enumerate(prompt.messages) if message.role not in ("system", "developer")), len(prompt.messages))
         if position < self._agreed(prompt, tokens, told, standing_in=True):
-            bare = msgspec.structs.replace(prompt, tools=())
-            if prompt.tools and position >= self._agreed(bare, tokens, told, standing_in=True):
-                return TOOLS
-            return names_of(prompt.messages[:1])[0] if told else SYSTEM
+            return TOOLS if self._in_tools(prompt, tokens, position) else names_of(prompt.messages[:1])[0] if told else SYSTEM
         counts = range(told + 1, len(prompt.messages) + 1)
         at = bisect_right(counts, position, key=lambda count: self._agreed(prompt, tokens, count))
         return names_of(prompt.messages)[counts[at] - 1] if at < len(counts) else END
+
+    def _in_tools(self, prompt: ChatPrompt, tokens: list[int], position: int) -> bool:
+        """Whether a token of the system block declares tools, which some templates put before the instructions and some after."""
+        if not prompt.tools:
+            return False
+        told = tuple(message for message in prompt.messages if message.role in ("system", "developer"))
+        others = tuple(msgspec.structs.replace(message, content="?") for message in told)
+        alone = msgspec.structs.replace(prompt, messages=told)
+        tools_at = self._agreed(msgspec.structs.replace(alone, tools=()), tokens, len(told), standing_in=True)
+        told_at = self._agreed(msgspec.structs.replace(alone, messages=others), tokens, len(told), standing_in=True) if told else 0
+        return tools_at <= position < told_at if tools_at < told_at else position >= tools_at
 
     def _agreed(self, prompt: ChatPrompt, tokens: list[int], count: int, *, standing_in: bool = False) -> int:
         """How far the prompt of the first messages alone is the same; a question may stand in for what follows them."""
