@@ -1,8 +1,8 @@
 """How fast the engine reads and writes, beside mlx-lm's own loop on the same model; prints a Markdown table.
 
 Run `python -m benchmarks.engine [MODEL_FOLDER] [--tokens N]`. Each way is measured in a process of its own, so that none warms
-another. All are greedy, without penalties; the best of three runs counts. mlx-lm as it comes is many times slower on a CPU, so it
-gets a prompt and an answer of a sixteenth of the length, once.
+another. All are greedy, without penalties and guesses; the best of three runs counts. mlx-lm as it comes is many times slower on a CPU,
+so it gets a prompt and an answer of a sixteenth of the length, once.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def request(number: int, tokens: int, length: int = PROMPT_TOKENS) -> Generation
     prompt = tuple((number * 7 + at * 13) % 2000 + 50 for at in range(length))
     sampling = Sampling(temperature=0.0, repetition_penalty=1.0)
     prompted = TokenPrompt(tokens=prompt)
-    return GenerationRequest(id=str(number), prompt=prompted, sampling=sampling, max_tokens=tokens, loop_detection="off")
+    return GenerationRequest(id=str(number), prompt=prompted, sampling=sampling, max_tokens=tokens, loop_detection="off", speculation="off")
 
 
 def best(runs: Iterator[Speed]) -> Speed:

@@ -25,7 +25,8 @@ def prompts(count: int, number: int) -> list[list[int]]:
 
 def request(name: str, prompt: list[int], tokens: int) -> GenerationRequest:
     sampling = Sampling(temperature=0.0, repetition_penalty=1.0)
-    return GenerationRequest(id=name, prompt=TokenPrompt(tokens=tuple(prompt)), sampling=sampling, max_tokens=tokens, loop_detection="off")
+    asked = TokenPrompt(tokens=tuple(prompt))
+    return GenerationRequest(id=name, prompt=asked, sampling=sampling, max_tokens=tokens, loop_detection="off", speculation="off")
 
 
 def ours(loaded: Any, asked: list[list[int]], tokens: int) -> float:
