@@ -57,6 +57,18 @@ def test_a_request_in_json_is_answered_as_it_says(fx1: Path, tmp_path: Path, cap
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("beside", "named"), [(["hello"], "prompt"), (["--temperature", "0"], "temperature"), (["--effort", "low"], "effort")]
+)
+def test_a_request_in_json_is_whole_and_nothing_beside_it_is_passed_over(
+    beside: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = tmp_path / "asked.json"
+    asked.write_text(json.dumps({"messages": [{"role": "user", "content": "by request"}]}))
+    assert main(["generate", "--request", str(asked), *beside]) == 2
+    assert f"brings its own {named}." in capsys.readouterr().err
+
+
 def test_no_prompt_from_a_person_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     class Keyboard(io.StringIO):
         def isatty(self) -> bool:

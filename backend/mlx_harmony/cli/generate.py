@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Answers, or prints the rendered prompt."""
+    refuse_beside_request(args)
     text = prompt_text(args.prompt) if args.request is None else ""
     if text is None:
         terminal.warn("There is no prompt. Give one as an argument or on stdin: mlx-harmony generate 'Good morning'")
@@ -75,6 +76,16 @@ def prompt_text(given: str | None) -> str | None:
     if given is not None and given != "-":
         return given
     return None if given is None and sys.stdin.isatty() else sys.stdin.read()
+
+
+def refuse_beside_request(args: argparse.Namespace) -> None:
+    """A written request is whole. Raises InvalidRequest for a prompt or a setting that would be passed over beside it."""
+    if args.request is None:
+        return
+    names = ", ".join(name for name, value in {"prompt": args.prompt, **choices_from(args)}.items() if value is not None)
+    if names:
+        hint = f"Leave out {names}, or write it into the request."
+        raise InvalidRequest(f"--request brings its own {names}.", hint=hint, param="request")
 
 
 def written_request(file: str) -> tuple[str | None, GenerationRequest]:
