@@ -176,3 +176,23 @@ def test_a_long_answer_is_followed_until_the_reader_scrolls_up(visit: Visit) -> 
     assert scroll.evaluate("e => e.scrollTop") < 60
     visit.page.get_by_role("button", name="Jump to the latest").click()
     assert scroll.evaluate("e => e.scrollHeight - e.scrollTop - e.clientHeight") < 60
+
+
+def test_only_the_message_that_waits_comes_back_when_the_app_does_not_answer(chromium: Browser, scripted_app: ScriptedApp) -> None:
+    held = "const real = setTimeout; window.held = []; setTimeout = (f, ms, ...a) => ms === 15000 ? held.push(f) : real(f, ms, ...a);"
+    with Visit.to(chromium, scripted_app.address, WIDE, first=held) as visit:
+        page, box = visit.page, visit.page.locator("#message")
+        page.locator(".panel-open").click()
+        page.get_by_label("Temperature, exact").fill("9")
+        box.fill("Precious")
+        box.press("Enter")
+        expect(page.locator("#say")).to_contain_text("0 to 2")
+        page.get_by_label("Temperature, exact").fill("1")
+        page.route("**/queue/join*", lambda route: route.abort())
+        box.press("Enter")
+        expect(box).to_have_value("")
+        page.evaluate("held[0]()")
+        expect(box).to_have_value("")
+        page.evaluate("held[1]()")
+        expect(box).to_have_value("Precious")
+        expect(page.locator("#say")).to_contain_text("did not answer")

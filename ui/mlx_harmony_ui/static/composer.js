@@ -84,11 +84,12 @@ function beginEdit(article) {
 }
 
 function take(text) {
+  const taken = ++state.taken;
   state.pending = text;
   state.follow = true;
   say("");
   window.setTimeout(() => {
-    if (state.pending !== text || document.body.dataset.busy === "yes") return;
+    if (state.taken !== taken || state.pending === null || document.body.dataset.busy === "yes") return;
     giveBack(text);
     say("The app did not answer. Your text is back in the box; is MLX Harmony still running?");
   }, 15000);
