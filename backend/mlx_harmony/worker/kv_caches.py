@@ -3,6 +3,7 @@
 A form is checked against the model when it is first asked for. It knows no requests beyond their KvOptions.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,8 +13,11 @@ import msgspec
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import KvOptions
 from mlx_harmony.worker.kv import PLAIN, KvForm
-from mlx_harmony.worker.kv_trial import check_form
+from mlx_harmony.worker.kv_trial import check_form, tried_as
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache, Taken
+
+MOST_FORMS = 4
+"""So many forms beside the plain one are kept at once; the one not used for longest goes, in memory at least."""
 
 OpenCache = Callable[[KvForm], PromptCache]
 """Opens the prompt cache of a form: where it is kept, and how much of it."""
@@ -70,7 +74,7 @@ class KvCaches:
         self.plain = plain
         self._open = open_cache or (lambda _form: PromptCache(plain.budget_bytes))
         self._others: dict[KvForm, PromptCache] = {}
-        self._refused: dict[KvForm, InvalidRequest] = {}
+        self._tried: dict[KvForm, InvalidRequest | None] = {}
 
     def use(self, options: KvOptions) -> KvUse:
         """The form that is asked for, checked against this model. Raises InvalidRequest, with the reason."""
@@ -79,6 +83,10 @@ class KvCaches:
             return KvUse(PLAIN, self.plain)
         # One that is used again becomes the last of them.
         packed = self._others[form] = self._others.pop(form) if form in self._others else self._opened(form)
+        if len(self._others) > MOST_FORMS:
+            # Who is still using it keeps it until then; only its files are done with, and writing the last of them may take a moment.
+            gone = self._others.pop(next(iter(self._others)))
+            threading.Thread(target=gone.close, name="cache of a form", daemon=True).start()
         return KvUse(form, StartedCache(self.plain, packed, form.start) if form.start else packed)
 
     def all(self) -> tuple[PromptCache, ...]:
@@ -99,11 +107,13 @@ class KvCaches:
                 cache.give_way(over)
 
     def _opened(self, form: KvForm) -> PromptCache:
-        if form in self._refused:
-            raise self._refused[form]
-        try:
-            check_form(self._model, form)
-        except InvalidRequest as error:
-            self._refused[form] = error
-            raise
+        tried = tried_as(form)
+        if tried not in self._tried:
+            try:
+                check_form(self._model, form)
+                self._tried[tried] = None
+            except InvalidRequest as error:
+                self._tried[tried] = error
+        if (refusal := self._tried[tried]) is not None:
+            raise refusal
         return self._open(form)

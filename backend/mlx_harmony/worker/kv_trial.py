@@ -17,8 +17,8 @@ from mlx_harmony.worker.cache.layers import Layers, leaves
 from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.kv import KvForm
 
-TRIED = (1, 2, 3, 4, 5, 6, 7, 1, 2, 3)
-WINDOW = 6
+TRIED = (1, 2, 3, 4, 5, 6, 7)
+WINDOW = 4
 """Of a window as many are tried, so that the tried tokens go beyond it."""
 TOLERANCE = 0.1
 """How far logits may differ, relative to their size: rounding is far below it, wrong masks far above."""
@@ -34,9 +34,8 @@ def check_form(model: nn.Module, form: KvForm) -> None:
         _check_bits(model, form, made)
     else:
         _check_window(made)
-    tried = form._replace(start=0) if form.bits else form._replace(window=min(form.window, WINDOW), keep=min(form.keep, 2))
     agreeing: list[bool] = []
-    guarded(lambda: agreeing.append(_agrees(model, tried)), GenerationFailed)
+    guarded(lambda: agreeing.append(_agrees(model, tried_as(form))), GenerationFailed)
     if agreeing != [True]:
         param = "kv_bits" if form.bits else "max_kv_size"
         raise InvalidRequest(
@@ -44,6 +43,11 @@ def check_form(model: nn.Module, form: KvForm) -> None:
             hint=f"Leave {param} unset for this model.",
             param=param,
         )
+
+
+def tried_as(form: KvForm) -> KvForm:
+    """The form that stands for this one and others like it: where a model can have the one, it can have all of them."""
+    return form._replace(start=0) if form.bits else form._replace(window=min(form.window, WINDOW), keep=min(form.keep, 2))
 
 
 def _check_bits(model: nn.Module, form: KvForm, made: Layers) -> None:

@@ -1,5 +1,6 @@
 """What was read in one form of KV is reused in that form, gives the same answer as without, and shares one budget with the others."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from mlx_harmony.worker.cache.opening import open_caches
 from mlx_harmony.worker.generation import Desk, Generation, count_prompt
 from mlx_harmony.worker.inbox import Inbox
 from mlx_harmony.worker.kv import KvForm
-from mlx_harmony.worker.kv_caches import KvCaches
+from mlx_harmony.worker.kv_caches import MOST_FORMS, KvCaches
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
 from tests.fixtures.wide import build_wide
-from tests.worker.company import alone, ask, end, text, together
+from tests.worker.company import Watched, alone, ask, end, text, together
 from tests.worker.kv.asking import BITS4, BITS8, desk_of, fresh, written
 
 FORMS = (BITS8, BITS4, KvOptions(kv_bits=8, kv_group_size=32, quantized_kv_start=40), KvOptions(max_kv_size=24))
@@ -163,3 +164,23 @@ def test_what_a_prompt_would_reuse_is_told_of_its_own_form(wide_models: dict[str
     assert found == written(desk, length=90, kv=options)[1].usage.cached_tokens == 89
     shared = options.quantized_kv_start or 0
     assert count_prompt(desk, ask("b", length=90)).reused == shared
+
+
+def test_few_forms_are_kept_at_once_however_many_are_asked_for(wide_models: dict[str, LoadedModel]) -> None:
+    loaded, closed = wide_models["llama"], threading.Event()
+    watched = Watched(loaded.model)
+
+    class Kept(PromptCache):
+        def close(self) -> None:
+            super().close()
+            closed.set()
+
+    caches = KvCaches(watched, PromptCache(), lambda _form: Kept())  # type: ignore[arg-type]
+    first = caches.use(KvOptions(max_kv_size=100))
+    tried = len(watched.calls)
+    for size in range(101, 101 + 3 * MOST_FORMS):
+        caches.use(KvOptions(max_kv_size=size))
+        assert len(caches.all()) <= MOST_FORMS + 1
+    assert len(watched.calls) == tried
+    assert closed.wait(5)
+    assert caches.use(KvOptions(max_kv_size=100)).cache is not first.cache
