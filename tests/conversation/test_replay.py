@@ -14,7 +14,7 @@ from mlx_harmony.conversation.replay import Server, copied, options_again
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import SAMPLING_FIELDS
-from mlx_harmony.records import Role, Sampling, Timings, Tool, ToolCall, Usage
+from mlx_harmony.records import KvOptions, Role, Sampling, Timings, Tool, ToolCall, Usage
 
 HERE = Server("http://127.0.0.1:7860", wants_key=False)
 NASTY = 'it\'s "quoted" `run` $HOME \\ \nJSON\n<b>é 🎉'
@@ -35,6 +35,7 @@ MADE = Provenance(
     speculation="draft",
     draft_model="",
     num_draft_tokens=3,
+    kv=KvOptions(kv_bits=8, kv_group_size=32, quantized_kv_start=0),
     tools=(Tool(kind="python"), Tool(kind="function", name="f", parameters={"type": "object"})),
 )
 TIMINGS = Timings(prompt_n=1, cached_n=0, prompt_ms=1.0, predicted_n=1, predicted_ms=1.0)
@@ -75,6 +76,7 @@ def test_the_options_hold_all_that_made_the_answer_and_its_seed() -> None:
         speculation="draft",
         draft_model="",
         num_draft_tokens=3,
+        kv=KvOptions(kv_bits=8, kv_group_size=32, quantized_kv_start=0),
         effort="low",
         identity="You are Ada.",
         instructions="Be brief.",
@@ -146,5 +148,5 @@ def test_a_copied_request_asks_for_what_made_the_answer_to_the_last_field() -> N
     asked = generation_request(read_body(body_of(copied("curl", path, 0.0, HERE, setup))))
     options = msgspec.structs.replace(options_again(path[-1]), setup=setup)
     assert asked.prompt == prompt_of(path[:4], options, 0.0) and asked.sampling == unusual
-    names = ("max_tokens", "stop", "end_tokens", "analysis_budget", "loop_detection")
+    names = ("max_tokens", "stop", "end_tokens", "analysis_budget", "loop_detection", "kv")
     assert [getattr(asked, name) for name in names] == [getattr(made, name) for name in names]
