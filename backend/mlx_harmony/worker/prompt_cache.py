@@ -208,11 +208,9 @@ class PromptCache:
                 raise InvalidRequest("There is no room for it in the cache.", hint=hint, param="path")
 
     def forget_chats(self, chats: Collection[str]) -> None:
-        """Drop what only these chats used, from memory and from the disk; what others used too stays as far as they used it."""
+        """Drop what only these chats used; what others used too stays as far as they used it. It is off the disk after a `flush`."""
         with self._lock:
-            self.flush()
             self._keeping.forget_chats(chats)
-        self.flush()
 
     def flush(self) -> None:
         """Wait until all that was put is on the disk."""

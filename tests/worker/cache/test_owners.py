@@ -43,6 +43,7 @@ def ends(cache: PromptCache) -> dict[str, int]:
 
 def in_memory(root: Path, cache: PromptCache) -> PromptCache:
     cache.forget_chats(["a"])
+    cache.flush()
     return cache
 
 
@@ -99,6 +100,7 @@ def test_forgetting_a_chat_is_not_stopped_by_a_pin_and_frees_its_bytes(llama: Lo
     keep(llama, cache, [*SHARED, *MINE], "a")
     cache.act("pin", cache.look().entries[0].id)
     cache.forget_chats(["a"])
+    cache.flush()
     state = cache.look()
     assert (state.entries, state.memory_bytes, state.disk_bytes) == ((), 0, 0)
     assert list(pieces(shelf_at(tmp_path).folder)) == []

@@ -77,6 +77,8 @@ class CacheDoor:
 
         if caches:
             self._in_turn(forget)
+        for cache in caches:
+            cache.flush()
         return self.act()
 
     def _open(self) -> "PromptCache":
