@@ -84,7 +84,12 @@ class Sampler:
 
     def go_back(self, mark: Mark) -> None:
         """Forget what was drawn since: the next draw is what it was then."""
-        self._history, self._carry, self._keys = mark.history, mark.carry, list(mark.keys)
+        self._history = mark.history
+        self.draw_again(mark)
+
+    def draw_again(self, mark: Mark) -> None:
+        """Take the keys of what was drawn since once more; what penalties look back on stays as it is."""
+        self._carry, self._keys = mark.carry, list(mark.keys)
 
     def survivors(self, logprobs: mx.array, xtc: bool) -> mx.array:
         """The log-probabilities with what the filters remove at -inf; `xtc` says whether XTC strikes this time."""

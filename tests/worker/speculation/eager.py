@@ -93,7 +93,7 @@ def guessed(
     loaded: LoadedModel, request: GenerationRequest, wrong: int = 0, cache: PromptCache | None = None, cancelled: Never = lambda: False
 ) -> Made:
     """The answer where most tokens are guessed rightly, but every `wrong`-th not."""
-    drafter = Knowing(plainly(loaded, msgspec.structs.replace(request, stop=())).tokens, wrong)
+    drafter = Knowing(plainly(loaded, msgspec.structs.replace(request, stop=(), analysis_budget=None, loop_detection="off")).tokens, wrong)
     return _made(loaded, request, drafter, PromptCache(0) if cache is None else cache, cancelled)
 
 

@@ -77,7 +77,8 @@ class Ahead:
         """Leave what was handed out in the caches, and the sampler after the draw that follows it."""
         if self._pass is not None and (self._under_way or self._queue):
             handed_out = 0 if self._under_way else self._right - len(self._queue)
-            self._row.sampler.go_back(self._pass.marks[handed_out])
+            # Who ends a row to go on elsewhere says itself what penalties look back on then.
+            self._row.sampler.draw_again(self._pass.marks[handed_out])
             self._keep(self._pass, handed_out)
         self._under_way = False
         self._queue.clear()
