@@ -94,7 +94,10 @@ async def test_what_was_not_counted_is_estimated_and_said_to_be(store: Store) ->
     chat = await chat_of(store, "one two", "three")
     assert await measured(store, provider, chat, Draft("x"), ASKED) is None
     guess = await measured(store, provider, chat, Draft(), ASKED._replace(entry=entry))
-    assert guess and (guess.counted, guess.limit) == ("estimate", 2048) and 6 <= guess.total < 30
+    assert guess and (guess.counted, guess.limit, guess.context_length) == ("estimate", 1536, 2048) and 6 <= guess.total < 30
+    capped = ASKED._replace(entry=entry, options=TurnOptions(max_tokens=100, max_context_tokens=900))
+    limited = await measured(store, provider, chat, Draft(), capped)
+    assert limited and (limited.limit, limited.context_length) == (800, 900)
     await provider.load(STARTER)
     counted = await measured(store, provider, chat, Draft(), ASKED)
     await provider.unload("starter")

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from mlx_harmony.context import context_of, prompt_room
 from mlx_harmony.conversation.history import framed, prompt_of
 from mlx_harmony.conversation.plan import Asked, Path, fitting
 from mlx_harmony.conversation.records import ChatMessage, ContextUse
 from mlx_harmony.records import GenerationRequest, Message, Record
 
 CHARACTERS_PER_TOKEN = 4.0
+USUAL_ANSWER = 1024
+"""Tokens that Harmony leaves for an answer where nobody chose a length; other formats leave no more."""
 _PER_MESSAGE = 4
 """Tokens around a message: who speaks, and where it begins and ends."""
 
@@ -69,12 +72,14 @@ def recalled(kept: KeptCount | None, path: Path, typed: Path, asked: Asked) -> C
     frame = _characters(framed((), asked.options, asked.created_at).messages) / per_token
     said = sum(known.get(message.id) or _guess(message, asked, per_token) for message in path)
     total = round(frame) + said + draft
-    limit = kept.use.limit if kept else asked.entry.context_length or 0
+    request = fitting(GenerationRequest(id="", prompt=prompt_of(path, asked.options, asked.created_at)), asked.options)
+    whole = asked.entry.context_length or 0
+    limit = kept.use.limit if kept else prompt_room(request, whole, USUAL_ANSWER)
     return ContextUse(
         total=total,
         sent=min(total, limit),
         limit=limit,
-        context_length=kept.use.context_length if kept else limit,
+        context_length=kept.use.context_length if kept else context_of(request, whole),
         draft=draft,
         counted="estimate",
     )

@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from mlx_harmony.context import context_of, prompt_room
 from mlx_harmony.records import ChatPrompt, GenerationRequest, ModelCard, Prompt
 from mlx_harmony.worker.formats import FormatDefaults, Rendered
 
 STEPS = 4
-ANSWER_SHARE = 4
-"""At most one part in so many of the context is kept free for the answer."""
 
 Render = Callable[[Prompt], Rendered]
 
@@ -30,18 +29,13 @@ class Fitted(NamedTuple):
 
 def capped(card: ModelCard, request: GenerationRequest) -> ModelCard:
     """The model with the context that this request may use. A margin that leaves nothing of it is ignored."""
-    context = min(card.context_length, request.max_context_tokens or card.context_length)
-    if request.context_margin < context:
-        context -= request.context_margin
+    context = context_of(request, card.context_length)
     return card if context == card.context_length else msgspec.structs.replace(card, context_length=context)
 
 
 def prompt_limit(request: GenerationRequest, defaults: FormatDefaults, card: ModelCard) -> int:
     """The most tokens a prompt may have before turns go: the context less room for the answer, and no more than its budget."""
-    context = capped(card, request).context_length
-    asked = defaults.max_tokens if request.max_tokens is None else request.max_tokens
-    limit = context - min(asked, context // ANSWER_SHARE)
-    return min(limit, request.prompt_budget or limit)
+    return prompt_room(request, card.context_length, defaults.max_tokens)
 
 
 def fit_prompt(render: Render, prompt: Prompt, limit: int) -> Fitted:
