@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mlx_harmony.cli.talk import Talk
 from mlx_harmony.errors import ChatNotFound, InvalidRequest
-from mlx_harmony.events import Event, Failed
-from mlx_harmony.records import GenerationRequest
+from mlx_harmony.events import Event, Failed, Finished
+from mlx_harmony.records import CacheRequest, CacheState, GenerationRequest, Reuse
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 from tests.cli.conftest import Recorded
@@ -139,3 +140,24 @@ async def test_what_was_said_elsewhere_meanwhile_is_shown_before_more_is_sent(se
     assert await talk.take("two") == 0
     asked = [message.content for message in (await service.read_chat(chat.id)).messages][::2]
     assert asked == ["one", "elsewhere", "two"]
+
+
+async def test_what_had_to_be_read_again_is_told_beside_the_answer(tmp_path: Path, pipe: Recorded) -> None:
+    reuse = Reuse(prompt=1300, memory=57, matched=57, reason="differs", position=57)
+
+    def script(request: GenerationRequest) -> Sequence[Event]:
+        recent = (
+            CacheRequest(at=2.0, reuse=reuse, chat="another", place="the tool declarations"),
+            CacheRequest(at=1.0, reuse=reuse, chat=request.chat, place="the system message", kept_text="21", asked_text="22"),
+        )
+        provider.engine.kept = CacheState(recent=recent)
+        *events, end = say("Yes.")
+        assert isinstance(end, Finished)
+        return [*events, msgspec.structs.replace(end, reuse=reuse)]
+
+    provider = ScriptedProvider(script)
+    service = await Service.open(Settings(home=str(tmp_path)), provider=provider)
+    assert await Talk(service, pipe, {}).take("hello") == 0
+    assert pipe.out.getvalue() == "Yes.\n"
+    assert "1,243 tokens were read: the system message changed at token 57; it was “21”, now it is “22”." in pipe.err.getvalue()
+    await service.close()

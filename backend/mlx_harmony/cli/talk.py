@@ -1,12 +1,13 @@
 """One chat in the terminal: takes what was typed, a command or a message, and shows what comes of it. It reads no keyboard."""
 
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from mlx_harmony.cli.answer import Answer
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE
 from mlx_harmony.cli.models import model_lines
+from mlx_harmony.cli.reread import LITTLE, reread
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.attachments import names as attached
 from mlx_harmony.conversation.beginning import overlaid
@@ -24,8 +25,8 @@ from mlx_harmony.conversation.commands import (
 )
 from mlx_harmony.conversation.history import last_id
 from mlx_harmony.conversation.records import Chat, TurnStarted
-from mlx_harmony.errors import ChatChanged
-from mlx_harmony.events import Failed
+from mlx_harmony.errors import ChatChanged, EngineCrashed
+from mlx_harmony.events import Failed, Finished
 from mlx_harmony.service import Service
 
 
@@ -83,9 +84,21 @@ class Talk:
                         self._last_seen = event.assistant_message_id
                     elif isinstance(event, Failed) and event.code == ChatChanged.code:
                         self._show(await self._service.read_chat(self._chat_id))
+                    elif isinstance(event, Finished) and event.reuse is not None and event.reuse.prompt - event.reuse.reused >= LITTLE:
+                        with suppress(EngineCrashed):
+                            await self._tell_what_was_read()
         finally:
             answer.leave()
         return answer.code
+
+    async def _tell_what_was_read(self) -> None:
+        """Where much of the chat had to be read again: why."""
+        chat = await self._service.read_chat(self._chat_id)
+        made = chat.messages[-1].provenance if chat.messages else None
+        requests = (await self._service.caches.look(made.model)).recent if made else ()
+        mine = next((request for request in requests if request.chat == self._chat_id), None)
+        if mine is not None and (why := reread(mine)):
+            self._terminal.aside(why, end="\n")
 
     def _obey(self, command: Command) -> int:
         match command:
