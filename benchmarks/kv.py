@@ -6,6 +6,7 @@ computed; nothing is drawn in between, so that one difference counts once. Rates
 """
 
 import argparse
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,20 @@ def measured(loaded: Any, options: KvOptions, tokens: list[int]) -> tuple[Any, i
     return likeliest, size_of(layers).bytes, rate
 
 
+def steadiness(loaded: Any, window: int) -> float:
+    """How fast steps are once four windows were written, beside those just after the first was full; medians of half a window."""
+    import mlx.core as mx
+
+    from mlx_harmony.worker.kv import KvForm
+
+    layers, took = KvForm.of(KvOptions(max_kv_size=window)).fresh(loaded.model), []
+    for step in range(4 * window):
+        began = time.perf_counter()
+        mx.eval(mx.argmax(loaded.model(mx.array([[step % 1000]]), cache=layers)[:, -1], axis=-1))
+        took.append(time.perf_counter() - began)
+    return statistics.median(took[window : window + window // 2]) / statistics.median(took[-window // 2 :])
+
+
 def main() -> None:
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kv", description=__doc__, formatter_class=shape)
@@ -73,6 +88,9 @@ def main() -> None:
         agreeing = float(mx.mean((likeliest == plain[0]).astype(mx.float32)))
         rate = max(run[2] for run in runs[name])
         print(f"| {name} | {held / 1e6:.2f} MB | {held / half:.2f} | {agreeing:.1%} | {rate:.0f} |")
+
+    window = max(16, len(tokens) // 8)
+    print(f"\nAfter four windows of {window} tokens a step is {steadiness(loaded, window):.0%} as fast as when the first was just full.")
 
 
 def number_bytes(model: Any) -> int:

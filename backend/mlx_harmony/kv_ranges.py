@@ -15,7 +15,8 @@ KV_FIELDS: tuple[Field, ...] = (
         step=4,
         integer=True,
         choices=(0, 4, 8),
-        help="Keeps what was read in so many bits a number, for less memory and a little less exactness; 0 or unset as it was computed.",
+        help="Keeps what was read in so many bits a number: less memory, a little less exact, slower in long chats; "
+        "0 or unset is as computed.",
     ),
     Field(
         name="kv_group_size",
@@ -27,7 +28,7 @@ KV_FIELDS: tuple[Field, ...] = (
         step=32,
         integer=True,
         choices=(32, 64, 128),
-        help="How many numbers share a scale in packed KV: smaller is more exact and larger; unset is 64.",
+        help="How many numbers share a scale in packed KV: smaller is more exact and larger; unset is 64, or 32 where heads are narrow.",
     ),
     Field(
         name="quantized_kv_start",

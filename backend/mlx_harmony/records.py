@@ -127,7 +127,7 @@ class DraftChoice(Record):
 class KvOptions(Record):
     """In what form the keys and values of one request are kept; unset is as the model computes them, all of them.
 
-    `kv_bits` 8 or 4 packs them in groups of `kv_group_size` (64 where unset) once there are `quantized_kv_start` of them; `max_kv_size`
+    `kv_bits` 8 or 4 packs them in groups of `kv_group_size` (unset: as fits) once there are `quantized_kv_start` of them; `max_kv_size`
     keeps so many at most, the first `kv_keep` and the latest. 0 says outright that the first or the third is not wanted.
     """
 

@@ -31,9 +31,10 @@ class KvForm(NamedTuple):
     keep: int = 0
 
     @classmethod
-    def of(cls, options: KvOptions) -> "KvForm":
+    def of(cls, options: KvOptions, group_size: int = GROUP_SIZE) -> "KvForm":
+        """The form that is asked for; `group_size` is what stands for an unset one."""
         if options.kv_bits:
-            return cls(options.kv_bits, options.kv_group_size or GROUP_SIZE, options.quantized_kv_start or 0)
+            return cls(options.kv_bits, options.kv_group_size or group_size, options.quantized_kv_start or 0)
         if options.max_kv_size:
             keep = min(KEEP, options.max_kv_size - 1) if options.kv_keep is None else options.kv_keep
             return cls(window=options.max_kv_size, keep=keep)

@@ -13,7 +13,7 @@ import msgspec
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import KvOptions
 from mlx_harmony.worker.kv import PLAIN, KvForm
-from mlx_harmony.worker.kv_trial import check_form, tried_as
+from mlx_harmony.worker.kv_trial import check_form, tried_as, usual_group
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache, Taken
 
 MOST_FORMS = 4
@@ -74,13 +74,14 @@ class KvCaches:
         self.plain = plain
         self._open = open_cache or (lambda _form: PromptCache(plain.budget_bytes))
         self._others: dict[KvForm, PromptCache] = {}
+        self._group = 0
         self._tried: dict[KvForm, InvalidRequest | None] = {}
 
     def use(self, options: KvOptions) -> KvUse:
         """The form that is asked for, checked against this model. Raises InvalidRequest, with the reason."""
-        form = KvForm.of(options)
-        if form.plain:
+        if KvForm.of(options).plain:
             return KvUse(PLAIN, self.plain)
+        form = KvForm.of(options, self._group_size() if options.kv_bits else 0)
         # One that is used again becomes the last of them.
         packed = self._others[form] = self._others.pop(form) if form in self._others else self._opened(form)
         if len(self._others) > MOST_FORMS:
@@ -105,6 +106,12 @@ class KvCaches:
             over = sum(each.bytes for each in self.all()) - self.plain.budget_bytes
             if over > 0:
                 cache.give_way(over)
+
+    def _group_size(self) -> int:
+        """The groups that this model's heads can have, the usual ones if they can."""
+        if not self._group:
+            self._group = usual_group(self._model)
+        return self._group
 
     def _opened(self, form: KvForm) -> PromptCache:
         tried = tried_as(form)

@@ -15,7 +15,7 @@ from mlx_lm.models.cache import ArraysCache, ChunkedKVCache, KVCache, RotatingKV
 from mlx_harmony.errors import GenerationFailed, InvalidRequest
 from mlx_harmony.worker.cache.layers import Layers, leaves
 from mlx_harmony.worker.guard import guarded
-from mlx_harmony.worker.kv import KvForm
+from mlx_harmony.worker.kv import GROUP_SIZE, KvForm
 
 TRIED = (1, 2, 3, 4, 5, 6, 7)
 WINDOW = 4
@@ -63,13 +63,23 @@ def _check_bits(model: nn.Module, form: KvForm, made: Layers) -> None:
         raise InvalidRequest(f"kv_bits has nothing to pack in this model: {why}.", hint=hint, param="kv_bits")
     width = next((width for width in widths(model) if width % form.group_size), None)
     if width is not None:
-        fitting = [size for size in GROUPS if not any(each % size for each in widths(model))]
+        fitting = fitting_groups(model)
         hint = f"Set kv_group_size to {' or '.join(map(str, fitting))}." if fitting else "Leave kv_bits unset for this model."
         raise InvalidRequest(
             f"kv_group_size {form.group_size} does not fit this model: each head has {width} numbers, which groups must divide.",
             hint=hint,
             param="kv_group_size" if fitting else "kv_bits",
         )
+
+
+def fitting_groups(model: nn.Module) -> list[int]:
+    """The sizes of groups that divide every head of the model, the largest first."""
+    return [size for size in GROUPS if not any(width % size for width in widths(model))]
+
+
+def usual_group(model: nn.Module) -> int:
+    """GROUP_SIZE, or a smaller one where the model's heads are narrow."""
+    return next((size for size in fitting_groups(model) if size <= GROUP_SIZE), GROUP_SIZE)
 
 
 def _check_window(made: Layers) -> None:

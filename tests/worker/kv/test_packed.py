@@ -9,8 +9,10 @@ from mlx_harmony.records import KvOptions
 from mlx_harmony.worker.cache.layers import leaves
 from mlx_harmony.worker.cache.packed import PackedKVCache
 from mlx_harmony.worker.kv import KvForm, size_of
+from mlx_harmony.worker.kv_caches import KvCaches
 from mlx_harmony.worker.kv_trial import check_form
 from mlx_harmony.worker.load import LoadedModel
+from mlx_harmony.worker.prompt_cache import PromptCache
 from tests.worker.cache.reading import close, read, tokens
 from tests.worker.company import ask, tokens_of
 from tests.worker.kv.asking import BITS4, BITS8, fresh
@@ -148,3 +150,14 @@ def test_a_model_that_answers_otherwise_packed_is_refused(wide_models: dict[str,
 
     error = refused(wide_models["llama"]._replace(model=Reaching()), KvOptions(kv_bits=8))  # type: ignore[arg-type]
     assert error.param == "kv_bits" and "a way of its own" in error.message
+
+
+def test_where_no_group_is_asked_for_one_is_taken_that_the_heads_can_have(wide_models: dict[str, LoadedModel], llama: LoadedModel) -> None:
+    def group(loaded: LoadedModel) -> int:
+        return KvCaches(loaded.model, PromptCache()).use(KvOptions(kv_bits=8)).form.group_size
+
+    assert [group(wide_models[name]) for name in ("llama", "gpt_oss", "qwen3", "falcon_h1")] == [64, 64, 32, 32]
+    with pytest.raises(InvalidRequest, match="each head has 16 numbers"):
+        group(llama)
+    with pytest.raises(InvalidRequest, match="nothing to pack"):
+        group(wide_models["mamba2"])
