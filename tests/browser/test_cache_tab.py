@@ -1,12 +1,15 @@
 """The Cache tab in a browser: what a chat leaves there, acts on it, files of it, and what is left of it after a restart."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from mlx_harmony.records import CacheRequest, Reuse
 from tests.browser.conftest import OFFLINE, WIDE, ScriptedApp
 from tests.browser.visit import Visit, a_word_of_its_own
 from tests.fixtures.kept import STATE, large
@@ -15,6 +18,11 @@ from tests.fixtures.server import serving
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SOON_MS = 10_000
+DROP = """(files) => {
+    const carried = new DataTransfer();
+    for (const [name, text] of files) carried.items.add(new File([text], name));
+    document.querySelector("#cache-view").dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
+}"""
 
 
 def open_cache(visit: Visit) -> Locator:
@@ -149,6 +157,30 @@ def told(visit: Visit, scripted_app: ScriptedApp) -> Iterator[Visit]:
     yield visit
     scripted_app.provider.engine.kept = None
     scripted_app.do(scripted_app.service.unload("starter"))
+
+
+def test_files_dropped_onto_the_tab_are_loaded_and_each_refusal_is_named(told: Visit) -> None:
+    page = told.page
+    open_cache(told)
+    page.evaluate(DROP, [["good.kvcache", "root"], ["bad.kvcache", "no entry of this model"]])
+    line = page.locator("#cache-say")
+    expect(line).to_contain_text("bad.kvcache was not loaded. It was saved with another model.")
+    expect(line).not_to_contain_text("good.kvcache")
+    told.complaints[:] = [each for each in told.complaints if "status of 400" not in each]
+
+
+def test_an_answer_leads_to_why_its_prompt_was_read(told: Visit, scripted_app: ScriptedApp) -> None:
+    page, word = told.page, a_word_of_its_own()
+    told.ask(f"{word} once")
+    asked = CacheRequest(at=time.time(), reuse=Reuse(prompt=900, memory=40, reason="evicted"), chat=told.chat_id)
+    scripted_app.provider.engine.kept = msgspec.structs.replace(STATE, recent=(*STATE.recent, asked))
+    told.answers.last.hover()
+    page.locator("[data-do=details]").last.click()
+    page.get_by_role("button", name="Why some of the prompt was read").click()
+    prompt = page.locator(".prompt.sought")
+    expect(prompt).to_contain_text(f"{word} once")
+    expect(prompt).to_be_in_viewport()
+    expect(prompt.get_by_role("link", name=f"{word} once")).to_be_focused()
 
 
 def test_the_tree_is_led_through_by_keys(told: Visit) -> None:

@@ -11,7 +11,7 @@ from mlx_harmony_ui.voices import Part, Voice, of_message
 
 STAFF: tuple[tuple[Part, str], ...] = (("answer", "final"), ("aside", "commentary"), ("thinking", "analysis"), ("call", "tool"))
 _LEAST_WIDTH = 3.0
-LITTLE = 16
+LITTLE = 8
 """Fewer tokens to read are nothing to ask about."""
 MOST_TOKENS = 3000
 """Tokens of one lane drawn at once."""

@@ -11,7 +11,7 @@ WIDTH, HEIGHT = 1000, 100
 """Of the drawing, in units that are stretched over its place: lines keep their width, and words stand beside it."""
 
 
-COARSE_S = 20.0
+COARSE_S = 60.0
 
 
 class Line(Record):

@@ -1,5 +1,5 @@
 // The Cache tab: kept true while it is looked at, its tree led through by keys, its entries pinned, dropped, saved and loaded.
-const cache = { model: "", here: "", asked: 0, sought: "", folds: new Map(), sure: null };
+const cache = { model: "", here: "", asked: 0, looked: 0, sought: "", folds: new Map(), sure: null };
 const nodes = () => all("#cache-view .node");
 const shownNodes = () => nodes().filter((node) => !node.hidden);
 const nodeOf = (element) => element.closest?.("#cache-view .node");
@@ -8,7 +8,9 @@ const nodeOf = (element) => element.closest?.("#cache-view .node");
 function lookAtCache() {
   const view = one("#cache-view .cache");
   if (document.body.dataset.view !== "cache" || document.visibilityState !== "visible" || Date.now() - cache.asked < 10000) return;
-  cache.asked = Date.now();
+  // What lies on the disk of a model that sleeps changes seldom, and reading it takes longer.
+  if (view?.dataset.phase === "asleep" && one("#pill .dot.asleep") && Date.now() - cache.looked < 7000) return;
+  cache.asked = cache.looked = Date.now();
   emit("cache", { model: cache.model || state.model, mark: view?.dataset.mark ?? "" });
 }
 
@@ -146,8 +148,7 @@ function seekPrompt() {
 
 document.addEventListener("change", (event) => {
   if (event.target.id === "cache-model") {
-    cache.model = event.target.value;
-    cache.asked = 0;
+    Object.assign(cache, { model: event.target.value, asked: 0, looked: 0 });
     lookAtCache();
   }
   if (event.target.id !== "cache-file" || !event.target.files.length) return;
@@ -178,6 +179,7 @@ async function loadCaches(files) {
   }
   const loaded = files.length === 1 ? files[0].name : `${files.length} files`;
   cacheSay(refused.join(" ") || `Loaded ${loaded}. What was saved is kept again.`, refused.length ? "bad" : "");
+  cache.looked = 0;
   lookAtCache();
 }
 

@@ -1,5 +1,6 @@
 """The Cache tab: what a model keeps of what it read, looked at, pinned, dropped and cleared from here. Files go by the API's own door."""
 
+import asyncio
 import time
 
 import gradio as gr
@@ -35,10 +36,8 @@ class Cache:
 
     async def look(self, event: gr.EventData) -> tuple[object, str]:
         """The same for a page that shows it already: nothing is drawn where nothing has changed since."""
-        html = await self._drawn(text_of(event, "model", 4096))
-        mark = text_of(event, "mark", 64)
-        same = bool(mark) and f'data-mark="{mark}"' in html
-        return gr.skip() if same else html, str(Commands().add("cache_looked"))
+        html = await self._drawn(text_of(event, "model", 4096), shown=text_of(event, "mark", 64))
+        return html or gr.skip(), str(Commands().add("cache_looked"))
 
     async def act(self, event: gr.EventData) -> tuple[str, str]:
         """Pin, unpin or drop an entry, or clear a tier; the page has asked before."""
@@ -55,7 +54,17 @@ class Cache:
     def _model(self, asked: str) -> str:
         return asked or chosen_model(self._service, None)
 
-    async def _drawn(self, asked: str, state: CacheState | None = None) -> str:
+    async def _drawn(self, asked: str, state: CacheState | None = None, shown: str = "") -> str:
+        """The tab's HTML; "" where `shown` is the mark of just that. Made in a thread: a large tree keeps no answer waiting."""
+        looked = await self._looked(asked, state)
+
+        def drawn() -> str:
+            view = cache_view(looked, time.time())
+            return "" if view.mark == shown else render("cache", view=view)
+
+        return await asyncio.to_thread(drawn)
+
+    async def _looked(self, asked: str, state: CacheState | None) -> Looked:
         model = self._model(asked)
         standing = {each.id: each for each in self._service.model_states()}
         notices: tuple[present.Notice, ...] = ()
@@ -70,7 +79,7 @@ class Cache:
             notices = (present.Notice(tone="bad", headline=failures.headline(error.code), text=f"{error.message} {error.hint}".strip()),)
         if model not in {keeper.model for keeper in keepers}:
             keepers = (CacheKeeper(model=model, folder=""), *keepers)
-        looked = Looked(
+        return Looked(
             model=model,
             state=state,
             standing=standing.get(model),
@@ -78,7 +87,6 @@ class Cache:
             titles=titles,
             notices=notices,
         )
-        return render("cache", view=cache_view(looked, time.time()))
 
     async def _titles(self, state: CacheState) -> dict[str, str]:
         """The titles of the chats that are told of, by their ids."""
