@@ -28,6 +28,7 @@ def test_the_tokens_are_those_of_the_plain_answer(family: LoadedModel, sampling:
     assert ahead.tokens == plain.tokens
     assert text(ahead.events) == text(plain.events)
     assert end(ahead.events).usage == end(plain.events).usage
+    assert end(ahead.events).timings.kv_length == end(plain.events).timings.kv_length
     came_of = end(ahead.events).speculation
     assert came_of is not None
     assert came_of.drafted > 3

@@ -64,7 +64,9 @@ class Ahead:
             mx.eval(self._pass.draws.tokens)
 
     def step(self, alone: bool) -> Drawing:
-        """The answer's next token. Guesses are made only while it is `alone`. Raises what the model raises."""
+        """The answer's next token. Guesses are made, and passes timed, only while it is `alone`. Raises what the model raises."""
+        if not alone:
+            self._begun_at = 0.0
         if self._pass is not None and self._under_way:
             self._check(self._pass)
         if self._queue:
