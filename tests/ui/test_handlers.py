@@ -157,6 +157,27 @@ async def test_a_store_that_cannot_be_read_is_said(service: Service, monkeypatch
     assert "cannot be read" in commands(drawn[-1])[-1]["text"]
 
 
+@pytest.mark.parametrize("act", ["search", "rename", "remove", "undo"])
+async def test_a_list_that_cannot_be_read_stays_and_that_is_said(service: Service, act: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = await service.create_chat()
+
+    async def fail() -> tuple[()]:
+        raise StorageError("The chat file cannot be read.")
+
+    monkeypatch.setattr(service, "list_chats", fail)
+    drawn, said = await getattr(Chats(service, Desk()), act)(sent(chat=chat.summary.id, title="New"))
+    assert drawn == gr.skip() and "cannot be read" in commands(said)[-1]["text"]
+
+
+async def test_an_answer_that_cannot_be_read_is_said_and_not_copied(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(chat_id: str) -> Chat:
+        raise StorageError("A message of this chat is damaged.")
+
+    monkeypatch.setattr(service, "read_chat", fail)
+    for act in (Chats(service, Desk()).copy, Chats(service, Desk()).as_text):
+        assert [command["do"] for command in commands(await act(sent(chat="c", message="m")))] == ["say"]
+
+
 @pytest.mark.parametrize("act", ["rename", "remove", "undo"])
 async def test_acting_on_a_chat_that_is_gone_is_said(service: Service, act: str) -> None:
     drawn = await getattr(Chats(service, Desk()), act)(sent(chat="0" * 32, title="New"))

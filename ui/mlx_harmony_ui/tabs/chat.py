@@ -79,7 +79,7 @@ def connect(bridge: gr.HTML, at: ChatSurfaces, pill: gr.HTML, service: Service) 
         ("open", Handler(chats.open, view)),
         ("earlier", Handler(chats.earlier, (at.history,))),
         ("look", Handler(chats.look, (at.history, at.chats, bridge))),
-        ("search", Handler(chats.search, (at.chats,))),
+        ("search", Handler(chats.search, (at.chats, bridge))),
         ("rename", Handler(chats.rename, (at.chats, bridge))),
         ("remove", Handler(chats.remove, (at.chats, bridge))),
         ("undo", Handler(chats.undo, (at.chats, bridge))),

@@ -86,18 +86,21 @@ class Chats:
                 commands.add("say", text="This chat has changed in another window. What is new is shown.")
         return history, chats, str(commands)
 
-    async def search(self, event: gr.EventData) -> str:
-        return await chats_html(self._service, event)
+    async def search(self, event: gr.EventData) -> tuple[object, object]:
+        try:
+            return await chats_html(self._service, event), gr.skip()
+        except HarmonyError as error:
+            return gr.skip(), str(Commands().add("say", text=failures.told(error)))
 
-    async def rename(self, event: gr.EventData) -> tuple[str, str]:
+    async def rename(self, event: gr.EventData) -> tuple[object, str]:
         commands = Commands()
         try:
             await self._service.rename_chat(text_of(event, "chat"), text_of(event, "title", 10_000))
         except HarmonyError as error:
             commands.add("say", text=error.message)
-        return await chats_html(self._service, event), str(commands)
+        return await listed(self._service, event, commands), str(commands)
 
-    async def remove(self, event: gr.EventData) -> tuple[str, str]:
+    async def remove(self, event: gr.EventData) -> tuple[object, str]:
         """Into the bin, with the way back offered at once."""
         commands = Commands()
         chat_id = text_of(event, "chat")
@@ -107,25 +110,32 @@ class Chats:
             commands.add("say", text=f"Deleted “{words.shorten(title, 48)}”.", undo=chat_id)
         except HarmonyError as error:
             commands.add("say", text=error.message)
-        return await chats_html(self._service, event), str(commands)
+        return await listed(self._service, event, commands), str(commands)
 
-    async def undo(self, event: gr.EventData) -> tuple[str, str]:
+    async def undo(self, event: gr.EventData) -> tuple[object, str]:
         commands = Commands()
         try:
             await self._service.restore_chat(text_of(event, "chat"))
         except HarmonyError as error:
             commands.add("say", text=error.message)
-        return await chats_html(self._service, event), str(commands)
+        return await listed(self._service, event, commands), str(commands)
 
     async def copy(self, event: gr.EventData) -> str:
         """The answer's text as the model wrote it."""
-        message = find_message(await self._find(text_of(event, "chat")), text_of(event, "message"))
-        return str(Commands().add("clipboard", text=message.content)) if message else str(Commands())
+        return await self._told(event, "clipboard")
 
     async def as_text(self, event: gr.EventData) -> str:
         """The same text, to be read in the answer's place."""
-        message = find_message(await self._find(text_of(event, "chat")), text_of(event, "message"))
-        return str(Commands().add("as_text", message=message.id, text=message.content)) if message else str(Commands())
+        return await self._told(event, "as_text")
+
+    async def _told(self, event: gr.EventData, do: str) -> str:
+        """The command by which the page gets an answer's text; none for an answer that is gone."""
+        commands = Commands()
+        try:
+            message = find_message(await self._find(text_of(event, "chat")), text_of(event, "message"))
+        except HarmonyError as error:
+            return str(commands.add("say", text=failures.told(error)))
+        return str(commands.add(do, message=message.id, text=message.content) if message else commands)
 
     async def details(self, event: gr.EventData) -> str:
         return details_html(await self._find(text_of(event, "chat")), text_of(event, "message"), bool(number_of(event, "raw")))
@@ -160,6 +170,15 @@ def find_message(chat: Chat | None, message_id: str) -> ChatMessage | None:
     if not message_id:
         return answers[-1] if answers else None
     return next((message for message in answers if message.id == message_id), None)
+
+
+async def listed(service: Service, event: gr.EventData, commands: Commands) -> object:
+    """The list of chats drawn anew; where it cannot be read, it stays as it is and that is said."""
+    try:
+        return await chats_html(service, event)
+    except HarmonyError as error:
+        commands.add("say", text=failures.told(error))
+        return gr.skip()
 
 
 async def chats_html(service: Service, event: gr.EventData) -> str:

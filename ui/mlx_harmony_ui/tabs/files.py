@@ -8,7 +8,7 @@ from mlx_harmony.service import Service
 from mlx_harmony_ui import failures, words
 from mlx_harmony_ui.components.surface import Commands, ids_of, record_of, texts_of
 from mlx_harmony_ui.render import render
-from mlx_harmony_ui.tabs.chats import chats_html
+from mlx_harmony_ui.tabs.chats import listed
 
 WARNINGS = 4
 
@@ -19,7 +19,7 @@ class Files:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def imported(self, event: gr.EventData) -> tuple[str, str]:
+    async def imported(self, event: gr.EventData) -> tuple[object, str]:
         """After files were taken in: the list of chats anew, and in words what came, what was mended and what was left out."""
         commands = Commands()
         ids, refused = ids_of(event, "imported", 100_000), record_of(event, "refused")
@@ -35,7 +35,7 @@ class Files:
             commands.add("say", text=" ".join(said))
         except HarmonyError as error:
             commands.add("say", text=failures.told(error))
-        return await chats_html(self._service, event), str(commands)
+        return await listed(self._service, event, commands), str(commands)
 
 
 def remarks(warnings: tuple[str, ...]) -> list[str]:

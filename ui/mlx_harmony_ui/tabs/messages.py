@@ -7,7 +7,7 @@ from mlx_harmony.errors import HarmonyError
 from mlx_harmony.service import Service
 from mlx_harmony_ui import failures
 from mlx_harmony_ui.components.surface import Commands, text_of
-from mlx_harmony_ui.tabs.chats import chats_html, details_html, find_message, history_html
+from mlx_harmony_ui.tabs.chats import details_html, find_message, history_html, listed
 
 Drawn = tuple[object, object, object, str]
 """What a change of the messages draws: history, details, chats, bridge."""
@@ -38,7 +38,7 @@ class Messages:
         except HarmonyError as error:
             return gr.skip(), str(commands.add("say", text=failures.told(error)))
         commands.add("go", id=copy.summary.id).add("say", text="This is a new chat with the messages up to there.")
-        return await chats_html(self._service, event), str(commands)
+        return await listed(self._service, event, commands), str(commands)
 
     async def drop(self, event: gr.EventData) -> Drawn:
         """A message and what followed it into the bin, with the way back offered at once."""
@@ -51,7 +51,7 @@ class Messages:
             commands.add("say", text=_gone(before, message_id), undo=chat_id, token=token)
         except HarmonyError as error:
             return gr.skip(), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
-        return await history_html(chat), details_html(chat, ""), await chats_html(self._service, event), str(commands)
+        return await history_html(chat), details_html(chat, ""), await listed(self._service, event, commands), str(commands)
 
     async def undrop(self, event: gr.EventData) -> Drawn:
         """A deleted message back in its place."""
@@ -61,7 +61,7 @@ class Messages:
             chat = await self._service.read_chat(text_of(event, "chat"))
         except HarmonyError as error:
             return gr.skip(), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
-        return await history_html(chat), details_html(chat, ""), await chats_html(self._service, event), str(commands)
+        return await history_html(chat), details_html(chat, ""), await listed(self._service, event, commands), str(commands)
 
 
 def _gone(before: Chat, message_id: str) -> str:
