@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.models import KINDS
+from mlx_harmony.bench.ending import ended_in_order
 from mlx_harmony.bench.report import table
 from mlx_harmony.bench.running import measure
 from mlx_harmony.bench.work import Work
@@ -42,7 +43,7 @@ def main() -> int:
     args = parser.parse_args()
     if unknown := set(args.kinds) - set(WORKS):
         parser.error(f"there is no kind {', '.join(sorted(unknown))}")
-    with tempfile.TemporaryDirectory() as home:
+    with ended_in_order(), tempfile.TemporaryDirectory() as home:
         for kind in args.kinds:
             folder = Path(home, kind) if kind in KINDS else starter_folder()
             if kind in KINDS:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from mlx_harmony.api.chat_request import generation_request, read_body
 from mlx_harmony.bench.client import Streamed, streamed
+from mlx_harmony.bench.ending import ended_in_order
 from mlx_harmony.bench.servers import Server, our_server, stock_server
 from mlx_harmony.bench.sides import Unmeasured
 from mlx_harmony.models.catalog import starter_folder
@@ -186,7 +187,7 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=LINES, help=f"of the text the chat begins with (default: {LINES})")
     args = parser.parse_args()
     given = args.folder or starter_folder()
-    with tempfile.TemporaryDirectory() as home:
+    with ended_in_order(), tempfile.TemporaryDirectory() as home:
         folder = with_room(given, Path(home, given.name))
         done = asyncio.run(live(folder, Path(home, "pasted"), args.lines))
         print(f"{table(done, folder.name)}\n\n{summary(done)}", flush=True)

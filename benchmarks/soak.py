@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from mlx_harmony.bench.ending import ended_in_order
 from mlx_harmony.bench.memory import peak_memory_bytes
 from mlx_harmony.bench.servers import our_server
 from mlx_harmony.models.catalog import starter_folder
@@ -192,7 +193,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    return asyncio.run(soak(args.clients, args.minutes, args.seed))
+    with ended_in_order():
+        return asyncio.run(soak(args.clients, args.minutes, args.seed))
 
 
 if __name__ == "__main__":

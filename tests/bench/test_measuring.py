@@ -59,6 +59,12 @@ async def test_a_smaller_sample_is_asked_once_and_says_how_small_it_was() -> Non
     assert (speeds.prompt_tokens, speeds.tokens, speeds.streams) == (12, 4, ())
 
 
+async def test_a_model_whose_tokens_write_no_text_has_no_gaps() -> None:
+    way = ScriptedWay(keeps=False)
+    way.silent = True
+    assert (await (await all_rounds(way)).finish()).gap_p95_ms is None
+
+
 async def test_what_cannot_be_measured_is_raised() -> None:
     with pytest.raises(Unmeasured, match="it broke"):
         await all_rounds(ScriptedWay(keeps=False, fails_at=2))

@@ -11,6 +11,7 @@ class ScriptedWay:
 
     load_s = 0.5
     vocabulary = 4096
+    silent = False
 
     def __init__(self, *, keeps: bool, fails_at: int | None = None) -> None:
         self.keeps = keeps
@@ -28,7 +29,8 @@ class ScriptedWay:
         if self.keeps:
             self._kept.append(prompt)
         first = (len(prompt) - known + 1) / 1000
-        return Single(first_token_s=first, prefill_per_second=1000.0, decode_per_second=50.0, tokens=tokens, gaps_ms=(20.0,) * (tokens - 1))
+        gaps = () if self.silent else (20.0,) * (tokens - 1)
+        return Single(first_token_s=first, prefill_per_second=1000.0, decode_per_second=50.0, tokens=tokens, gaps_ms=gaps)
 
     async def many(self, prompts: Sequence[Prompt], tokens: int) -> float:
         self.crowds.append(len(prompts))

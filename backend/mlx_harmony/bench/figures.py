@@ -40,7 +40,7 @@ class Speeds(Record):
     first_token_cold_s: float
     prefill_per_second: float
     decode_per_second: float
-    gap_p95_ms: float
+    gap_p95_ms: float | None
     prompt_tokens: int
     tokens: int
     first_token_warm_s: float | None = None

@@ -51,7 +51,7 @@ class Measured:
             first_token_warm_s=warm,
             prefill_per_second=top.prefill_per_second,
             decode_per_second=top.decode_per_second,
-            gap_p95_ms=percentile(top.gaps_ms, 0.95),
+            gap_p95_ms=percentile(top.gaps_ms, 0.95) if top.gaps_ms else None,
             prompt_tokens=self.length,
             tokens=top.tokens,
             kv_tokens=kv,

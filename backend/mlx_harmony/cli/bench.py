@@ -2,9 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -43,6 +40,7 @@ _NUMBERS: dict[str, tuple[int, int, str]] = {
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
     """Measures; 1 where mlx-lm was asked for and could not be measured. Raises ModelNotFound and the errors of loading."""
     settings = chosen_settings(args)
+    from mlx_harmony.bench.ending import ended_in_order
     from mlx_harmony.bench.report import table
     from mlx_harmony.bench.running import measure
     from mlx_harmony.bench.sides import Unmeasured
@@ -59,7 +57,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         turns=args.turns,
     )
     try:
-        with _ended_in_order():
+        with ended_in_order():
             report = asyncio.run(measure(entry, work, against=args.against is not None, tell=lambda words: terminal.aside(words, end="\n")))
     except Unmeasured as error:
         terminal.fail(f"Error: {error}")
@@ -72,16 +70,6 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     elif args.json == "-" or not terminal.interactive:
         terminal.line(document)
     return FAILED if any(side.problem for side in report.sides.values()) else DONE
-
-
-@contextlib.contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: the servers and loops that it started end with it."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _target(file: str | None) -> Path | None:
