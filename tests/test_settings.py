@@ -4,6 +4,7 @@ import hashlib
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,33 @@ def test_a_change_that_cannot_be_saved_leaves_the_file_as_it_was(tmp_path: Path)
     with pytest.raises(SettingsError, match="no setting 'colour'"):
         changed(load_settings(home=tmp_path), {"colour": "red"})
     assert not (tmp_path / "settings.json").exists()
+
+
+def test_a_change_loses_nothing_of_a_file_that_was_damaged_meanwhile(tmp_path: Path) -> None:
+    path = written(tmp_path, json.dumps({"effort": "high", "models_dirs": ["/models"]}))
+    settings = load_settings(home=tmp_path)
+    path.write_text("{ cut off")
+    changed(settings, {"port": 7000})
+    assert json.loads(path.read_text()) == {"effort": "high", "models_dirs": ["/models"], "port": 7000}
+    (aside,) = tmp_path.glob("*.damaged")
+    assert aside.read_text() == "{ cut off"
+
+
+def test_a_change_does_not_take_the_place_of_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, '{"effort": "high"}')
+    settings = load_settings(home=tmp_path)
+    opened = Path.open
+
+    def locked(file: Path, *how: Any, **more: Any) -> Any:
+        if file == path:
+            raise PermissionError(13, "Permission denied")
+        return opened(file, *how, **more)
+
+    monkeypatch.setattr(Path, "open", locked)
+    with pytest.raises(StorageError, match="nothing was changed"):
+        changed(settings, {"port": 7000})
+    monkeypatch.undo()
+    assert path.read_text() == '{"effort": "high"}'
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -256,10 +256,22 @@ def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     if values.get("kv_bits", settings.kv_bits) and values.get("max_kv_size", settings.max_kv_size):
         raise SettingsError("KV bits and a KV window do not go together.", hint="Set the other one to 0 first.", param=next(iter(values)))
     path = Path(settings.home) / SETTINGS_FILE
-    kept, _ = _read_file(path)
-    write_file(path, kept | values)
+    write_file(path, _kept(path, settings) | values)
     sources: dict[str, Source] = settings.sources | dict.fromkeys(values, "file")
     return msgspec.structs.replace(settings, sources=sources, **values)
+
+
+def _kept(path: Path, settings: Settings) -> dict[str, Any]:
+    """What the file holds and a change must not lose. Raises StorageError where that cannot be read.
+
+    A file damaged since the start has been set aside: what this run has read of it at its start takes its place.
+    """
+    kept, told = _read_file(path)
+    if kept or not told:
+        return kept
+    if path.exists():
+        raise StorageError(f"{path.name} could not be read, so nothing was changed.", hint=f"Look at {path}.")
+    return {name: getattr(settings, name) for name, source in settings.sources.items() if source == "file"}
 
 
 def _from_environment(name: str) -> str | list[str] | None:
