@@ -1,5 +1,6 @@
 """What waits to be sent with the next message, and what came with earlier ones. The page holds ids, the service the texts."""
 
+import asyncio
 from contextlib import suppress
 
 import gradio as gr
@@ -26,7 +27,8 @@ class Attaching:
         commands = Commands()
         try:
             waiting = await self._service.waiting(ids_of(event, "attached"))
-            model = self._service.find_model(text_of(event, "model", 1000) or None).id
+            # In a thread: looking for a model may scan folders.
+            model = (await asyncio.to_thread(self._service.find_model, text_of(event, "model", 1000) or None)).id
         except HarmonyError as error:
             return str(commands.add("say", text=failures.told(error)))
         chips = [attached.chip(each, await self._tokens(each, model)) for each in waiting]
