@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mlx_harmony.cli.errors import DONE, report
 from mlx_harmony.cli.flags import add_cache_file_flag, add_model_flags, add_prompting_flags, chosen_settings
 from mlx_harmony.cli.lines import typed_messages
-from mlx_harmony.cli.sampling import add_kv_flags, add_sampling_flags, choices_from
+from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import HarmonyError
 from mlx_harmony.settings import absolute
@@ -25,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the whole chat")
     add_cache_file_flag(parser)
     add_sampling_flags(parser)
-    add_kv_flags(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:

@@ -16,7 +16,7 @@ from mlx_harmony.cli.answer import Answer
 from mlx_harmony.cli.begun import Beginning
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE, report
 from mlx_harmony.cli.flags import add_cache_file_flag, add_model_flags, add_prompting_flags, chosen_settings
-from mlx_harmony.cli.sampling import add_kv_flags, add_sampling_flags, choices_from
+from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
@@ -35,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--raw-prompt", action="store_true", help="print what the model would read, control tokens and all, and end")
     add_cache_file_flag(parser)
     add_sampling_flags(parser)
-    add_kv_flags(parser)
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:

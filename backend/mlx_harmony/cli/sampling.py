@@ -15,20 +15,16 @@ from mlx_harmony.settings import home_folder
 
 
 def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds --temperature and its siblings; each is None where it was not given."""
+    """Adds --temperature, --kv-bits and their siblings; each is None where it was not given."""
     group = parser.add_argument_group("sampling")
     for field in (MAX_TOKENS, *SAMPLING_FIELDS, NUM_DRAFT_TOKENS):
         _add_number(group, field, "the model's own" if field.default is None else f"{field.default:g}")
     group.add_argument("--speculation", choices=SPECULATIONS, help="who guesses ahead, so that the answer comes faster; it stays the same")
     group.add_argument("--preset", metavar="NAME", help="a named set of these numbers, such as balanced; each flag of its own is stronger")
     group.add_argument("--effort", choices=EFFORTS, help="how long the model may think (default: the one in the settings, else medium)")
-
-
-def add_kv_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds --kv-bits and its siblings; each is None where it was not given."""
-    group = parser.add_argument_group("KV cache", "in what form the model keeps what it has read")
+    kv = parser.add_argument_group("KV cache", "in what form the model keeps what it has read")
     for field in KV_FIELDS:
-        _add_number(group, field, "unset")
+        _add_number(kv, field, "unset")
 
 
 def choices_from(args: argparse.Namespace) -> dict[str, Any]:
