@@ -80,7 +80,7 @@ class PromptCache:
         with self._lock:
             disk = self._keeping.disk = Disk(self._tree, shelf)
             self._memory.begin_at(disk.restore(found))
-            self._owners.restore(disk.uses(), {run.id for run in self._tree.runs()})
+            disk.forget_uses(self._owners.restore(disk.uses(), {run.id for run in self._tree.runs()}))
             self._account.token_s = shelf.pace()
             self._keeping.keep_within_entries()
 

@@ -138,3 +138,12 @@ def test_a_shortened_piece_says_so_and_keeps_its_pin(llama: LoadedModel, tmp_pat
     (kept,) = again.look().entries
     assert (kept.id, kept.end, kept.pinned, kept.where) == (entry, 40, True, "disk")
     assert again.take([*SHARED, 11, 12])[0] == 40
+
+
+def test_of_a_chat_whose_files_are_all_gone_nothing_is_written_down_any_more(llama: LoadedModel, tmp_path: Path) -> None:
+    cache = two_chats(llama, tmp_path)
+    cache.act("clear_disk")
+    cache.close()
+    assert len(list(shelf_at(tmp_path).folder.glob("*.use"))) == 2
+    cache_on(shelf_at(tmp_path), llama).flush()
+    assert list(shelf_at(tmp_path).folder.glob("*.use")) == []

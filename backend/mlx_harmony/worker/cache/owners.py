@@ -13,13 +13,17 @@ class Owners:
         self._last: dict[str, str] = {}
         self._runs: dict[str, dict[str, int]] = {}
 
-    def restore(self, uses: Iterable[Use], known: Collection[str]) -> None:
-        """Take over what was written down, as far as its runs are still there."""
+    def restore(self, uses: Iterable[Use], known: Collection[str]) -> list[str]:
+        """Take over what was written down, as far as its runs are still there; the chats of which none is."""
+        gone = []
         for use in uses:
             runs = {run: until for run, until in use.runs.items() if run in known}
             if runs:
                 self._runs[use.chat] = runs
                 self._last[use.chat] = use.last
+            else:
+                gone.append(use.chat)
+        return gone
 
     def note(self, chat: str, way: list[Run], length: int) -> Use:
         """A chat used the first `length` tokens of this way, and ends there now. Returns all that it used."""
