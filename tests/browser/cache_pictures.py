@@ -47,6 +47,7 @@ def tab(page: Page) -> None:
     page.locator(".node.run").nth(1).hover()
     page.locator(".node.run").nth(1).get_by_role("button", name="Pin").click()
     page.locator(".node .pinned").first.wait_for()
+    page.locator("#cache-say").evaluate("line => { line.textContent = ''; }")
     shoot(page, "guide-cache-tree", page.locator(".kept"), height=430)
 
 

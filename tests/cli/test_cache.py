@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mlx_harmony.cli.cache import cache_lines
+from mlx_harmony.cli.cache_table import cache_lines, in_order
 from mlx_harmony.cli.main import main
+from mlx_harmony.records import CacheEntry
 from mlx_harmony.shelf.kept import kept_in
 from mlx_harmony.shelf.shelf import pieces
 from tests.shelf.test_kept import keep, shelf
@@ -28,7 +29,7 @@ def test_the_table_has_a_line_for_each_entry(root: Path, capsys: pytest.CaptureF
     assert main(["cache"]) == 0
     title, heading, *rows = capsys.readouterr().out.splitlines()
     assert title.startswith(str(root.parent / "model"))
-    assert heading.split() == ["ID", "TOKENS", "SIZE", "SNAPSHOTS", "USED", "BEGINS"]
+    assert heading.split() == ["ID", "TOKENS", "SIZE", "USED", "BEGINS"]
     assert {row.split()[0]: row.split()[1] for row in rows} == {"3f2a3f2a3f": "0-1,200", "7777777777": "1,200-1,300"}
     assert all("just now" in row and "begins" in row for row in rows)
 
@@ -70,3 +71,18 @@ def test_clearing_takes_all_or_one_model_s(root: Path) -> None:
 def test_an_id_that_names_nothing_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cache", *words]) == 2
     assert "mlx-harmony cache" in capsys.readouterr().err
+
+
+def test_entries_stand_below_what_they_go_on_from_further_in_where_the_tree_parts() -> None:
+    def entry(name: str, parent: str, used_at: float) -> CacheEntry:
+        return CacheEntry(id=name, parent=parent, start=0, end=1, where="disk", used_at=used_at)
+
+    entries = (
+        entry("b", "a", 3),
+        entry("a", "", 4),
+        entry("late", "b", 2),
+        entry("old", "b", 1),
+        entry("end", "late", 2),
+        entry("z", "gone", 9),
+    )
+    assert [(each.id, depth) for each, depth in in_order(entries)] == [("z", 0), ("a", 0), ("b", 0), ("late", 1), ("end", 1), ("old", 1)]

@@ -3,23 +3,20 @@
 import argparse
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mlx_harmony.cli import cache_files, cache_prompt
+from mlx_harmony.cli.cache_table import cache_lines
 from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.flags import add_model_flags, add_prompting_flags, chosen_settings
-from mlx_harmony.cli.models import size
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import CacheAction, CacheEntry
+from mlx_harmony.records import CacheAction
 from mlx_harmony.settings import Settings, absolute
 from mlx_harmony.shelf.kept import FOLDER, Kept, act_on, kept_in
 
-COLUMNS = ("ID", "TOKENS", "SIZE", "SNAPSHOTS", "USED", "BEGINS")
-SHORT_ID = 10
-WIDEST_TEXT = 60
 ACTIONS = ("list", "pin", "unpin", "drop", "clear", "save", "load", "prompt")
 
 
@@ -73,41 +70,6 @@ def _show(found: tuple[Kept, ...], terminal: Terminal, *, as_json: bool) -> None
         return
     for line in cache_lines(found, time.time()):
         terminal.line(line)
-
-
-def cache_lines(found: Iterable[Kept], now: float) -> Iterator[str]:
-    """A table for each model, or one line that says there is nothing."""
-    empty = True
-    for shelf in found:
-        if not empty:
-            yield ""
-        empty = False
-        yield f"{shelf.identity.model}: {size(shelf.bytes)}"
-        rows = [COLUMNS, *(_row(entry, now) for entry in shelf.entries)]
-        widths = [max(len(row[at]) for row in rows) for at in range(len(COLUMNS))]
-        for row in rows:
-            yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-    if empty:
-        yield "Nothing is kept on disk."
-
-
-def _row(entry: CacheEntry, now: float) -> tuple[str, ...]:
-    text = " ".join(entry.text.split())
-    return (
-        entry.id[:SHORT_ID],
-        f"{entry.start:,}-{entry.end:,}",
-        size(entry.disk_bytes),
-        str(len(entry.snapshots) or ""),
-        f"{_ago(now - entry.used_at)}{' (pinned)' if entry.pinned else ''}",
-        text if len(text) <= WIDEST_TEXT else f"{text[: WIDEST_TEXT - 1]}…",
-    )
-
-
-def _ago(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit} ago"
-    return "just now"
 
 
 def _entry_id(beginning: str, found: Iterable[Kept]) -> str:

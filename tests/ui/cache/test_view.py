@@ -101,6 +101,12 @@ def test_clearing_says_before_what_goes() -> None:
     assert (nothing.clear_memory, nothing.clear_disk) == ("", "")
 
 
+def test_a_limit_of_the_settings_is_told() -> None:
+    assert view().most == ""
+    limited = view(msgspec.structs.replace(STATE, most_entries=50))
+    assert "At most 50 chats, as set" in render("cache", view=limited)
+
+
 def test_its_mark_changes_with_what_is_shown_and_only_then() -> None:
     assert view().mark == view().mark
     assert view(msgspec.structs.replace(STATE, hits=13)).mark != view().mark

@@ -27,7 +27,7 @@ class Choice(Record):
 
 
 class CacheView(Record):
-    """`clear_memory` and `clear_disk` say what clearing would free, "" where there is nothing to clear.
+    """`clear_memory` and `clear_disk` say what clearing would free, "" where there is nothing to clear; `most` how many chats are kept.
 
     `mark` changes whenever anything else does.
     """
@@ -45,6 +45,7 @@ class CacheView(Record):
     notices: tuple[Notice, ...] = ()
     clear_memory: str = ""
     clear_disk: str = ""
+    most: str = ""
     mark: str = ""
 
 
@@ -77,6 +78,7 @@ def cache_view(looked: Looked, now_s: float) -> CacheView:
         notices=(*looked.notices, *_notices(state, phase)),
         clear_memory=_clearing_memory(state),
         clear_disk=_clearing_disk(state),
+        most=f"At most {words.several(state.most_entries, 'chat')}, as set" if state.most_entries else "",
     )
     return _marked(view)
 
