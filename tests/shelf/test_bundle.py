@@ -87,7 +87,15 @@ def test_a_process_that_is_killed_while_it_saves_leaves_no_file(tmp_path: Path) 
     process.wait()
     process.stdout.close()
     assert not path.exists()
-    for left in tmp_path.iterdir():
-        os.utime(left, (0, time.time() - LEFT_OVER_S - 1))
     write_bundle(path, BUNDLE, ARRAYS)
+    assert os.listdir(tmp_path) == ["a.kv"], "the next save takes away what it left"
+
+
+def test_what_another_process_is_writing_is_left_alone_until_it_is_old(tmp_path: Path) -> None:
+    left = tmp_path / f".a.kv.{os.getppid()}.new"
+    left.touch()
+    write_bundle(tmp_path / "a.kv", BUNDLE, ARRAYS)
+    assert left.exists()
+    os.utime(left, (0, time.time() - LEFT_OVER_S - 1))
+    write_bundle(tmp_path / "a.kv", BUNDLE, ARRAYS, replace=True)
     assert os.listdir(tmp_path) == ["a.kv"]

@@ -163,8 +163,19 @@ def _sweep(path: Path) -> None:
     """Remove what killed processes left half written of this file."""
     for left in path.parent.glob(f".{path.name}.*.new"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > LEFT_OVER_S:
+            if not _runs(left.name.split(".")[-2]) or time.time() - left.stat().st_mtime > LEFT_OVER_S:
                 left.unlink()
+
+
+def _runs(pid: str) -> bool:
+    """Whether there is a process of that number; a name that holds none is nobody's."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _digest(data: bytes) -> bytes:
