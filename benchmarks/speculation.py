@@ -84,25 +84,32 @@ def editing(loaded: Any, length: int) -> Callable[[Speculation, Any], Side]:
     request = GenerationRequest(
         id="edit", prompt=TokenPrompt(tokens=tuple(prompt)), sampling=GREEDY, max_tokens=len(answer), loop_detection="off"
     )
-    return lambda speculation, gain: answered(scripted, [request], speculation, gain)
+    return answering(scripted, [request])
 
 
 def speaking(loaded: Any) -> Callable[[Speculation, Any], Side]:
     """How the Starter answers by itself."""
     chats = [ChatPrompt(messages=(Message(role="user", content=question),)) for question in QUESTIONS]
     requests = [GenerationRequest(id="own", prompt=chat, sampling=GREEDY, max_tokens=300) for chat in chats]
-    return lambda speculation, gain: answered(loaded, requests, speculation, gain)
+    return answering(loaded, requests)
 
 
-def answered(loaded: Any, requests: list[GenerationRequest], speculation: Speculation, gain: Any) -> Side:
-    """The requests one after another, with nothing read before but what the first of them reads."""
-    import msgspec
-
-    from mlx_harmony.worker.generation import Desk, Generation
+def answering(loaded: Any, requests: list[GenerationRequest]) -> Callable[[Speculation, Any], Side]:
+    """The requests one after another, by a desk that reads their prompts once."""
+    from mlx_harmony.worker.generation import Desk
     from mlx_harmony.worker.pace import Pace
     from mlx_harmony.worker.prompt_cache import PromptCache
 
-    desk = Desk(loaded, PromptCache(0), Pace(least=loaded.least_chunk))
+    desk = Desk(loaded, PromptCache(), Pace(least=loaded.least_chunk))
+    return lambda speculation, gain: answered(desk, requests, speculation, gain)
+
+
+def answered(desk: Any, requests: list[GenerationRequest], speculation: Speculation, gain: Any) -> Side:
+    """Tokens a second of all answers, without reading."""
+    import msgspec
+
+    from mlx_harmony.worker.generation import Generation
+
     written, seconds, drafted, accepted = 0, 0.0, 0, 0
     for request in requests:
         asked = msgspec.structs.replace(request, speculation=speculation)
