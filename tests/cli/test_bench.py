@@ -151,7 +151,15 @@ def test_what_cannot_be_done_is_said_before_anything_is_measured(
 
 @pytest.mark.parametrize(
     "words",
-    [["--tokens", "0"], ["--rounds", "-1"], ["--clients", "1000"], ["--streams", "1,0"], ["--streams", "x"], ["--against", "ollama"]],
+    [
+        ["--tokens", "0"],
+        ["--rounds", "-1"],
+        ["--clients", "1000"],
+        ["--streams", "1,0"],
+        ["--streams", "x"],
+        ["--against", "ollama"],
+        ["--draft-model", "x"],
+    ],
 )
 def test_a_number_out_of_range_is_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mlx_harmony.cli.errors import DONE, report
-from mlx_harmony.cli.flags import add_cache_file_flag, add_model_flags, add_prompting_flags, chosen_settings
+from mlx_harmony.cli.flags import add_cache_file_flag, add_draft_flag, add_model_flags, add_prompting_flags, chosen_settings
 from mlx_harmony.cli.lines import typed_messages
 from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_flags(parser)
+    add_draft_flag(parser)
     add_prompting_flags(parser)
     parser.add_argument("--chat", metavar="ID", help="go on with this chat instead of beginning a new one")
     parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the whole chat")

@@ -14,17 +14,20 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--model", type=model_name, metavar="ID_OR_FOLDER", help="the model that answers (default: the one in the settings, else starter)"
     )
     parser.add_argument(
-        "--draft-model",
-        type=model_name,
-        metavar="ID_OR_FOLDER",
-        help="a smaller model with the same tokens that guesses ahead; auto takes the largest that fits (default: the one in the settings)",
-    )
-    parser.add_argument(
         "--models-dir",
         metavar="FOLDER",
         action="append",
         type=existing_folder,
         help="a folder whose sub-folders are models; may be given several times",
+    )
+
+
+def add_draft_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--draft-model",
+        type=model_name,
+        metavar="ID_OR_FOLDER",
+        help="a smaller model with the same tokens that guesses ahead; auto takes the largest that fits (default: the one in the settings)",
     )
 
 

@@ -15,7 +15,7 @@ import msgspec
 from mlx_harmony.cli.answer import Answer
 from mlx_harmony.cli.begun import Beginning
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE, report
-from mlx_harmony.cli.flags import add_cache_file_flag, add_model_flags, add_prompting_flags, chosen_settings
+from mlx_harmony.cli.flags import add_cache_file_flag, add_draft_flag, add_model_flags, add_prompting_flags, chosen_settings
 from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.records import TurnOptions
@@ -28,6 +28,7 @@ from mlx_harmony.records import GenerationRequest, Message, ModelEntry
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="?", help="what to answer; without it, or as `-`, it is read from stdin")
     add_model_flags(parser)
+    add_draft_flag(parser)
     add_prompting_flags(parser)
     parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the prompt")
     parser.add_argument("--request", metavar="FILE", help="a chat completion request as JSON instead of a prompt; `-` reads it from stdin")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mlx_harmony.cli.flags import add_model_flags, add_prompting_flags, chosen_settings, port_number
+from mlx_harmony.cli.flags import add_draft_flag, add_model_flags, add_prompting_flags, chosen_settings, port_number
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.settings import DEFAULT_HOST, DEFAULT_PORT
 
@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument("--no-ui", action="store_true", help="serve the API only, without the page")
     add_model_flags(parser)
+    add_draft_flag(parser)
     add_prompting_flags(parser)
 
 
