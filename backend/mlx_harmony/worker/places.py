@@ -34,7 +34,7 @@ def names_of(messages: Sequence[Message]) -> list[str]:
             names.append(SYSTEM if message.role == "system" else DEVELOPER)
             continue
         number += 1
-        names.append(f"message {number} ({_WHOSE[message.role]})")
+        names.append(f"message {number} ({_WHOSE.get(message.role, message.role)})")
     return names
 
 
