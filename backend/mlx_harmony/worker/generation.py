@@ -42,8 +42,6 @@ RenderGuard = Callable[[], AbstractContextManager[None]]
 Wait = Rendering | Reading | Row
 """What a generation waits for: a long prompt's rendering, its turn to read the next chunk of it, or the next token of its row."""
 
-PLAIN_ONLY = "Nothing was guessed: that needs KV as it is computed, neither packed nor in a window."
-
 Steps = Generator[Event | Wait, Drawing | None, None]
 
 
@@ -209,7 +207,7 @@ class Generation:
     def _draft_model(self) -> Found:
         """The draft model that is to guess for this answer, loaded where it is not yet."""
         request, drafts = self._request, self._desk.drafts
-        if drafts is None or request.speculation not in ("auto", "draft") or not self._kept.form.plain:
+        if drafts is None or request.speculation not in ("auto", "draft"):
             return Found()
 
         def progress(stage: str, fraction: float) -> None:
@@ -227,8 +225,6 @@ class Generation:
         request, draft, note = self._request, found.draft, found.note
         if request.speculation == "off" or self._cancelled():
             return None
-        if not self._kept.form.plain:
-            return Drafting([], gain, note=PLAIN_ONLY) if request.speculation != "auto" else None
         drafters: list[Drafter] = [] if request.speculation == "draft" else [Lookup(self._prompt)]
         if draft is not None and not draft.can_read(self._prompt):
             draft, note = None, TOO_LONG

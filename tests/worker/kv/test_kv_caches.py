@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import CacheState, KvOptions, LoadOptions
+from mlx_harmony.records import CacheState, KvOptions, LoadOptions, Sampling
 from mlx_harmony.worker.cache.door import CacheDoor
 from mlx_harmony.worker.cache.opening import open_caches
 from mlx_harmony.worker.generation import Desk, Generation, count_prompt
@@ -114,9 +114,15 @@ def test_a_common_beginning_is_shared_within_a_form_only(wide_models: dict[str, 
         assert text(heard[request.id]) == text(alone(wide_models["llama"], request))
 
 
-def test_guessing_is_left_off_where_it_was_asked_for(wide_models: dict[str, LoadedModel]) -> None:
-    asked = written(desk_of(wide_models["llama"]), kv=BITS8, speculation="lookup")[1]
-    assert asked.speculation is not None and "neither packed" in asked.speculation.note
+@pytest.mark.parametrize("options", FORMS, ids=lambda options: KvForm.of(options).words)
+def test_guessing_ahead_changes_nothing_in_any_form(wide: LoadedModel, options: KvOptions) -> None:
+    again = Sampling(temperature=0.0, repetition_penalty=1.0, logit_bias={60: 9.0, 61: 9.0})
+    plain, guessed = (
+        written(desk_of(wide), length=60, kv=options, max_tokens=60, sampling=again, speculation=who) for who in ("off", "lookup")
+    )
+    assert guessed[0] == plain[0]
+    assert guessed[1].timings.kv_length == plain[1].timings.kv_length
+    assert plain[1].speculation is None and guessed[1].speculation is not None and guessed[1].speculation.drafted > 0
 
 
 @pytest.mark.parametrize("options", FORMS, ids=lambda options: KvForm.of(options).words)
