@@ -69,6 +69,14 @@ def test_widths_that_were_not_measured_are_told_from_those_that_were() -> None:
     assert gain.cost(9) == pytest.approx(0.18)
 
 
+def test_a_jump_from_one_token_to_two_is_not_taken_for_the_price_of_each_further_one() -> None:
+    gain = measured({1: 0.1, 3: 0.25, 9: 0.31})
+    assert gain.cost(17) == pytest.approx(0.39)
+    assert gain.cost(6) == pytest.approx(0.28)
+    assert gain.cost(2) == pytest.approx(0.175)
+    assert gain.worth(SURE) == MOST
+
+
 def test_a_draft_models_own_time_counts() -> None:
     gain = measured({1: 0.1, 5: 0.101, 9: 0.102})
     assert gain.worth(SURE, each_s=0.09) == 0

@@ -67,6 +67,10 @@ def test_an_edit_is_written_much_faster(each: float, least: float) -> None:
     assert times_faster(edit(), steeper(each)) > least
 
 
+def test_an_edit_pays_also_where_two_tokens_cost_twice_as_much_as_one() -> None:
+    assert times_faster(edit(), lambda width: 1 if width == 1 else 2.2 + 0.08 * width) > 1.8
+
+
 @pytest.mark.parametrize("each", [0.0, 0.05, 0.125, 0.3, 0.6, 1.0, 2.0])
 def test_nothing_is_written_much_slower_whatever_a_pass_costs(each: float) -> None:
     assert times_faster(nothing_to_copy(), steeper(each)) > 0.97

@@ -6,10 +6,8 @@ It knows seconds and chances, no tokens and no model. Costs live as long as the 
 from collections.abc import Sequence
 from typing import Protocol
 
-from mlx_harmony.ranges import NUM_DRAFT_TOKENS
-
-MOST = int(NUM_DRAFT_TOKENS.high)
-"""The most tokens that are guessed at once."""
+MOST = 16
+"""The most tokens that are guessed at once where nobody says how many."""
 GROWTH = 0.3
 """What each further token of a pass is taken to cost, in single steps, before anything was measured."""
 MARGIN = 1.05
@@ -51,15 +49,20 @@ class Gain:
             self._costs[width] = known + WEIGHT * (min(seconds, OUTLIER * known) - known)
 
     def cost(self, width: int) -> float:
-        """Seconds of a pass: as measured, else as the nearest width that was measured makes likely; a plain step is 1 before any was."""
+        """Seconds of a pass: as measured, else as those that were measured make likely; a plain step is 1 before any was.
+
+        From one token to two it may grow more than from there on: a CPU multiplies matrices in another way than a matrix and a vector.
+        """
         single = self._costs.get(1, 1.0)
         if width in self._costs:
             return self._costs[width]
-        wide = [known for known in self._costs if known > 1]
+        wide = sorted(known for known in self._costs if known > 1)
         if not wide or 1 not in self._costs:
             return single * (1 + GROWTH * (width - 1))
         near = min(wide, key=lambda known: abs(known - width))
-        return max(single, single + (self._costs[near] - single) * (width - 1) / (near - 1))
+        low, high = (1, wide[0]) if len(wide) == 1 or width < wide[0] else (wide[0], wide[-1])
+        each = max(0.0, (self._costs[high] - self._costs[low]) / (high - low))
+        return max(single, self._costs[near] + each * (width - near))
 
     def worth(self, chances: Sequence[float], each_s: float = 0.0, redone: bool = False) -> int:
         """How many tokens to guess; `chances` says how likely each is right where those before it are.
