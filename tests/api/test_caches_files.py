@@ -48,6 +48,14 @@ async def test_an_entry_is_saved_and_fetched_once(awake: Serving, tmp_path: Path
     await all_gone(awake)
 
 
+async def test_a_file_that_nobody_fetches_goes_by_itself(awake: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Passing, "patience_s", 0.2)
+    told = (await post(awake, "/files/caches/save?model=starter&entry=turn")).json()
+    assert len(left(awake)) == 1
+    await all_gone(awake)
+    assert (await get(awake, f"/files/caches/saved/{told['id']}")).status_code == 404
+
+
 async def test_an_entry_that_is_gone_is_refused_in_words(server: Serving) -> None:
     answer = await post(server, "/files/caches/save?model=starter&entry=nothing")
     assert answer.status_code == 400 and answer.json()["error"]["message"]
@@ -104,6 +112,11 @@ def test_what_was_left_behind_is_swept_and_what_is_new_stays(tmp_path: Path) -> 
     os.utime(old, (0, time.time() - LEFT_OVER_S - 1))
     file_id = passing.offer(old, "old")
     passing.place()
+    again = passing.place()
+    again.write_bytes(b"x")
+    os.utime(again, (0, time.time() - LEFT_OVER_S - 1))
+    Passing(str(tmp_path))
+    assert not again.exists()
     assert not old.exists() and new.exists() and passing.take(file_id) is None
     assert stat.S_IMODE((tmp_path / FOLDER).stat().st_mode) == 0o700
 

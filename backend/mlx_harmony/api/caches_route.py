@@ -35,7 +35,9 @@ async def save(request: Request, model: str, entry: str) -> Response:
     path = await asyncio.to_thread(passing.place)
     saved = await service.caches.save(model, entry, path)
     name = file_name(model, saved.tokens)
-    return JSONResponse({"id": passing.offer(path, name), "name": name, "tokens": saved.tokens, "bytes": saved.bytes})
+    file_id = passing.offer(path, name)
+    asyncio.get_running_loop().call_later(passing.patience_s, passing.forget, file_id)
+    return JSONResponse({"id": file_id, "name": name, "tokens": saved.tokens, "bytes": saved.bytes})
 
 
 @router.get("/saved/{file_id}", include_in_schema=False)

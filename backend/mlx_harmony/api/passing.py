@@ -25,20 +25,21 @@ class Waiting(Record):
 
 
 class Passing:
-    """The folder, and which of its files may be fetched by the id that was told."""
+    """The folder, and which of its files may be fetched by the id that was told, for `patience_s`."""
+
+    patience_s = LEFT_OVER_S
 
     def __init__(self, home: str) -> None:
         self._folder = Path(home, FOLDER)
         self._waiting: dict[str, Waiting] = {}
+        with suppress(OSError):
+            self._sweep()
 
     def place(self) -> Path:
         """Where a new file may lie; what was left behind is taken away first. Raises StorageError."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for path in self._folder.iterdir():
-                with suppress(FileNotFoundError):
-                    if time.time() - path.stat().st_mtime > LEFT_OVER_S:
-                        path.unlink()
+            self._sweep()
         except OSError as error:
             raise StorageError(f"There is no place for the file: {error.strerror}.", hint="Look at the disk of the app's home.") from error
         return self._folder / uuid.uuid4().hex
@@ -52,3 +53,14 @@ class Passing:
         """The file of that id, for the one who fetches it and takes it away; None where somebody did, or it was left too long."""
         found = self._waiting.pop(file_id, None)
         return found if found is not None and found.path.is_file() else None
+
+    def forget(self, file_id: str) -> None:
+        """Nobody fetched it in time."""
+        if (found := self.take(file_id)) is not None:
+            found.path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > LEFT_OVER_S:
+                    path.unlink()
