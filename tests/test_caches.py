@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mlx_harmony.cache_records import CacheEntry, CacheKeeper, CacheState
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest, ModelNotFound, StorageError
 from mlx_harmony.models.catalog import starter_folder
-from mlx_harmony.records import CacheEntry, CacheKeeper, CacheState
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 from mlx_harmony.shelf.bundle import read_arrays, read_bundle

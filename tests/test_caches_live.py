@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mlx_harmony.cache_records import CacheState
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.events import Finished
-from mlx_harmony.records import CacheState, Sampling
+from mlx_harmony.records import Sampling
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 BACKEND = ROOT / "backend" / "mlx_harmony"
 UI = ROOT / "ui" / "mlx_harmony_ui"
 
-SHARED = {"records", "events", "errors", "settings", "context", "field", "kv_ranges", "ranges", "__version__"}
+SHARED = {"cache_records", "records", "events", "errors", "settings", "context", "field", "kv_ranges", "ranges", "__version__"}
 """What every room may use; these know each other only."""
 
 ARROWS: dict[str, set[str]] = {

@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
+from mlx_harmony.cache_records import CacheAction, CacheKeeper, CacheState, SavedCache
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import EngineCrashed, ModelNotFound
-from mlx_harmony.records import CacheAction, CacheKeeper, CacheState, ModelEntry, SavedCache
+from mlx_harmony.records import ModelEntry
 from mlx_harmony.shelf.kept import Shelves
 
 AWAKE = ("awake", "busy")

@@ -6,8 +6,9 @@ ToolCallDelta, MessageEnded; then the end. Text never holds control tokens nor h
 
 from typing import Literal
 
+from mlx_harmony.cache_records import Reuse
 from mlx_harmony.errors import ERRORS, HarmonyError
-from mlx_harmony.records import Channel, PromptCount, Record, Reuse, Speculated, Timings, Usage
+from mlx_harmony.records import Channel, PromptCount, Record, Speculated, Timings, Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 

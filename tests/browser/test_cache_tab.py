@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from mlx_harmony.records import CacheRequest, Reuse
+from mlx_harmony.cache_records import CacheRequest, Reuse
 from tests.browser.conftest import OFFLINE, WIDE, ScriptedApp
 from tests.browser.visit import Visit, a_word_of_its_own
 from tests.fixtures.kept import STATE, large

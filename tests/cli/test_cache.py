@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from mlx_harmony.cache_records import CacheEntry
 from mlx_harmony.cli.cache_table import cache_lines, in_order
 from mlx_harmony.cli.main import main
-from mlx_harmony.records import CacheEntry
 from mlx_harmony.shelf.kept import kept_in
 from mlx_harmony.shelf.shelf import pieces
 from tests.shelf.test_kept import keep, shelf

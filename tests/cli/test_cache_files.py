@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mlx_harmony.cache_records import Reuse
 from mlx_harmony.cli.begun import worth
 from mlx_harmony.cli.main import main
-from mlx_harmony.records import Reuse
 from mlx_harmony.shelf.bundle import read_bundle
 
 pytestmark = pytest.mark.integration

@@ -2,8 +2,8 @@
 
 import pytest
 
+from mlx_harmony.cache_records import CacheRequest, Reuse, ReuseReason
 from mlx_harmony.cli.reread import reread
-from mlx_harmony.records import CacheRequest, Reuse, ReuseReason
 
 
 def asked(reason: ReuseReason, place: str = "", position: int | None = None, prompt: int = 1300, detail: str = "") -> CacheRequest:

@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mlx_harmony.cache_records import CacheRequest, CacheState, Reuse
 from mlx_harmony.cli.talk import Talk
 from mlx_harmony.errors import ChatNotFound, InvalidRequest
 from mlx_harmony.events import Event, Failed, Finished
-from mlx_harmony.records import CacheRequest, CacheState, GenerationRequest, Reuse
+from mlx_harmony.records import GenerationRequest
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 from tests.cli.conftest import Recorded

@@ -7,23 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mlx_harmony.cache_records import CacheEntry, CacheRequest, CacheState, Reuse
 from mlx_harmony.engine.process import WorkerHome
 from mlx_harmony.engine.provider import EngineProvider, worker_provider
 from mlx_harmony.engine.supervisor import start_worker
 from mlx_harmony.engine.wire import CacheFrame, FrameReader, encode
 from mlx_harmony.errors import EngineCrashed, InvalidRequest
 from mlx_harmony.events import Finished, TextDelta
-from mlx_harmony.records import (
-    CacheEntry,
-    CacheRequest,
-    CacheState,
-    GenerationRequest,
-    LoadOptions,
-    ModelEntry,
-    Reuse,
-    Sampling,
-    TokenPrompt,
-)
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelEntry, Sampling, TokenPrompt
 from mlx_harmony.settings import Settings
 
 PROMPT = tuple(range(20, 220))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlx_harmony.records import CacheEntry
+from mlx_harmony.cache_records import CacheEntry
 from mlx_harmony.shelf.kept import Shelves, act_on, kept_in
 from mlx_harmony.shelf.piece import Head, Part
 from mlx_harmony.shelf.shelf import Identity, Shelf, make_room, pieces

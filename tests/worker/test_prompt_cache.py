@@ -3,7 +3,7 @@
 import pytest
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlx_harmony.records import Reuse
+from mlx_harmony.cache_records import Reuse
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.prompt_cache import PromptCache, divisible
 from tests.worker.cache.reading import close, read, tokens

@@ -7,8 +7,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from mlx_harmony.cache_records import CacheState
 from mlx_harmony.engine.protocols import ModelState
-from mlx_harmony.records import CacheState, ModelEntry
+from mlx_harmony.records import ModelEntry
 from mlx_harmony.service import Service
 
 router = APIRouter()

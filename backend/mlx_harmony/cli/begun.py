@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
+from mlx_harmony.cache_records import CacheState, Reuse
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.events import Event, Finished
-from mlx_harmony.records import CacheState, Reuse
 from mlx_harmony.settings import absolute
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mlx_harmony.cache_records import CacheAction
 from mlx_harmony.cli import cache_files, cache_prompt
 from mlx_harmony.cli.cache_table import cache_lines
 from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.flags import add_model_flags, add_prompting_flags, chosen_settings
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import CacheAction
 from mlx_harmony.settings import Settings, absolute
 from mlx_harmony.shelf.kept import FOLDER, Kept, act_on, kept_in
 

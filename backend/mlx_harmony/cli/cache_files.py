@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from mlx_harmony.cache_records import CacheState, SavedCache
 from mlx_harmony.cli.models import size
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import CacheState, LoadOptions, ModelEntry, SavedCache
+from mlx_harmony.records import LoadOptions, ModelEntry
 from mlx_harmony.settings import Settings, absolute
 from mlx_harmony.shelf.bundle import read_bundle
 from mlx_harmony.shelf.kept import FOLDER, save_entry

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mlx_harmony.cache_records import CacheState, SavedCache
 from mlx_harmony.cli.cache_files import named
 from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.flags import chosen_settings
@@ -20,7 +21,7 @@ from mlx_harmony.cli.models import size
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Failed, Finished
-from mlx_harmony.records import CacheState, GenerationRequest, Message, ModelEntry, Sampling, SavedCache
+from mlx_harmony.records import GenerationRequest, Message, ModelEntry, Sampling
 from mlx_harmony.shelf.bundle import refuse_to_overwrite
 
 OWNER = "prompt"

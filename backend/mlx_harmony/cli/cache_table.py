@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+from mlx_harmony.cache_records import CacheEntry
 from mlx_harmony.cli.models import size
-from mlx_harmony.records import CacheEntry
 from mlx_harmony.shelf.kept import Kept
 
 COLUMNS = ("ID", "TOKENS", "SIZE", "USED", "BEGINS")

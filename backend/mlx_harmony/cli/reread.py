@@ -1,6 +1,6 @@
 """Why a prompt was read again, in a sentence: where it differs from what is kept, with both sides. Pure; asks no model."""
 
-from mlx_harmony.records import CacheRequest
+from mlx_harmony.cache_records import CacheRequest
 
 LITTLE = 256
 """Fewer tokens than this are read without a word."""

@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal, Protocol
 
+from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
 from mlx_harmony.events import Counted, Event, Failed
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, ModelCard, ModelEntry, PromptCount, Record, SavedCache
+from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, PromptCount, Record
 
 ModelPhase = Literal["asleep", "loading", "awake", "busy", "crashed"]
 

@@ -9,11 +9,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
+from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
 from mlx_harmony.engine.protocols import Engine, ModelPhase, ModelState, StartEngine
 from mlx_harmony.engine.supervisor import workers_in
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, QueueFull, ShuttingDown
 from mlx_harmony.events import Event, Failed, Loading
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount, SavedCache
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 from mlx_harmony.settings import Settings
 from mlx_harmony.shelf.kept import FOLDER
 

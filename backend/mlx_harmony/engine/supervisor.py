@@ -10,6 +10,7 @@ from typing import cast
 
 import msgspec
 
+from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
 from mlx_harmony.engine.process import WorkerHome, WorkerProcess
 from mlx_harmony.engine.protocols import Progress as OnProgress
 from mlx_harmony.engine.protocols import StartEngine, counted
@@ -39,7 +40,7 @@ from mlx_harmony.engine.wire import (
 )
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, LoadFailed, ShuttingDown
 from mlx_harmony.events import Event, Failed, Finished
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount, SavedCache
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 
 RECEIVE_BYTES = 256 * 1024
 RESTART_HINT = "Send your message again; the model's process is started anew."

@@ -4,8 +4,9 @@ import struct
 
 import msgspec
 
+from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
 from mlx_harmony.events import Event, Failed
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, Record, SavedCache
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, Record
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH = struct.Struct(">I")

@@ -14,8 +14,9 @@ from typing import BinaryIO
 
 import msgspec
 
+from mlx_harmony.cache_records import SavedCache
 from mlx_harmony.errors import InvalidRequest, StorageError
-from mlx_harmony.records import Record, SavedCache
+from mlx_harmony.records import Record
 from mlx_harmony.shelf.piece import Head, Unreadable
 from mlx_harmony.shelf.shelf import Identity
 

@@ -7,8 +7,9 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from mlx_harmony.cache_records import CacheAction, CacheEntry, CacheState, SavedCache
 from mlx_harmony.errors import InvalidRequest, StorageError
-from mlx_harmony.records import CacheAction, CacheEntry, CacheState, Record, SavedCache
+from mlx_harmony.records import Record
 from mlx_harmony.shelf.bundle import refuse_to_overwrite, write_bundle
 from mlx_harmony.shelf.piece import Head, Unreadable, read_head
 from mlx_harmony.shelf.shelf import Identity, PieceFile, Shelf, about, pieces, shelves

@@ -11,9 +11,10 @@ from typing import NamedTuple, cast
 
 import msgspec
 
+from mlx_harmony.cache_records import Reuse
 from mlx_harmony.errors import ShuttingDown
 from mlx_harmony.events import Event, Finished, FinishReason, Loading, Prefill, Trimmed
-from mlx_harmony.records import GenerationRequest, KvOptions, Prompt, PromptCount, Reuse, Timings, Usage
+from mlx_harmony.records import GenerationRequest, KvOptions, Prompt, PromptCount, Timings, Usage
 from mlx_harmony.worker.batch import Batch
 from mlx_harmony.worker.cache.account import Asker
 from mlx_harmony.worker.decode import Drawing, Row

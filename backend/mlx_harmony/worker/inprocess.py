@@ -11,10 +11,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
 from mlx_harmony.engine.protocols import Progress, counted
 from mlx_harmony.errors import LoadFailed, ShuttingDown
 from mlx_harmony.events import Event, Failed, Finished
-from mlx_harmony.records import CacheAction, CacheState, GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount, SavedCache
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 from mlx_harmony.worker.cache.door import CacheDoor
 from mlx_harmony.worker.inbox import Inbox
 

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+from mlx_harmony.cache_records import CacheAction, CacheState, Reuse
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import CacheAction, CacheState, Reuse
 from mlx_harmony.shelf.piece import Unreadable
 from mlx_harmony.shelf.shelf import Identity, Shelf
 from mlx_harmony.worker.cache.account import Account, Asker, Found, Spell, explain

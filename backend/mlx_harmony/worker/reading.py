@@ -10,7 +10,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from mlx_harmony.records import Reuse
+from mlx_harmony.cache_records import Reuse
 from mlx_harmony.worker.cache.account import Asker
 from mlx_harmony.worker.kv import PLAIN
 from mlx_harmony.worker.kv_caches import KvUse

@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from mlx_harmony.records import CacheEntry
+from mlx_harmony.cache_records import CacheEntry
 from mlx_harmony_ui.cache.tree import OPEN_ROWS, first_words, freed, tree
 from tests.fixtures.kept import ENTRIES, NOW, TITLES, large
 

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from mlx_harmony.cache_records import CacheKeeper, CacheRequest, CacheState, Reuse
 from mlx_harmony.engine.protocols import ModelState
-from mlx_harmony.records import CacheKeeper, CacheRequest, CacheState, Reuse
 from mlx_harmony_ui.cache.course import ceiling, courses
 from mlx_harmony_ui.cache.figures import figures, tiers
 from mlx_harmony_ui.cache.view import CacheView, Looked, cache_view

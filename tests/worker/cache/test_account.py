@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlx_harmony.records import CachePoint, ChatPrompt, GenerationRequest, Message, Reuse, Sampling, Tool
+from mlx_harmony.cache_records import CachePoint, Reuse
+from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling, Tool
 from mlx_harmony.worker.cache.account import Account, Asker
 from mlx_harmony.worker.cache.history import MOST, History
 from mlx_harmony.worker.generation import Desk, Generation, count_prompt

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
+from mlx_harmony.cache_records import Reuse
 from mlx_harmony.events import Finished, TextDelta
-from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Reuse, Sampling, Tool, ToolCall
+from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling, Tool, ToolCall
 from mlx_harmony.worker.generation import Desk, Generation
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace

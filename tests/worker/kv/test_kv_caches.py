@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mlx_harmony.cache_records import CacheState
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import CacheState, KvOptions, LoadOptions, Sampling
+from mlx_harmony.records import KvOptions, LoadOptions, Sampling
 from mlx_harmony.worker.cache.door import CacheDoor
 from mlx_harmony.worker.cache.opening import open_caches
 from mlx_harmony.worker.generation import Desk, Generation, count_prompt

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import floor, log10
 
-from mlx_harmony.records import CachePoint, CacheState, Record
+from mlx_harmony.cache_records import CachePoint, CacheState
+from mlx_harmony.records import Record
 from mlx_harmony_ui import words
 
 WIDTH, HEIGHT = 1000, 100

@@ -1,6 +1,7 @@
 """How a model's cache stands, in four figures. Pure records in and out."""
 
-from mlx_harmony.records import CacheState, Record
+from mlx_harmony.cache_records import CacheState
+from mlx_harmony.records import Record
 from mlx_harmony_ui import words
 
 NOTHING = "–"

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Literal
 
-from mlx_harmony.records import CacheRequest, Record, Reuse, ReuseReason
+from mlx_harmony.cache_records import CacheRequest, Reuse, ReuseReason
+from mlx_harmony.records import Record
 from mlx_harmony_ui import words
 from mlx_harmony_ui.listing import Piece
 

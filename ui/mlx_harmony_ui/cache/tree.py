@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from mlx_harmony.records import CacheEntry, Record
+from mlx_harmony.cache_records import CacheEntry
+from mlx_harmony.records import Record
 from mlx_harmony_ui import words
 from mlx_harmony_ui.listing import Piece
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from mlx_harmony.cache_records import CacheKeeper, CacheState
 from mlx_harmony.engine.protocols import ModelPhase, ModelState
-from mlx_harmony.records import CacheKeeper, CacheState, Record
+from mlx_harmony.records import Record
 from mlx_harmony_ui import words
 from mlx_harmony_ui.cache.course import Course, courses
 from mlx_harmony_ui.cache.figures import Figure, Tier, figures, tiers

@@ -5,8 +5,8 @@ import time
 
 import gradio as gr
 
+from mlx_harmony.cache_records import CacheAction, CacheKeeper, CacheState
 from mlx_harmony.errors import HarmonyError
-from mlx_harmony.records import CacheAction, CacheKeeper, CacheState
 from mlx_harmony.service import Service
 from mlx_harmony_ui import failures, present
 from mlx_harmony_ui.cache.view import Looked, cache_view

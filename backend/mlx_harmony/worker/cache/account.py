@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from mlx_harmony.records import CacheEntry, CacheRequest, Reuse, ReuseReason
+from mlx_harmony.cache_records import CacheEntry, CacheRequest, Reuse, ReuseReason
 from mlx_harmony.worker.cache.tree import Run, Tokens, Tree, Way
 from mlx_harmony.worker.formats import unknown_place
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
 from mlx_harmony.errors import GenerationFailed, InvalidRequest, ModelLoading, ShuttingDown
 from mlx_harmony.events import Failed
-from mlx_harmony.records import CacheAction, CacheState, SavedCache
 from mlx_harmony.shelf.bundle import Bundle, read_bundle
 from mlx_harmony.shelf.shelf import Identity, Shelf
 from mlx_harmony.worker.cache.merging import merged

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from mlx_harmony.records import CachePoint
+from mlx_harmony.cache_records import CachePoint
 
 EVERY_S = 5.0
 MOST = 300

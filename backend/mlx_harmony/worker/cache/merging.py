@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from mlx_harmony.records import CacheEntry, CacheState
+from mlx_harmony.cache_records import CacheEntry, CacheState
 
 RANKS: tuple[Literal["memory", "disk", "evicted"], ...] = ("memory", "disk", "evicted")
 RECENT = 100

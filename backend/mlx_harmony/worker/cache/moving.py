@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 
+from mlx_harmony.cache_records import SavedCache
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import SavedCache
 from mlx_harmony.shelf.bundle import Bundle, read_arrays, refuse_to_overwrite, write_bundle
 from mlx_harmony.shelf.joining import Link, joined
 from mlx_harmony.shelf.piece import Head, Unreadable

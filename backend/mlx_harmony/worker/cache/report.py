@@ -3,7 +3,7 @@
 import time
 from typing import NamedTuple
 
-from mlx_harmony.records import CachePoint, CacheState
+from mlx_harmony.cache_records import CachePoint, CacheState
 from mlx_harmony.worker.cache.account import Account, entries_of
 from mlx_harmony.worker.cache.disk import Disk
 from mlx_harmony.worker.cache.history import History
