@@ -1,15 +1,18 @@
 """A window over KV: memory that stays the same, the first tokens kept, and any way of reading the same text gives the same."""
 
+from typing import Any
+
 import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import RotatingKVCache
 
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import KvOptions
+from mlx_harmony.records import KvOptions, Timings
 from mlx_harmony.worker.cache.layers import leaves
 from mlx_harmony.worker.kv import KEEP, KvForm, held_by, size_of
 from mlx_harmony.worker.kv_trial import check_form
 from mlx_harmony.worker.load import LoadedModel
+from mlx_harmony.worker.speculation.gain import MOST
 from tests.fixtures.wide import build_wide
 from tests.worker.cache.reading import close, read, tokens
 from tests.worker.kv.asking import fresh
@@ -17,18 +20,29 @@ from tests.worker.kv.asking import fresh
 SIZE = 24
 
 
+def held_after(loaded: LoadedModel, **asked: Any) -> Timings:
+    """What an answer with the window has left, drawn token by token where nothing else is asked."""
+    return fresh(loaded, kv=KvOptions(max_kv_size=SIZE), **{"speculation": "off", **asked})[1].timings
+
+
 def test_memory_stays_the_same_for_four_times_the_window(wide: LoadedModel) -> None:
-    window = KvOptions(max_kv_size=SIZE)
-    ends = [fresh(wide, length=10, max_tokens=length, kv=window)[1].timings for length in (SIZE, 2 * SIZE, 4 * SIZE)]
+    ends = [held_after(wide, length=10, max_tokens=length) for length in (SIZE, 2 * SIZE, 4 * SIZE)]
     assert [end.kv_length for end in ends] == [SIZE] * 3
     assert len({end.kv_bytes for end in ends}) == 1
     assert fresh(wide, length=10, max_tokens=4 * SIZE)[1].timings.kv_length == 10 + 4 * SIZE - 1
 
 
 def test_a_prompt_longer_than_the_window_leaves_no_more_of_it(wide: LoadedModel) -> None:
-    end = fresh(wide, length=10 * SIZE, max_tokens=4, kv=KvOptions(max_kv_size=SIZE))[1].timings
+    end = held_after(wide, length=10 * SIZE, max_tokens=4)
     assert end.kv_length == SIZE
-    assert end.kv_bytes == fresh(wide, length=3, max_tokens=2 * SIZE, kv=KvOptions(max_kv_size=SIZE))[1].timings.kv_bytes
+    assert end.kv_bytes == held_after(wide, length=3, max_tokens=2 * SIZE).kv_bytes
+
+
+def test_a_pass_over_guesses_leaves_no_more_than_itself_beyond_the_window(wide: LoadedModel) -> None:
+    alone = held_after(wide, length=10, max_tokens=4 * SIZE)
+    ahead = held_after(wide, length=10, max_tokens=4 * SIZE, speculation="lookup")
+    assert ahead.kv_length == SIZE
+    assert alone.kv_bytes <= ahead.kv_bytes <= alone.kv_bytes * (SIZE + MOST) / SIZE
 
 
 @pytest.mark.parametrize("options", [KvOptions(max_kv_size=SIZE), KvOptions(max_kv_size=SIZE, kv_keep=0), KvOptions(max_kv_size=5)])
