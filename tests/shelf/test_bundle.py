@@ -13,6 +13,8 @@ from mlx_harmony.shelf.bundle import LEFT_OVER_S, Bundle, read_arrays, read_bund
 from mlx_harmony.shelf.piece import Head, Part
 from mlx_harmony.shelf.shelf import Identity
 
+ROOT = Path(__file__).parents[2]
+
 IDENTITY = Identity(model="/models/a", weights="w", format="f", kv="k", numerics="n")
 RUN = Head(id="aa", kind="run", parent="", start=0, end=3, tokens=bytes(12), parts=(Part(shape=(3, 2), dtype="uint8", bytes=6),))
 STATE = Head(id="ab", kind="state", parent="aa", start=0, end=2, parts=(Part(shape=(4,), dtype="uint8", bytes=4),))
@@ -81,7 +83,7 @@ write_bundle(Path(sys.argv[1]), BUNDLE, arrays())
 
 def test_a_process_that_is_killed_while_it_saves_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "a.kv"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None and process.stdout.readline() == "writing\n"
     process.kill()
     process.wait()
