@@ -5,7 +5,6 @@ A file is magic, the head's length, the head (msgpack), the head's digest, the a
 
 import hashlib
 import os
-import struct
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,17 +16,15 @@ import msgspec
 from mlx_harmony.cache_records import SavedCache
 from mlx_harmony.errors import InvalidRequest, StorageError
 from mlx_harmony.records import Record
-from mlx_harmony.shelf.piece import Head, Unreadable
+from mlx_harmony.shelf.piece import DIGEST_BYTES, Head, Unreadable, private, read_sealed, sealed
 from mlx_harmony.shelf.shelf import Identity
 
 MAGIC = b"MLXHKVS\n"
 VERSION = 1
-DIGEST_BYTES = 16
 MAX_HEAD_BYTES = 256 * 1024 * 1024
 LEFT_OVER_S = 600.0
 """A half-written file older than this is of a process that was killed."""
 AT_ONCE = 16 * 1024 * 1024
-_LENGTH = struct.Struct("<I")
 
 
 class Bundle(Record):
@@ -68,8 +65,8 @@ def write_bundle(path: Path, bundle: Bundle, arrays: Iterable[memoryview], *, re
     body = msgspec.msgpack.encode(bundle)
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     try:
-        with open(new, "wb", opener=_private) as file:
-            file.write(MAGIC + _LENGTH.pack(len(body)) + body + _digest(body))
+        with open(new, "wb", opener=private) as file:
+            file.write(sealed(MAGIC, body))
             for array in arrays:
                 file.write(array)
                 digest.update(array)
@@ -123,15 +120,7 @@ def read_arrays(path: Path, bundle: Bundle) -> list[list[memoryview]]:
 
 
 def _read_head(file: BinaryIO) -> Bundle:
-    opening = file.read(len(MAGIC) + _LENGTH.size)
-    if not opening.startswith(MAGIC) or len(opening) < len(MAGIC) + _LENGTH.size:
-        raise Unreadable("it is no saved cache")
-    length = _LENGTH.unpack(opening[len(MAGIC) :])[0]
-    if length > MAX_HEAD_BYTES:
-        raise Unreadable("its head is damaged")
-    body, check = file.read(length), file.read(DIGEST_BYTES)
-    if len(body) < length or check != _digest(body):
-        raise Unreadable("its head is damaged")
+    body = read_sealed(file, MAGIC, MAX_HEAD_BYTES, "it is no saved cache")
     try:
         bundle = _bundle.decode(body)
     except msgspec.DecodeError as error:
@@ -177,11 +166,3 @@ def _runs(pid: str) -> bool:
     except OSError:
         return True
     return True
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

@@ -9,7 +9,7 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
@@ -73,8 +73,8 @@ def write_piece(path: Path, head: Head, payload: Sequence[memoryview]) -> int:
     body = msgspec.msgpack.encode(msgspec.structs.replace(head, digest=digest.digest()))
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        with open(new, "wb", opener=_private) as file:
-            file.write(MAGIC + _LENGTH.pack(len(body)) + body + _digest(body))
+        with open(new, "wb", opener=private) as file:
+            file.write(sealed(MAGIC, body))
             for part in payload:
                 file.write(part)
             file.flush()
@@ -87,20 +87,31 @@ def write_piece(path: Path, head: Head, payload: Sequence[memoryview]) -> int:
     return size
 
 
+def sealed(magic: bytes, body: bytes) -> bytes:
+    """How a file begins: its magic, the head's length, the head and its digest."""
+    return magic + _LENGTH.pack(len(body)) + body + _digest(body)
+
+
+def read_sealed(file: BinaryIO, magic: bytes, most_bytes: int, otherwise: str) -> bytes:
+    """The head that a file begins with, checked. Raises Unreadable; `otherwise` says what a file of another kind is."""
+    opening = file.read(len(magic) + _LENGTH.size)
+    if not opening.startswith(magic) or len(opening) < len(magic) + _LENGTH.size:
+        raise Unreadable(otherwise)
+    length = _LENGTH.unpack(opening[len(magic) :])[0]
+    if length > most_bytes:
+        raise Unreadable("its head is damaged")
+    body, check = file.read(length), file.read(DIGEST_BYTES)
+    if len(body) < length or check != _digest(body):
+        raise Unreadable("its head is damaged")
+    return body
+
+
 def read_head(path: Path) -> Head:
     """The head of a file whose size is right. Raises Unreadable, and OSError where there is no such file."""
     with path.open("rb") as file:
-        opening = file.read(len(MAGIC) + _LENGTH.size)
-        if not opening.startswith(MAGIC) or len(opening) < len(MAGIC) + _LENGTH.size:
-            raise Unreadable("it is no piece of a cache")
-        length = _LENGTH.unpack(opening[len(MAGIC) :])[0]
-        if length > MAX_HEAD_BYTES:
-            raise Unreadable("its head is damaged")
-        body, check = file.read(length), file.read(DIGEST_BYTES)
-        if len(body) < length or check != _digest(body):
-            raise Unreadable("its head is damaged")
+        body = read_sealed(file, MAGIC, MAX_HEAD_BYTES, "it is no piece of a cache")
         head = _decoded(body)
-        size, wanted = os.fstat(file.fileno()).st_size, payload_at(length) + head.payload_bytes
+        size, wanted = os.fstat(file.fileno()).st_size, payload_at(len(body)) + head.payload_bytes
     if size != wanted:
         raise Unreadable("it was cut short" if size < wanted else "it is longer than it says")
     return head
@@ -144,5 +155,6 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
+    """Opens a file that only its owner may read, and never through a link."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
