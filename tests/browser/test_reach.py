@@ -203,10 +203,11 @@ def test_no_state_of_the_page_has_a_serious_fault(chromium: Browser, scripted_ap
 
 def test_the_inspection_finds_what_it_should(chromium: Browser, scripted_app: ScriptedApp) -> None:
     with Visit.to(chromium, scripted_app.address, NARROW) as visit:
-        # In a place of its own: the page draws its surfaces whenever it likes.
+        # On top of everything and on a ground of its own: axe passes over words whose background it cannot be sure of.
         visit.page.evaluate(
             "document.querySelector('#app').insertAdjacentHTML('beforeend', "
-            '\'<div><button style="width:20px"></button><p style="color:#eee">pale words</p></div>\')'
+            '\'<div style="position:fixed;inset:60px 0 auto;z-index:9999;background:#fff">'
+            '<button style="width:20px"></button><p style="color:#eee">pale words</p></div>\')'
         )
         round_ = Inspection(visit, 390)
         round_.look("spoilt")
