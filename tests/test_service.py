@@ -11,6 +11,7 @@ import pytest
 from mlx_harmony.conversation.records import TurnOptions, TurnStarted
 from mlx_harmony.errors import ChatNotFound, InvalidRequest, LoadFailed, ModelNotFound, SettingsError
 from mlx_harmony.events import Failed, Finished, TextDelta
+from mlx_harmony.library import Library
 from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, ModelEntry, Sampling, TextPrompt
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings, load_settings
@@ -78,11 +79,11 @@ async def test_an_unknown_model_is_named_with_the_known_ones(service: Service) -
 async def test_looking_for_models_keeps_no_answer_waiting(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[bool] = []
 
-    def find_model(model_id: str | None) -> ModelEntry:
+    def usable(library: Library, model_id: str | None) -> ModelEntry:
         looked.append(threading.current_thread() is threading.main_thread())
         return STARTER
 
-    monkeypatch.setattr(service, "find_model", find_model)
+    monkeypatch.setattr(Library, "usable", usable)
     chat = await service.create_chat()
     await gather(service.send(chat.summary.id, "Hello", TurnOptions()))
     await service.context(chat.summary.id, "And now?", TurnOptions())

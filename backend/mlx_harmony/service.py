@@ -41,17 +41,17 @@ from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns
 from mlx_harmony.engine.protocols import ModelState, Provider
 from mlx_harmony.engine.provider import MEGABYTE, worker_provider
-from mlx_harmony.errors import ChatNotFound, HarmonyError, InvalidRequest, LoadFailed, SettingsError
+from mlx_harmony.errors import ChatNotFound, HarmonyError, InvalidRequest, SettingsError
 from mlx_harmony.events import Event, Failed
-from mlx_harmony.models.catalog import Catalog, Places
+from mlx_harmony.library import Library
 from mlx_harmony.models.drafting import with_drafts
 from mlx_harmony.models.outlook import needs_of
-from mlx_harmony.prompting.choosing import Given, given_by, profiles_of, settled
+from mlx_harmony.prompting.choosing import Given, given_by, settled
 from mlx_harmony.prompting.presets import Presets
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, TextPrompt
-from mlx_harmony.settings import Settings, absolute, changed, checked
+from mlx_harmony.settings import Settings, changed, checked
 from mlx_harmony.shelf.kept import Shelves
 
 CHATS_FILE = "chats.sqlite3"
@@ -67,9 +67,9 @@ class Service:
         self._store = store
         self.presets = Presets(settings.home)
         self.needs_of = needs_of
-        self._catalog = Catalog(_places(settings))
+        self._library = Library(settings)
         self._changing = asyncio.Lock()
-        self._turns = Turns(store, provider, self._usable, partial(with_drafts, self))
+        self._turns = Turns(store, provider, self.usable_model, partial(with_drafts, self))
         shelves = Shelves(settings.home, settings.cache_disk_mb * MEGABYTE)
         self.caches = Caches(shelves, provider, self.find_model, self.models)
 
@@ -109,11 +109,11 @@ class Service:
         missing = sorted(folder for folder in added if not Path(folder).is_dir())  # noqa: ASYNC240
         if missing:
             raise SettingsError(f"There is no folder {missing[0]!r}.", hint="Type the path of a folder that exists.", param="models_dirs")
-        catalog = Catalog(_places(msgspec.structs.replace(self.settings, **proposed)))
+        library = Library(msgspec.structs.replace(self.settings, **proposed))
         if "model" in proposed:
-            catalog.find_chosen(proposed["model"])
+            library.find(None)
         self.settings = await asyncio.to_thread(changed, self.settings, proposed)
-        self._catalog = catalog
+        self._library = library
         return self.settings
 
     def default_options(self) -> TurnOptions:
@@ -128,39 +128,23 @@ class Service:
 
     def profiles(self) -> tuple[ProfileRow, ...]:
         """The profiles on file, each with what is wrong with it. Raises SettingsError for a file that cannot be read."""
-        return tuple(self._with_model_problem(row) for row in profiles_of(self.settings).rows())
+        return self._library.profiles()
 
     def apply_profile(self, name: str) -> TurnOptions:
         """The options of a new chat with that profile. Raises SettingsError, naming the known profiles, and ModelNotFound."""
-        options = options_of(Given(profiles_of(self.settings).resolve(name)).chosen(self.settings))
-        model = options.model or ""
-        if self._here(model) is None:
-            self._catalog = Catalog(_places(self.settings))
-        return msgspec.structs.replace(options, model=self._here(model) or self.find_model(model).id)
-
-    def _with_model_problem(self, row: ProfileRow) -> ProfileRow:
-        if not row.problem:
-            try:
-                self.apply_profile(row.name)
-            except HarmonyError as error:
-                return msgspec.structs.replace(row, problem=error.message)
-        return row
+        return self._library.apply_profile(name)
 
     def models(self) -> tuple[ModelEntry, ...]:
         """Every model on this machine, also those with a `problem`."""
-        return self._catalog.entries()
+        return self._library.models()
 
     def find_model(self, model_id: str | None) -> ModelEntry:
         """The model of that id, or the default one. Raises ModelNotFound, which names the known ids."""
-        return self._catalog.find_chosen(self.settings.model) if model_id is None else self._catalog.find(model_id)
+        return self._library.find(model_id)
 
-    def _usable(self, model_id: str | None) -> ModelEntry:
+    def usable_model(self, model_id: str | None) -> ModelEntry:
         """The same, but a model known to be broken raises LoadFailed and starts no process. May scan folders: called in threads."""
-        entry = self.find_model(model_id)
-        if entry.problem:
-            hint = "Choose another model, or repair its folder."
-            raise LoadFailed(f"The model {entry.id} cannot be loaded. {entry.problem}", hint=hint, param="model")
-        return entry
+        return self._library.usable(model_id)
 
     def model_states(self) -> tuple[ModelState, ...]:
         """Where each model that was ever asked for stands; one that is not listed is asleep."""
@@ -168,7 +152,7 @@ class Service:
 
     async def load(self, model_id: str) -> ModelCard:
         """Load a model and wait until it is awake. Raises ModelNotFound and the errors of loading."""
-        return await self._provider.load(await asyncio.to_thread(self._usable, model_id))
+        return await self._provider.load(await asyncio.to_thread(self.usable_model, model_id))
 
     async def unload(self, model_id: str) -> None:
         """End the model's process; one that is asleep already is left so."""
@@ -178,7 +162,7 @@ class Service:
         """Answer one request without keeping it; a request or model at fault yields one Failed."""
         try:
             check_request(request)
-            entry = await asyncio.to_thread(self._usable, model_id)
+            entry = await asyncio.to_thread(self.usable_model, model_id)
             async with aclosing(self._provider.generate(entry, with_drafts(self, entry, request))) as events:
                 async for event in events:
                     yield event
@@ -260,12 +244,7 @@ class Service:
 
         Raises InvalidRequest, with `param` file, for one that is too large, of a later version, or holds nothing that can be read.
         """
-        return await import_chats(self._store, source, self._here)
-
-    def _here(self, model: str) -> str | None:
-        """The id of a model named by its id or its folder; None where it is not on this machine."""
-        folder = str(absolute(model))
-        return next((entry.id for entry in self.models() if model == entry.id or folder == entry.path), None)
+        return await import_chats(self._store, source, self._library.here)
 
     async def context(self, chat_id: str, draft: str, options: TurnOptions, attached: tuple[str, ...] = ()) -> ContextUse | None:
         """What the next prompt of this chat takes of the context: exactly while the model is awake, else as it was last counted.
@@ -276,7 +255,7 @@ class Service:
         Raises what sending would raise: InvalidRequest for a draft that cannot be sent, ModelNotFound, ChatNotFound.
         """
         chat = await self._store.read_chat(_writable("chat_id", chat_id)) if chat_id else new_chat(options)
-        asked = Asked(await asyncio.to_thread(self._usable, options.model), with_setup(options, chat.options), chat.summary.created_at)
+        asked = Asked(await asyncio.to_thread(self.usable_model, options.model), with_setup(options, chat.options), chat.summary.created_at)
         waiting = await self._store.read_waiting(attached)
         return await measured(self._store, self._provider, chat, Draft(_writable("draft", draft), waiting), asked)
 
@@ -305,7 +284,7 @@ class Service:
     async def count_text(self, text: str, model_id: str | None = None) -> int | None:
         """How many tokens a text has for a model, with what its tokenizer begins a text with; None while it is asleep."""
         request = GenerationRequest(id=new_id(), prompt=TextPrompt(text=_writable("text", text)))
-        count = await self._provider.count(await asyncio.to_thread(self._usable, model_id), request) if text else None
+        count = await self._provider.count(await asyncio.to_thread(self.usable_model, model_id), request) if text else None
         return count.total if count else (None if text else 0)
 
     async def replay_options(self, chat_id: str, message_id: str) -> TurnOptions:
@@ -370,15 +349,6 @@ class Service:
     def continue_answer(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream more of an answer that was cut or stopped; TurnStarted says `resumed`, and the text grows in the same message."""
         return _ending_in_failed(self._turns.continue_answer(chat_id, message_id, options))
-
-
-def _places(settings: Settings) -> Places:
-    """Where this run looks for models: in the settings' places, and where a profile points to one."""
-    places = Places.of(settings)
-    try:
-        return msgspec.structs.replace(places, folders=(*places.folders, *profiles_of(settings).folders()))
-    except SettingsError:
-        return places
 
 
 async def _ending_in_failed(stream: AsyncGenerator[TurnEvent, None]) -> AsyncGenerator[TurnEvent, None]:

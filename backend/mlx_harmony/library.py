@@ -1,0 +1,74 @@
+"""The models of this machine as the service asks for them: by id, by folder or by profile. It owns the catalogue, and loads nothing.
+
+It knows no chats; whether a model is loaded is the provider's to say.
+"""
+
+import msgspec
+
+from mlx_harmony.conversation.beginning import options_of
+from mlx_harmony.conversation.records import TurnOptions
+from mlx_harmony.errors import HarmonyError, LoadFailed, SettingsError
+from mlx_harmony.models.catalog import Catalog, Places
+from mlx_harmony.prompting.choosing import Given, profiles_of
+from mlx_harmony.prompting.records import ProfileRow
+from mlx_harmony.records import ModelEntry
+from mlx_harmony.settings import Settings, absolute
+
+
+class Library:
+    """The models and profiles that these settings lead to. One whose settings change is replaced by another."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._catalog = Catalog(_places(settings))
+
+    def models(self) -> tuple[ModelEntry, ...]:
+        """Every model on this machine, also those with a `problem`."""
+        return self._catalog.entries()
+
+    def find(self, model_id: str | None) -> ModelEntry:
+        """The model of that id, or the default one. Raises ModelNotFound, which names the known ids."""
+        return self._catalog.find_chosen(self._settings.model) if model_id is None else self._catalog.find(model_id)
+
+    def usable(self, model_id: str | None) -> ModelEntry:
+        """The same, but a model known to be broken raises LoadFailed and starts no process. May scan folders: called in threads."""
+        entry = self.find(model_id)
+        if entry.problem:
+            hint = "Choose another model, or repair its folder."
+            raise LoadFailed(f"The model {entry.id} cannot be loaded. {entry.problem}", hint=hint, param="model")
+        return entry
+
+    def here(self, model: str) -> str | None:
+        """The id of a model named by its id or its folder; None where it is not on this machine."""
+        folder = str(absolute(model))
+        return next((entry.id for entry in self.models() if model == entry.id or folder == entry.path), None)
+
+    def profiles(self) -> tuple[ProfileRow, ...]:
+        """The profiles on file, each with what is wrong with it. Raises SettingsError for a file that cannot be read."""
+        return tuple(self._with_model_problem(row) for row in profiles_of(self._settings).rows())
+
+    def apply_profile(self, name: str) -> TurnOptions:
+        """The options of a new chat with that profile. Raises SettingsError, naming the known profiles, and ModelNotFound."""
+        options = options_of(Given(profiles_of(self._settings).resolve(name)).chosen(self._settings))
+        model = options.model or ""
+        if self.here(model) is None:
+            # A profile may point to a folder that was written into its file since.
+            self._catalog = Catalog(_places(self._settings))
+        return msgspec.structs.replace(options, model=self.here(model) or self.find(model).id)
+
+    def _with_model_problem(self, row: ProfileRow) -> ProfileRow:
+        if not row.problem:
+            try:
+                self.apply_profile(row.name)
+            except HarmonyError as error:
+                return msgspec.structs.replace(row, problem=error.message)
+        return row
+
+
+def _places(settings: Settings) -> Places:
+    """Where this run looks for models: in the settings' places, and where a profile points to one."""
+    places = Places.of(settings)
+    try:
+        return msgspec.structs.replace(places, folders=(*places.folders, *profiles_of(settings).folders()))
+    except SettingsError:
+        return places
