@@ -8,6 +8,7 @@ import pytest
 
 from mlx_harmony.engine.protocols import Engine, Progress
 from mlx_harmony.engine.provider import EngineProvider
+from mlx_harmony.engine.residency import Limits
 from mlx_harmony.errors import InvalidRequest, LoadFailed, ShuttingDown
 from mlx_harmony.events import Event, Failed, Finished, Loading
 from mlx_harmony.records import GenerationRequest, ModelEntry, TextPrompt
@@ -33,6 +34,7 @@ class Starter:
     def __init__(self, make: Callable[[], ScriptedEngine] = ScriptedEngine, waits: bool = False) -> None:
         self.make = make
         self.started: list[str] = []
+        self.forced = False
         self.given_up: list[str] = []
         self.engines: dict[str, ScriptedEngine] = {}
         self.go = asyncio.Event()
@@ -40,18 +42,19 @@ class Starter:
         if not waits:
             self.go.set()
 
-    async def __call__(self, model: ModelEntry, progress: Progress) -> Engine:
-        self.started.append(model.id)
+    async def __call__(self, entry: ModelEntry, progress: Progress, *, force: bool = False) -> Engine:
+        self.started.append(entry.id)
+        self.forced = force
         progress("Reading weights", 0.5)
         try:
             await self.go.wait()
         except asyncio.CancelledError:
-            self.given_up.append(model.id)
+            self.given_up.append(entry.id)
             raise
         if self.problem is not None:
             raise self.problem
-        self.engines[model.id] = self.make()
-        return self.engines[model.id]
+        self.engines[entry.id] = self.make()
+        return self.engines[entry.id]
 
 
 async def test_a_sleeping_model_is_loaded_with_progress_and_answers() -> None:
@@ -187,7 +190,7 @@ async def test_a_busy_model_is_not_unloaded_and_an_idle_one_is() -> None:
 
 async def test_the_longest_idle_model_makes_room_but_never_a_busy_one() -> None:
     start = Starter()
-    provider = EngineProvider(start, max_models=2)
+    provider = EngineProvider(start, limits=Limits(models=2))
     start.make = lambda: ScriptedEngine(pause_s=0.1)
     busy = asyncio.create_task(collect(provider.generate(entry("busy"), request())))
     await asyncio.sleep(0.02)

@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal, Protocol
 
 from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
+from mlx_harmony.engine.residency import Limits
 from mlx_harmony.events import Counted, Event, Failed
-from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, PromptCount, Record
+from mlx_harmony.records import GenerationRequest, MemoryNeed, ModelCard, ModelEntry, PromptCount, Record, Timings
 
 ModelPhase = Literal["asleep", "loading", "awake", "busy", "crashed"]
 
@@ -13,7 +14,8 @@ ModelPhase = Literal["asleep", "loading", "awake", "busy", "crashed"]
 class ModelState(Record):
     """Where a model stands right now. `fraction` is the load's progress; `problem` says why it crashed or would not load.
 
-    `loaded_at` in seconds since the epoch, None while it is not loaded.
+    `loaded_at` in seconds since the epoch, None while it is not loaded; at `unloads_at` its idle time is over, None where that does not
+    run. `memory_bytes` is what it was seen to take. `pinned`: it goes only when somebody unloads it.
     """
 
     id: str
@@ -24,6 +26,9 @@ class ModelState(Record):
     requests: int = 0
     problem: str = ""
     loaded_at: float | None = None
+    pinned: bool = False
+    memory_bytes: int = 0
+    unloads_at: float | None = None
 
 
 class Engine(Protocol):
@@ -62,8 +67,26 @@ class Engine(Protocol):
 Progress = Callable[[str, float], None]
 """Called with (stage, fraction 0 to 1) while a model loads."""
 
-StartEngine = Callable[[ModelEntry, Progress], Awaitable[Engine]]
-"""Starts an engine for a model; raises LoadFailed and its siblings. Cancelling the awaiting task ends the half-started process."""
+
+class StartEngine(Protocol):
+    """Starts an engine for a model; raises LoadFailed and its siblings. Cancelling the awaiting task ends the half-started process.
+
+    `force`: it is not refused for want of memory.
+    """
+
+    def __call__(self, entry: ModelEntry, progress: Progress, *, force: bool = False) -> Awaitable[Engine]: ...
+
+
+class MemoryWatch(Protocol):
+    """Who knows what models take of the memory. Its methods read and write small files: they are called in threads."""
+
+    def need(self, entry: ModelEntry) -> MemoryNeed | None:
+        """What loading it takes, and what there is at this moment; None where its files do not tell."""
+        ...
+
+    def observe(self, entry: ModelEntry, card: ModelCard, timings: Timings | None) -> None:
+        """Take notice of what it took: to be loaded, or for an answer."""
+        ...
 
 
 async def counted(next_event: Callable[[], Awaitable[Event]]) -> PromptCount:
@@ -79,7 +102,7 @@ async def counted(next_event: Callable[[], Awaitable[Event]]) -> PromptCount:
 
 
 class Provider(Protocol):
-    """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload.
+    """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload; within limits.
 
     `count` gives None while the model is asleep or loading: counting neither loads a model nor waits for an answer to end. `cache` and
     `save_cache` give None then too; `load_cache` loads the model.
@@ -97,9 +120,11 @@ class Provider(Protocol):
 
     async def forget_chats(self, chats: tuple[str, ...]) -> None: ...
 
-    async def load(self, entry: ModelEntry) -> ModelCard: ...
+    async def load(self, entry: ModelEntry, *, force: bool = False) -> ModelCard: ...
 
     async def unload(self, model_id: str) -> None: ...
+
+    def limit(self, limits: Limits) -> None: ...
 
     def states(self) -> tuple[ModelState, ...]: ...
 

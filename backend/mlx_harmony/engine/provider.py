@@ -1,37 +1,40 @@
-"""Keeps the loaded models: which engines live, who waits for which load, what crashed. One per server, on its event loop.
+"""Keeps the loaded models: which engines live, who waits for which load, who makes room, what crashed. One per server, on its event loop.
 
-It starts engines through `StartEngine` and knows neither processes nor mlx.
+It starts engines through `StartEngine` and knows neither processes nor mlx. Who goes for whom is `residency`'s to say. Idle models end
+by one timer to the next moment at which one is due; whoever waits for room is woken when something changed.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
-from mlx_harmony.engine.protocols import Engine, ModelPhase, ModelState, StartEngine
+from mlx_harmony.engine.protocols import Engine, MemoryWatch, ModelState, StartEngine
+from mlx_harmony.engine.residency import MEGABYTE, Limits, Resident, ends_at, make_room, overdue, surplus
+from mlx_harmony.engine.slot import Load, Slot
 from mlx_harmony.engine.supervisor import workers_in
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, QueueFull, ShuttingDown
-from mlx_harmony.events import Event, Failed, Loading
-from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
+from mlx_harmony.events import Event, Failed, Finished, Loading
+from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount, Timings
 from mlx_harmony.settings import Settings
 from mlx_harmony.shelf.kept import FOLDER
 
-MAX_MODELS = 3
-MEGABYTE = 1_000_000
-DIED = "The model's process ended unexpectedly; the next message starts it again."
-
 
 class EngineProvider:
-    """A Provider over any way of starting engines. At most `max_models` stay loaded; the longest idle one makes room."""
+    """A Provider over any way of starting engines. `memory` None: nothing is known of what models take, so only their number counts."""
 
-    def __init__(self, start: StartEngine, max_waiting: int = 64, max_models: int = MAX_MODELS) -> None:
+    def __init__(self, start: StartEngine, max_waiting: int = 64, limits: Limits = Limits(), memory: MemoryWatch | None = None) -> None:  # noqa: B008
         self._start = start
         self._max_waiting = max_waiting
-        self._max_models = max_models
-        self._slots: dict[str, _Slot] = {}
-        self._endings: set[asyncio.Task[Engine]] = set()
+        self._limits = limits
+        self._memory = memory
+        self._slots: dict[str, Slot] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._changed = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def generate(self, entry: ModelEntry, request: GenerationRequest) -> AsyncGenerator[Event, None]:
@@ -42,53 +45,65 @@ class EngineProvider:
             return
         slot.requests += 1
         try:
-            async with aclosing(self._awaken(slot)) as loading:
-                async for event in loading:
-                    yield event
-            async with aclosing(slot.awake().generate(request)) as events:
-                async for answer in events:
-                    slot.note(answer)
-                    yield answer
+            with self._using(slot):
+                async with aclosing(self._awaken(slot)) as loading:
+                    async for event in loading:
+                        yield event
+                async with aclosing(slot.awake().generate(request)) as events:
+                    async for answer in events:
+                        slot.note(answer)
+                        if isinstance(answer, Finished):
+                            self._observe(slot, answer.timings)
+                        yield answer
         except HarmonyError as error:
             yield Failed.of(error)
         finally:
             slot.requests -= 1
-            slot.used_at = time.monotonic()
 
     async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None:
         """How long a request's prompt is; None while the model is asleep or loading. Raises what is wrong with the request."""
-        engine = self._alive(entry.id)
-        return await engine.count(request) if engine else None
+        if (slot := self._alive(entry.id)) is None:
+            return None
+        with self._using(slot):
+            return await slot.awake().count(request)
 
     async def cache(self, model_id: str, action: CacheAction = "look", entry: str = "") -> CacheState | None:
         """How a model's prompt cache stands, after that was done to it; None while it is asleep or loading. Raises EngineCrashed."""
-        engine = self._alive(model_id)
-        return await engine.cache(action, entry) if engine else None
+        if (slot := self._alive(model_id)) is None:
+            return None
+        with self._using(slot, counts=action != "look"):
+            return await slot.awake().cache(action, entry)
 
     async def save_cache(self, model_id: str, entry: str, path: str, *, replace: bool = False) -> SavedCache | None:
         """Write an entry of what a model keeps to a file; None while it is asleep. Raises why it cannot be written."""
-        engine = self._alive(model_id)
-        return await engine.save_cache(entry, path, replace=replace) if engine else None
+        if (slot := self._alive(model_id)) is None:
+            return None
+        with self._using(slot):
+            return await slot.awake().save_cache(entry, path, replace=replace)
 
     async def load_cache(self, entry: ModelEntry, path: str) -> CacheState:
         """Take in what a file holds, for which the model is loaded. Raises why it is refused, and the errors of loading."""
-        await self.load(entry)
-        return await self._slot(entry).awake().load_cache(path)
+        with self._using(self._slot(entry)) as slot:
+            await self.load(entry)
+            return await slot.awake().load_cache(path)
 
     async def forget_chats(self, chats: tuple[str, ...]) -> None:
         """Have every loaded model drop what only these chats used; one that dies meanwhile keeps nothing in memory anyway."""
         for slot in tuple(self._slots.values()):
-            if slot.engine is not None and slot.engine.alive:
-                with suppress(EngineCrashed):
-                    await slot.engine.forget_chats(chats)
+            if slot.alive:
+                with suppress(EngineCrashed), self._using(slot, counts=False):
+                    await slot.awake().forget_chats(chats)
 
-    async def load(self, entry: ModelEntry) -> ModelCard:
-        """Load a model and wait for it. Raises the errors of loading; cancelling the caller ends a load nobody else waits for."""
-        slot = self._slot(entry)
-        async with aclosing(self._awaken(slot)) as loading:
-            async for _ in loading:
-                pass
-        return slot.awake().card
+    async def load(self, entry: ModelEntry, *, force: bool = False) -> ModelCard:
+        """Load a model and wait for it. Raises the errors of loading; cancelling the caller ends a load nobody else waits for.
+
+        `force`: it is neither refused for want of memory nor made to wait for room.
+        """
+        with self._using(self._slot(entry)) as slot:
+            async with aclosing(self._awaken(slot, force=force)) as loading:
+                async for _ in loading:
+                    pass
+            return slot.awake().card
 
     async def unload(self, model_id: str) -> None:
         """End a model's engine. Raises InvalidRequest while it is loading or answering: nothing is cancelled in silence."""
@@ -98,11 +113,16 @@ class EngineProvider:
         if slot.load is not None or slot.requests:
             doing = "being loaded" if slot.load is not None else "answering"
             raise InvalidRequest(f"The model {model_id} is busy: it is {doing}.", hint="Stop that first, or wait for it.", param="model")
-        await slot.end()
+        await self._end([slot])
+
+    def limit(self, limits: Limits) -> None:
+        """Keep to these limits from now on; idle models that are too many then end."""
+        self._limits = limits
+        self._end_soon(surplus(tuple(self._residents()), limits))
 
     def states(self) -> tuple[ModelState, ...]:
         """Where every model that was asked for stands, in the order they were first asked for."""
-        return tuple(slot.state() for slot in self._slots.values())
+        return tuple(slot.state(self._limits) for slot in self._slots.values())
 
     async def close(self) -> None:
         """End every load and every engine; whoever waits for one gets ShuttingDown."""
@@ -110,25 +130,42 @@ class EngineProvider:
         for slot in self._slots.values():
             if slot.load is not None:
                 slot.load.task.cancel()
-        await asyncio.gather(*self._endings, return_exceptions=True)
-        await asyncio.gather(*(slot.end() for slot in self._slots.values()))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._end(list(self._slots.values()))
 
-    def _alive(self, model_id: str) -> Engine | None:
+    def _alive(self, model_id: str) -> Slot | None:
         slot = self._slots.get(model_id)
-        return slot.engine if slot is not None and slot.engine is not None and slot.engine.alive else None
+        return slot if slot is not None and slot.alive else None
 
-    def _slot(self, entry: ModelEntry) -> "_Slot":
-        slot = self._slots.setdefault(entry.id, _Slot(entry))
+    def _slot(self, entry: ModelEntry) -> Slot:
+        slot = self._slots.setdefault(entry.id, Slot(entry))
         if slot.load is None and slot.engine is None:
             slot.entry = entry
         return slot
 
-    async def _awaken(self, slot: "_Slot") -> AsyncGenerator[Loading, None]:
+    @contextmanager
+    def _using(self, slot: Slot, *, counts: bool = True) -> Iterator[Slot]:
+        """While this lasts the model does not go by itself."""
+        try:
+            with slot.using(counts=counts):
+                yield slot
+        finally:
+            self._settle()
+
+    def _residents(self) -> Iterator[Resident]:
+        for slot in self._slots.values():
+            if (resident := slot.resident()) is not None:
+                yield resident
+
+    async def _awaken(self, slot: Slot, *, force: bool = False) -> AsyncGenerator[Loading, None]:
         """Join the slot's load, or begin it; ends when the engine is there. Raises the errors of loading."""
-        if slot.engine is not None and slot.engine.alive:
+        if slot.alive:
             return
         load = slot.load or self._begin(slot)
         load.waiters += 1
+        if force and not load.force:
+            load.force = True
+            self._settle()
         try:
             while not load.task.done():
                 changed = load.changed
@@ -143,113 +180,101 @@ class EngineProvider:
                 slot.load = None
                 load.task.cancel()
 
-    def _begin(self, slot: "_Slot") -> "_Load":
+    def _begin(self, slot: Slot) -> Load:
         if self._closed:
             raise ShuttingDown("The program is stopping.")
-        load = _Load()
-        load.task = asyncio.create_task(self._run(slot, load))
+        load = Load()
+        load.task = self._keep(self._run(slot, load))
         load.task.add_done_callback(lambda _task: load.tell())
-        self._endings.add(load.task)
-        load.task.add_done_callback(self._endings.discard)
         slot.load, slot.problem = load, ""
         return load
 
-    async def _run(self, slot: "_Slot", load: "_Load") -> Engine:
-        """The one load of a slot. A failed one changes nothing but this slot."""
+    async def _run(self, slot: Slot, load: Load) -> Engine:
+        """The one load of a slot. A failed one changes nothing but this slot: what made room for it is loaded again."""
+        went: list[Slot] = []
         try:
-            engine = await self._start(slot.entry, load.progress)
-        except HarmonyError as error:
-            slot.problem = error.message
+            await self._make_room(slot, load, went)
+            engine = await self._start(slot.entry, load.progress, force=load.force)
+            if slot.load is not load:
+                await engine.close()
+                raise ShuttingDown("The model's loading was stopped.")
+        except BaseException as error:
+            if isinstance(error, HarmonyError) and slot.load is load:
+                slot.problem = error.message
+            self._bring_back(went)
             raise
         finally:
-            wanted = slot.load is load
-            if wanted:
+            if slot.load is load:
                 slot.load = None
-        if not wanted:
-            await engine.close()
-            raise ShuttingDown("The model's loading was stopped.")
-        slot.engine, slot.loaded_at, slot.used_at = engine, time.time(), time.monotonic()
-        await self._make_room(slot)
+            self._settle()
+        slot.wake(engine)
+        self._observe(slot, None)
+        self._settle()
         return engine
 
-    async def _make_room(self, newest: "_Slot") -> None:
-        loaded = [slot for slot in self._slots.values() if slot.engine is not None]
-        idle = sorted((slot for slot in loaded if slot is not newest and not slot.requests), key=lambda slot: slot.used_at)
-        for slot in idle[: max(0, len(loaded) - self._max_models)]:
-            await slot.end()
+    async def _make_room(self, slot: Slot, load: Load, went: list[Slot]) -> None:
+        """Have others end until there is room, and take it; `went` grows by those. Raises OutOfMemory or Unavailable."""
+        slot.reserved, slot.taken = None, 0
+        while True:
+            changed = self._changed
+            need = await asyncio.to_thread(self._memory.need, slot.entry) if self._memory is not None else None
+            plan = make_room(slot.entry.id, need, tuple(self._residents()), self._limits, force=load.force)
+            if not plan.waits_for:
+                break
+            load.progress(f"Waiting until {' or '.join(plan.waits_for)} has answered", 0.0)
+            await changed.wait()
+        slot.reserved = need.usual if need is not None else 0
+        going = [self._slots[model_id] for model_id in plan.going]
+        went += going
+        await self._end(going)
 
+    def _bring_back(self, went: list[Slot]) -> None:
+        for slot in went:
+            if slot.load is None and slot.engine is None and not self._closed:
+                # Nobody waits for it: what is wrong with it stands in its state.
+                self._begin(slot).task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-class _Load:
-    """One load under way and how many wait for it."""
+    async def _end(self, slots: Iterable[Slot]) -> None:
+        """End these models. Nobody gets their engines from this moment on."""
+        engines = [engine for slot in slots if (engine := slot.retire()) is not None]
+        self._settle()
+        await asyncio.gather(*(engine.close() for engine in engines))
 
-    task: asyncio.Task[Engine]
+    def _end_soon(self, models: Iterable[str]) -> None:
+        # Given up here and not in the task: between the two a request could come for one of them.
+        engines = [engine for model_id in models if (engine := self._slots[model_id].retire()) is not None]
+        for engine in engines:
+            self._keep(engine.close())
+        self._settle()
 
-    def __init__(self) -> None:
-        self.stage = "Starting"
-        self.fraction = 0.0
-        self.waiters = 0
-        self.changed = asyncio.Event()
-
-    def progress(self, stage: str, fraction: float) -> None:
-        self.stage, self.fraction = stage, max(self.fraction, min(1.0, fraction))
-        self.tell()
-
-    def tell(self) -> None:
-        """Wake everyone who waits; each then takes the next event."""
-        before, self.changed = self.changed, asyncio.Event()
+    def _settle(self) -> None:
+        """After a change: wake whoever waits for room, and set the alarm to the next moment at which an idle model is due."""
+        before, self._changed = self._changed, asyncio.Event()
         before.set()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        ends = [end for each in self._residents() if (end := ends_at(each, self._limits)) is not None]
+        if ends and not self._closed:
+            self._alarm = asyncio.get_running_loop().call_later(max(0.0, min(ends) - time.monotonic()), self._end_idle)
+
+    def _end_idle(self) -> None:
+        self._end_soon(overdue(self._residents(), self._limits, time.monotonic()))
+
+    def _observe(self, slot: Slot, timings: Timings | None) -> None:
+        """Let what it took be remembered, beside: it is written to a file."""
+        if self._memory is not None:
+            self._keep(asyncio.to_thread(self._memory.observe, slot.entry, slot.awake().card, timings))
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run it as a task that `close` waits for."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
 
-class _Slot:
-    """One model: asleep, loading, or with an engine."""
-
-    def __init__(self, entry: ModelEntry) -> None:
-        self.entry = entry
-        self.load: _Load | None = None
-        self.engine: Engine | None = None
-        self.requests = 0
-        self.problem = ""
-        self.used_at = 0.0
-        self.loaded_at: float | None = None
-
-    def awake(self) -> Engine:
-        """The engine. Raises EngineCrashed where it went between being asked for and being used."""
-        if self.engine is None:
-            raise EngineCrashed("The model was unloaded at this moment.", hint="Send the message again.")
-        return self.engine
-
-    def note(self, event: Event) -> None:
-        """Remember a crash, for whoever looks at the model later."""
-        if isinstance(event, Failed) and event.code == EngineCrashed.code:
-            self.problem = event.message
-
-    async def end(self) -> None:
-        engine, self.engine, self.loaded_at, self.problem = self.engine, None, None, ""
-        if engine is not None:
-            await engine.close()
-
-    def state(self) -> ModelState:
-        alive = self.engine is not None and self.engine.alive
-        return ModelState(
-            id=self.entry.id,
-            phase=self._phase(alive),
-            fraction=self.load.fraction if self.load is not None else float(alive),
-            pid=self.engine.pid if self.engine is not None and alive else None,
-            card=self.engine.card if self.engine is not None and alive else None,
-            requests=self.requests,
-            problem=self.problem or (DIED if self.engine is not None and not alive else ""),
-            loaded_at=self.loaded_at if alive else None,
-        )
-
-    def _phase(self, alive: bool) -> ModelPhase:
-        if self.load is not None:
-            return "loading"
-        if alive:
-            return "busy" if self.requests else "awake"
-        return "crashed" if self.problem or self.engine is not None else "asleep"
-
-
-def worker_provider(settings: Settings) -> EngineProvider:
+def worker_provider(settings: Settings, memory: MemoryWatch | None = None) -> EngineProvider:
     """The real one: every model in a worker process of its own."""
     cache = LoadOptions(
         path="",
@@ -258,4 +283,4 @@ def worker_provider(settings: Settings) -> EngineProvider:
         cache_disk_bytes=settings.cache_disk_mb * MEGABYTE,
         cache_entries=settings.cache_entries,
     )
-    return EngineProvider(workers_in(settings.home, cache), settings.max_waiting)
+    return EngineProvider(workers_in(settings.home, cache), settings.max_waiting, Limits.of(settings), memory)

@@ -257,8 +257,8 @@ def workers_in(home: str, options: LoadOptions | None = None) -> StartEngine:
     """How to start engines whose processes keep their logs and temporary files under `home`; `options` but for the path."""
     places = WorkerHome.of(home)
 
-    async def start(entry: ModelEntry, progress: OnProgress) -> WorkerEngine:
-        of_entry = msgspec.structs.replace(options or LoadOptions(path=""), path=entry.path)
+    async def start(entry: ModelEntry, progress: OnProgress, *, force: bool = False) -> WorkerEngine:
+        of_entry = msgspec.structs.replace(options or LoadOptions(path=""), path=entry.path, adapter=entry.adapter, force=force)
         return await start_worker(entry.id, of_entry, places, progress)
 
     return start

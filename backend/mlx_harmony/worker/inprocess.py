@@ -172,11 +172,13 @@ def _see_off(thread: threading.Thread) -> None:
         time.sleep(0.001)
 
 
-async def start_in_process(entry: ModelEntry, progress: Progress, options: LoadOptions | None = None) -> InProcessEngine:
+async def start_in_process(
+    entry: ModelEntry, progress: Progress, options: LoadOptions | None = None, *, force: bool = False
+) -> InProcessEngine:
     """A StartEngine. Raises the errors of loading; leaving early ends the load at its next step. Without `options` nothing is kept."""
     engine = InProcessEngine()
     try:
-        await engine.load(options or LoadOptions(path=entry.path), progress)
+        await engine.load(options or LoadOptions(path=entry.path, adapter=entry.adapter, force=force), progress)
     except BaseException:
         await engine.close()
         raise
