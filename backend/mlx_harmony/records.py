@@ -190,11 +190,14 @@ class PromptCount(Record):
 class LoadOptions(Record):
     """How a model is to be loaded. `path` is a folder on this machine.
 
+    `adapter` is the folder of LoRA weights to put over it. `force`: it is loaded also where memory seems too little.
     What it reads is kept: in `cache_bytes` of memory (None: as this machine has room), and in `cache_folder`, with whatever other models
     keep there, in `cache_disk_bytes`; without a folder in memory only. At most `cache_entries` at once, 0 for any number.
     """
 
     path: str
+    adapter: str = ""
+    force: bool = False
     max_context_tokens: int | None = None
     cache_bytes: int | None = None
     cache_folder: str = ""
@@ -203,7 +206,10 @@ class LoadOptions(Record):
 
 
 class ModelCard(Record):
-    """What a loaded model says of itself. Bytes are the weights in memory; `context_length` in tokens."""
+    """What a loaded model says of itself. Bytes are the weights in memory; `context_length` in tokens.
+
+    `peak_bytes` is the most memory that loading it took, 0 where that is not known.
+    """
 
     format: Format
     architecture: str
@@ -214,10 +220,15 @@ class ModelCard(Record):
     device: str
     fingerprint: str
     notes: tuple[str, ...] = ()
+    peak_bytes: int = 0
 
 
 class ModelEntry(Record):
-    """One model on disk, as the catalogue found it without opening the weights."""
+    """One model on disk, as the catalogue found it without opening the weights.
+
+    With an `adapter`, a folder of LoRA weights, it is the model in `path` with these over it: what the adapter is of is named in `base`,
+    by its id where it is here, and `bytes` are the adapter's alone.
+    """
 
     id: str
     path: str
@@ -229,6 +240,25 @@ class ModelEntry(Record):
     context_length: int | None = None
     modified_at: float = 0.0
     problem: str = ""
+    adapter: str = ""
+    base: str = ""
+
+    @property
+    def folder(self) -> str:
+        """The folder that is this model's own."""
+        return self.adapter or self.path
+
+
+class MemoryNeed(Record):
+    """What loading a model takes, and what there is, in bytes. `least` is with the shortest useful context, `usual` with a usual one.
+
+    `free` may be taken at this moment, `limit` is for all models together; None where that is not known, or where there is none.
+    """
+
+    least: int
+    usual: int
+    free: int | None = None
+    limit: int | None = None
 
 
 class Speculated(Record):
@@ -259,7 +289,8 @@ class Usage(Record):
 class Timings(Record):
     """What one generation took. Milliseconds; `prompt_n` counts the tokens really read (prompt less cached).
 
-    At its end `kv_length` tokens were held by the layer that holds the most, and all layers together took `kv_bytes`.
+    At its end `kv_length` tokens were held by the layer that holds the most, and all layers together took `kv_bytes`. `peak_bytes` is the
+    most memory that the model's process ever took, and `kept_bytes` what it keeps of prompts; 0 where that is not known.
     """
 
     prompt_n: int
@@ -271,6 +302,8 @@ class Timings(Record):
     first_token_ms: float = 0.0
     kv_length: int = 0
     kv_bytes: int = 0
+    peak_bytes: int = 0
+    kept_bytes: int = 0
 
     @property
     def predicted_per_second(self) -> float:

@@ -63,6 +63,10 @@ class Settings(Record):
     models_dirs: tuple[str, ...] = ()
     api_key_hashes: tuple[str, ...] = ()
     max_waiting: int = 64
+    max_models: int = 3
+    memory_budget_mb: int = 0
+    idle_minutes: int = 0
+    pinned_models: tuple[str, ...] = ()
     cache_memory_mb: int = 2048
     cache_disk_mb: int = 8192
     cache_entries: int = 0
@@ -145,6 +149,30 @@ SETTING_FIELDS: tuple[SettingField, ...] = (
         takes_effect="next start",
     ),
     SettingField(
+        name="max_models",
+        label="Loaded models",
+        help="How many models may be loaded at once; the longest unused one makes room.",
+        expects="a whole number from 1 to 100",
+    ),
+    SettingField(
+        name="memory_budget_mb",
+        label="Memory for models",
+        help="Megabytes that all loaded models together may take; 0 is what the machine has.",
+        expects="a whole number from 0 to 10000000",
+    ),
+    SettingField(
+        name="idle_minutes",
+        label="Unload when idle",
+        help="After how many minutes without a request a model is unloaded; 0 is never.",
+        expects="a whole number from 0 to 100000",
+    ),
+    SettingField(
+        name="pinned_models",
+        label="Pinned models",
+        help="Models that stay loaded until somebody unloads them, whatever needs room.",
+        expects="a list of models' ids",
+    ),
+    SettingField(
         name="cache_memory_mb",
         label="Cache in memory",
         help="Megabytes in which each model keeps what it read, at most an eighth of the free memory unless set here; 0 keeps nothing.",
@@ -193,6 +221,10 @@ _TYPES: dict[str, Any] = {
     "kv_bits": Literal[0, 4, 8],
     "max_kv_size": Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)],
     "max_waiting": Annotated[int, msgspec.Meta(ge=1, le=10_000)],
+    "max_models": Annotated[int, msgspec.Meta(ge=1, le=100)],
+    "memory_budget_mb": Annotated[int, msgspec.Meta(ge=0, le=10_000_000)],
+    "idle_minutes": Annotated[int, msgspec.Meta(ge=0, le=100_000)],
+    "pinned_models": Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=4096)], ...], msgspec.Meta(max_length=1000)],
     "cache_memory_mb": Annotated[int, msgspec.Meta(ge=0, le=1_000_000)],
     "cache_entries": Annotated[int, msgspec.Meta(ge=0, le=100_000)],
     "cache_disk_mb": Annotated[int, msgspec.Meta(ge=0, le=10_000_000)],
@@ -281,7 +313,12 @@ def _from_environment(name: str) -> str | list[str] | None:
     given = os.environ.get(_FIELDS[name].variable)
     if not given:
         return None
-    return given.split(os.pathsep) if name == "models_dirs" else given
+    match name:
+        case "models_dirs":
+            return given.split(os.pathsep)
+        case "pinned_models":
+            return [part for part in map(str.strip, given.split(",")) if part]
+    return given
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], list[str]]:
