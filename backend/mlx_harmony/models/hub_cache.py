@@ -82,12 +82,12 @@ def _main_revision(repository: Path) -> str:
 
 
 def _fault(repository: Path, snapshot: Path, names: list[str]) -> str:
-    """What is wrong with the snapshot's links: broken ones, and ones that lead out of the repository."""
+    """What is wrong with the snapshot's links: broken ones, and ones that lead neither into the repository nor into the cache's store."""
     # realpath, unlike Path.resolve, also takes links that lead in a circle.
-    home = Path(os.path.realpath(repository))
+    homes = [Path(os.path.realpath(repository)), Path(os.path.realpath(repository.parent)) / "blobs"]
     for name in names:
         target = Path(os.path.realpath(snapshot / name))
-        if not target.is_relative_to(home):
+        if not any(target.is_relative_to(home) for home in homes):
             return f"Its file {name} leads out of the cache."
         if not target.exists():
             return f"Its file {name} is missing. Download it again."
