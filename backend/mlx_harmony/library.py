@@ -20,11 +20,16 @@ class Library:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._catalog = Catalog(_places(settings))
+        self.places = _places(settings)
+        self._catalog = Catalog(self.places)
 
     def models(self) -> tuple[ModelEntry, ...]:
         """Every model on this machine, also those with a `problem`."""
         return self._catalog.entries()
+
+    def rescan(self) -> None:
+        """Look again at once, as after something was deleted."""
+        self._catalog.rescan()
 
     def find(self, model_id: str | None) -> ModelEntry:
         """The model of that id, or the default one. Raises ModelNotFound, which names the known ids."""
@@ -53,7 +58,8 @@ class Library:
         model = options.model or ""
         if self.here(model) is None:
             # A profile may point to a folder that was written into its file since.
-            self._catalog = Catalog(_places(self._settings))
+            self.places = _places(self._settings)
+            self._catalog = Catalog(self.places)
         return msgspec.structs.replace(options, model=self.here(model) or self.find(model).id)
 
     def _with_model_problem(self, row: ProfileRow) -> ProfileRow:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from mlx_harmony.caches import Caches
+from mlx_harmony.cleaning import Cleaning, recovered
 from mlx_harmony.conversation.attachments import LARGEST_BYTES as LARGEST_ATTACHMENT
 from mlx_harmony.conversation.attachments import MOST, read_attachment
 from mlx_harmony.conversation.beginning import new_chat, options_of, with_setup
@@ -72,6 +73,7 @@ class Service:
         self._turns = Turns(store, provider, self.usable_model, partial(with_drafts, self))
         shelves = Shelves(settings.home, settings.cache_disk_mb * MEGABYTE)
         self.caches = Caches(shelves, provider, self.find_model, self.models)
+        self.cleaning = Cleaning(settings.home, lambda: self._library, provider.states, provider.unload)
 
     @classmethod
     async def open(cls, settings: Settings, provider: Provider | None = None) -> "Service":
@@ -81,6 +83,7 @@ class Service:
         """
         given = given_by(settings)
         settings = settled(settings, given)
+        await recovered(settings.home)
         store = await Store.open(Path(settings.home) / CHATS_FILE)
         return cls(settings, provider or worker_provider(settings), store, given)
 
