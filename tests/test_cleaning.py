@@ -117,3 +117,14 @@ async def test_a_start_ends_what_a_killed_program_left(tmp_path: Path, cache: Hu
     async with opened(tmp_path, Loaded("org/B", "asleep")) as service:
         assert "org/B" in {entry.id for entry in service.models()}
         assert Trash(tmp_path / "home").items() == ()
+
+
+async def test_an_adapter_whose_base_goes_is_unloaded_too(tmp_path: Path, cache: HubCache) -> None:
+    adapter = tmp_path / "models" / "lora"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"model": "mine"}')
+    (adapter / "adapters.safetensors").write_bytes(b"a" * 10)
+    provider = Loaded("lora", "awake")
+    async with opened(tmp_path, provider) as service:
+        assert (await removed(service, Selected(id="mine"))).unloaded == ("lora",)
+    assert (adapter / "adapters.safetensors").exists()

@@ -110,7 +110,9 @@ class Cleaning:
     def _loaded_of(self, removal: Removal) -> list[ModelState]:
         """The models in memory whose files go, also those that only build on one that goes."""
         gone = [Path(realpath(path)) for item in removal.items for path in item.moves]
-        entries = self._catalogue().models()
-        going = {entry.id for entry in entries if any(Path(realpath(entry.path)).is_relative_to(path) for path in gone)}
-        going |= {entry.id for entry in entries if getattr(entry, "base", "") in going - {""}}
+
+        def goes(folder: str) -> bool:
+            return any(Path(realpath(folder)).is_relative_to(path) for path in gone)
+
+        going = {entry.id for entry in self._catalogue().models() if goes(entry.path) or goes(entry.folder)}
         return [state for state in self._states() if state.id in going and state.phase in LOADED]

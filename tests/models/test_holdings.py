@@ -32,7 +32,7 @@ def test_every_kind_is_listed_with_the_catalogue_s_ids(tmp_path: Path) -> None:
     model(tmp_path / "models" / "mine-4bit")
     adapter = tmp_path / "models" / "lora"
     adapter.mkdir()
-    (adapter / "adapter_config.json").write_text("{}")
+    (adapter / "adapter_config.json").write_text('{"model": "mine-4bit"}')
     (adapter / "adapters.safetensors").write_bytes(b"a" * 10)
     found = held(cache, folders=(tmp_path / "models",))
     kinds = {name: holding.kind for name, holding in found.items()}
@@ -48,7 +48,8 @@ def test_every_kind_is_listed_with_the_catalogue_s_ids(tmp_path: Path) -> None:
     }
     listed = {entry.id for entry in scan(Places(starter=starter_folder(), folders=(tmp_path / "models",), hub_cache=cache.root))}
     assert listed == set(found) - {"org/C", "datasets/org/D"}
-    assert {name for name, holding in found.items() if holding.mlx} == {"starter", "mine-4bit", "org/A", "org/B", "org/E"}
+    assert {name for name, holding in found.items() if holding.mlx} == {"starter", "mine-4bit", "lora", "org/A", "org/B", "org/E"}
+    assert (found["lora"].path, found["lora"].family) == (str(adapter), "mine")
     assert (found["mine-4bit"].family, found["mine-4bit"].bits, found["mine-4bit"].root) == ("mine", 4, str(tmp_path / "models"))
     assert "missing" in found["org/E"].problem and "no snapshot" in found["datasets/org/D"].problem
 

@@ -148,6 +148,17 @@ def test_a_model_folder_that_is_a_link_is_not_deleted_from_here(tmp_path: Path) 
         planned(build(tmp_path / "hub"), Selected(id="mine"), folders=(tmp_path / "models",))
 
 
+def test_an_adapter_goes_without_the_model_that_it_is_over(tmp_path: Path) -> None:
+    base, adapter = model(tmp_path / "models" / "mine-4bit"), tmp_path / "models" / "lora"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"model": "mine-4bit"}')
+    (adapter / "adapters.safetensors").write_bytes(b"a" * 10)
+    places = {"folders": (tmp_path / "models",)}
+    removal = planned(HubCache(tmp_path / "hub"), Selected(id="lora"), **places)
+    assert removal.items[0].kind == "adapter" and removal.items[0].moves == (str(adapter),)
+    assert planned(HubCache(tmp_path / "hub"), Selected(id="mine-4bit"), **places).items[0].moves == (str(base),)
+
+
 def test_blobs_that_lead_out_of_the_cache_stay_where_they_are(tmp_path: Path) -> None:
     cache = build(tmp_path / "hub")
     secret = tmp_path / "secret"

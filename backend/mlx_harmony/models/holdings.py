@@ -16,7 +16,6 @@ from mlx_harmony.models.shared_store import users
 from mlx_harmony.records import ModelEntry, Record
 
 HoldingKind = Literal["bundled", "model", "dataset", "space", "folder", "adapter"]
-ADAPTER_FILES = ("adapter_config.json", "adapters.safetensors")
 
 
 class Revision(Record):
@@ -90,8 +89,7 @@ def _of_folder(entry: ModelEntry) -> Holding:
     folder = Path(entry.folder)
     # What a setting names may be any folder, however deep.
     files = list(_files(folder)) if looks_like_model(folder) else []
-    adapter = all((folder / name).is_file() for name in ADAPTER_FILES)
-    kind: HoldingKind = "bundled" if entry.source == "bundled" else "adapter" if adapter else "folder"
+    kind: HoldingKind = "bundled" if entry.source == "bundled" else "adapter" if entry.adapter else "folder"
     return Holding(
         id=entry.id,
         kind=kind,
@@ -102,7 +100,7 @@ def _of_folder(entry: ModelEntry) -> Holding:
         last_used_at=_last_used(files),
         problem=entry.problem,
         mlx=bool(entry.architecture),
-        family=family_of(entry.id),
+        family=family_of(entry.base or entry.id),
         bits=entry.bits,
     )
 
