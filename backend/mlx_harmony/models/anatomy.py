@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mlx_harmony.models.reading import opened
 from mlx_harmony.records import Record
 
 MAX_HEADER_BYTES = 100_000_000
@@ -91,6 +92,29 @@ def anatomy_of(folder: Path, config: dict[str, Any]) -> Anatomy | None:
     )
 
 
+def guessed_anatomy(stored_bytes: int, config: dict[str, Any]) -> Anatomy:
+    """The anatomy of weights that are not here: so many bytes, quantised where the config says so, in layers as the config has them."""
+    flat = _flat(config)
+    bits = next((_number(part, "bits") for key in ("quantization", "quantization_config") if isinstance(part := config.get(key), dict)), 0)
+    quantised = 0 < bits < 16
+    # Beside the bits of each weight, a scale and a bias of 16 bits for a group.
+    share = bits / (bits + 32 / _group_size(config, "")) if quantised else 0.0
+    packed = int(stored_bytes * share)
+    rest = stored_bytes - packed
+    return Anatomy(
+        packed_bytes=packed,
+        packed_numbers=packed * 8 // bits if quantised else 0,
+        scale_bytes=rest if quantised else 0,
+        scale_numbers=rest // 2 if quantised else 0,
+        plain_bytes=0 if quantised else rest,
+        plain_numbers=0 if quantised else rest // 2,
+        kv=tuple(kv_layers(flat)),
+        width=_width(flat),
+        vocabulary=_number(flat, "vocab_size"),
+        experts_numbers=_experts(flat),
+    )
+
+
 def _stands_for(name: str, packed: _Tensor, scales: _Tensor, config: dict[str, Any]) -> int:
     """How many numbers a quantised weight holds: as many groups as it has scales, or two of 4 bits in each byte."""
     if name.endswith("_blocks"):
@@ -135,7 +159,7 @@ def _kinds(config: dict[str, Any], layers: int) -> list[str]:
 def _header(path: Path) -> Iterator[tuple[str, _Tensor]]:
     """Name, type and shape of each tensor of a file; of one that makes no sense, none."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             size = int.from_bytes(file.read(8), "little")
             raw = file.read(size) if 0 < size <= MAX_HEADER_BYTES else b""
         header = msgspec.json.decode(raw)

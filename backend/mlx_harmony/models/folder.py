@@ -9,9 +9,10 @@ from typing import Any, Literal
 import msgspec
 
 from mlx_harmony.models.kind import MAX_CONFIG_BYTES, format_of
+from mlx_harmony.models.reading import opened
+from mlx_harmony.models.wholeness import FileState, lacking
 from mlx_harmony.records import Format, ModelEntry
 
-_File = tuple[str, int, float]
 Source = Literal["bundled", "folder", "hub_cache"]
 
 _LENGTH_KEYS = ("max_position_embeddings", "max_sequence_length", "n_positions", "n_ctx", "max_seq_len", "seq_length")
@@ -21,10 +22,8 @@ _LONGEST_CONTEXT = 100_000_000
 
 def describe(model_id: str, folder: Path, source: Source) -> ModelEntry:
     """The catalogue's entry of a folder; what is missing or unreadable is told in `problem`, never raised."""
-    files = tuple(_files(folder))
+    files = tuple(files_of(folder))
     config, problem, kind = _read(folder, files)
-    if not problem and not any(name.endswith(".safetensors") and size for name, size, _ in files):
-        problem = "It has no weights (*.safetensors)."
     architecture = config.get("model_type")
     return ModelEntry(
         id=model_id,
@@ -34,14 +33,14 @@ def describe(model_id: str, folder: Path, source: Source) -> ModelEntry:
         format=kind,
         source=source,
         bits=_bits(config),
-        context_length=_context_length(config),
+        context_length=context_length_of(config),
         modified_at=max((modified for _, _, modified in files), default=0.0),
-        problem=problem,
+        problem=problem or lacking(folder, files),
     )
 
 
 @lru_cache(maxsize=512)
-def _read(folder: Path, files: tuple[_File, ...]) -> tuple[dict[str, Any], str, Format]:
+def _read(folder: Path, files: tuple[FileState, ...]) -> tuple[dict[str, Any], str, Format]:
     """The config, what is wrong and the format. `files` is the state for which this holds: a changed folder is read again."""
     config, problem = read_config(folder)
     if problem:
@@ -56,7 +55,8 @@ def read_config(folder: Path) -> tuple[dict[str, Any], str]:
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             return {}, "Its config.json is too large to be one."
-        config = msgspec.json.decode(path.read_bytes())
+        with opened(path) as file:
+            config = msgspec.json.decode(file.read(MAX_CONFIG_BYTES))
     except FileNotFoundError:
         return {}, "Its config.json is missing."
     except OSError as error:
@@ -66,7 +66,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], str]:
     return (config, "") if isinstance(config, dict) else ({}, "Its config.json is damaged.")
 
 
-def _files(folder: Path) -> Iterator[_File]:
+def files_of(folder: Path) -> Iterator[FileState]:
     """Name, bytes and time of writing of each file directly in the folder; links count as what they lead to."""
     try:
         children = sorted(folder.iterdir())
@@ -90,7 +90,8 @@ def _bits(config: dict[str, Any]) -> int | None:
     return None
 
 
-def _context_length(config: dict[str, Any]) -> int | None:
+def context_length_of(config: dict[str, Any]) -> int | None:
+    """The longest context that a config allows; None where it says nothing of sense."""
     nested = config.get("text_config")
     for part in (config, nested if isinstance(nested, dict) else {}):
         for key in _LENGTH_KEYS:

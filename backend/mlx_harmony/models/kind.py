@@ -4,11 +4,13 @@ The folder's name plays no part. Reads are bounded, since the files are not ours
 """
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from mlx_harmony.models.reading import opened
 from mlx_harmony.records import Format
 
 HARMONY_TOKENS = frozenset({"<|start|>", "<|end|>", "<|message|>", "<|channel|>", "<|return|>", "<|call|>"})
@@ -39,6 +41,13 @@ def format_of(folder: Path) -> tuple[Format, str]:
     return ("template" if _has_template(folder, tokenizer) else "raw"), ""
 
 
+def tokens_of(folder: Path) -> frozenset[str]:
+    """The control tokens' texts, as far as they can be read."""
+    tokenizer, _ = _object(folder / "tokenizer_config.json", MAX_CONFIG_BYTES, optional=True)
+    tokens, _ = _added_tokens(folder, tokenizer or {})
+    return tokens or frozenset()
+
+
 def _has_template(folder: Path, tokenizer: dict[str, Any]) -> bool:
     beside = ("chat_template.jinja", "chat_template.json")
     return bool(tokenizer.get("chat_template") or tokenizer.get("chat_template_type")) or any((folder / name).is_file() for name in beside)
@@ -50,16 +59,25 @@ def _added_tokens(folder: Path, tokenizer: dict[str, Any]) -> tuple[frozenset[st
     entries: Any = list(listed.values()) if isinstance(listed, dict) else []
     path = folder / "tokenizer.json"
     if not entries and path.is_file():
-        raw, problem = _read(path, MAX_TOKENIZER_BYTES)
-        try:
-            # These files are large: only this one field is built, the rest is merely checked.
-            entries = msgspec.json.decode(raw or b"", type=_TokenizerFile).added_tokens
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            return None, problem or f"{path.name} is not valid JSON"
+        found = path.stat()
+        entries, problem = _listed_tokens(path, (found.st_size, found.st_mtime_ns))
+        if problem:
+            return None, problem
     if not isinstance(entries, list):
         return frozenset(), ""
     texts = (entry.get("content") for entry in entries if isinstance(entry, dict))
     return frozenset(text for text in texts if isinstance(text, str)), ""
+
+
+@lru_cache(maxsize=512)
+def _listed_tokens(path: Path, _state: tuple[int, int]) -> tuple[Any, str]:
+    """The entries of tokenizer.json in this state (its bytes and time of writing), or what is wrong with it."""
+    raw, problem = _read(path, MAX_TOKENIZER_BYTES)
+    try:
+        # These files are large: only this one field is built, the rest is merely checked.
+        return msgspec.json.decode(raw or b"", type=_TokenizerFile).added_tokens, ""
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None, problem or f"{path.name} is not valid JSON"
 
 
 class _TokenizerFile(msgspec.Struct):
@@ -85,7 +103,7 @@ def _object(path: Path, limit_bytes: int, *, optional: bool = False) -> tuple[di
 def _read(path: Path, limit_bytes: int) -> tuple[bytes | None, str]:
     """The file's bytes, or None and why not."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             raw = file.read(limit_bytes + 1)
     except OSError as error:
         return None, f"{path.name} cannot be read: {error.strerror or error}"
