@@ -132,7 +132,15 @@ CREATE TABLE counts (
 """
 # What a model last counted of a chat, as JSON of `counts.KeptCount`.
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _TRASH, _SEARCH, _ATTACHMENTS, _COUNTS)
+_READABLE = "CASE WHEN json_valid(CAST(details AS TEXT)) THEN CAST(details AS TEXT) END"
+ANSWERED_BY = f"json_extract({_READABLE}, '$.provenance.model')"
+"""The id of the model that made an answer; a query that asks for exactly this finds it in an index."""
+
+_USES = f"""
+CREATE INDEX messages_by_model ON messages ({ANSWERED_BY}, chat_id) WHERE role = 'assistant' AND trash_id IS NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _TRASH, _SEARCH, _ATTACHMENTS, _COUNTS, _USES)
 """Script k takes a file from version k to k + 1. Scripts are only ever added."""
 
 VERSION = len(MIGRATIONS)

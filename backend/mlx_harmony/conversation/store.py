@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from mlx_harmony.conversation import counts, search, trash, tree, waiting
+from mlx_harmony.conversation import counts, search, trash, tree, uses, waiting
 from mlx_harmony.conversation.answering import Answering
 from mlx_harmony.conversation.beginning import with_setup
 from mlx_harmony.conversation.database import Database, Job
@@ -190,6 +190,10 @@ class Store:
     async def keep_count(self, chat_id: str, model: str, count: counts.KeptCount) -> None:
         """Keep what a model has counted of a chat, in place of what it counted before."""
         await self._write(lambda db: counts.keep(db, chat_id, model, count))
+
+    async def chats_by_model(self) -> dict[str, int]:
+        """In how many chats each model answered, by its id."""
+        return await self.database.read(uses.chats_by_model)
 
     async def remove_waiting(self, ids: tuple[str, ...]) -> None:
         """Let go of attachments that are not to be sent."""
