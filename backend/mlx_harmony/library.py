@@ -3,12 +3,16 @@
 It knows no chats; whether a model is loaded is the provider's to say.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from mlx_harmony.conversation.beginning import options_of
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import HarmonyError, LoadFailed, SettingsError
 from mlx_harmony.models.catalog import Catalog, Places
+from mlx_harmony.models.info import Known, ModelInfo, infos_of
+from mlx_harmony.models.used import Used
 from mlx_harmony.prompting.choosing import Given, profiles_of
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.records import ModelEntry
@@ -22,6 +26,12 @@ class Library:
         self._settings = settings
         self.places = _places(settings)
         self._catalog = Catalog(self.places)
+        self._used = Used(settings.home)
+
+    @property
+    def home(self) -> str:
+        """The app's home."""
+        return self._settings.home
 
     def models(self) -> tuple[ModelEntry, ...]:
         """Every model on this machine, also those with a `problem`."""
@@ -43,10 +53,26 @@ class Library:
             raise LoadFailed(f"The model {entry.id} cannot be loaded. {entry.problem}", hint=hint, param="model")
         return entry
 
+    def infos(self, chats: Mapping[str, int]) -> tuple[ModelInfo, ...]:
+        """Every model with all that is known of it; `chats` is in how many each answered, by its id. Reads files: called in threads."""
+        return infos_of(self.models(), Known(used=self._used.times(), profiles=self._named(), chats=chats))
+
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        """The profiles that name each model, by its id. Where their file cannot be read, none does."""
+        try:
+            named = profiles_of(self._settings).named()
+        except SettingsError:
+            return {}
+        names: dict[str, tuple[str, ...]] = {}
+        for name, model in named.items():
+            if found := self.here(model):
+                names[found] = (*names.get(found, ()), name)
+        return names
+
     def here(self, model: str) -> str | None:
         """The id of a model named by its id or its folder; None where it is not on this machine."""
         folder = str(absolute(model))
-        return next((entry.id for entry in self.models() if model == entry.id or folder == entry.path), None)
+        return next((entry.id for entry in self.models() if model == entry.id or folder == entry.folder), None)
 
     def profiles(self) -> tuple[ProfileRow, ...]:
         """The profiles on file, each with what is wrong with it. Raises SettingsError for a file that cannot be read."""

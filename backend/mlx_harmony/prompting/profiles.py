@@ -7,6 +7,7 @@ variables hold.
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -88,6 +89,16 @@ class Profiles:
             config = load_prompt_config(self._config_path(name, entry.prompt_config))
         place, draft = (name, "model"), self._draft(name, entry.draft_model)
         return Profile(name, self._model(place, entry.model), config, entry.max_context_tokens, self._kv(name, entry), draft)
+
+    def named(self) -> dict[str, str]:
+        """The model that each profile names, an id or an absolute folder, also where something else is wrong with the profile."""
+        found = {}
+        for name, data in self._data.items():
+            given = data.get("model") if isinstance(data, dict) else None
+            if isinstance(given, str):
+                with suppress(SettingsError):
+                    found[name] = self._model((name, "model"), given)
+        return found
 
     def folders(self) -> tuple[Path, ...]:
         """The folders of models that profiles name, so that they can be found like any other."""
