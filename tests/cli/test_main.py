@@ -77,7 +77,7 @@ def test_version_is_the_packages_own(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_the_old_names_lead_to_the_same_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     aliases = {"chat": "chat", "generate": "generate", "server": "serve", "list": "models", "migrate-chat": "migrate-chat"}
-    aliases |= {"cache-prompt": "cache"}
+    aliases |= {"cache-prompt": "cache", "manage": "models"}
     scripts = {script.name: script for script in entry_points(group="console_scripts") if script.name.startswith("mlx-harmony-")}
     assert set(scripts) == {f"mlx-harmony-{alias}" for alias in aliases}
     for alias, name in aliases.items():

@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from mlx_harmony.cli.main import main
-from mlx_harmony.cli.models import model_lines, size
+from mlx_harmony.cli.models_table import model_lines, size
 from mlx_harmony.models import outlook
 from mlx_harmony.models.folder import describe
+from mlx_harmony.models.info import infos_of
 from mlx_harmony.records import ModelEntry
+
+
+ADDED = ("family", "revision", "ref", "revisions", "revision_bytes", "parameters", "last_used_at", "thinking", "tools")
+ADDED = (*ADDED, "drafts", "profiles", "chats", "lacks", "complete", "memory")
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +38,7 @@ def folder(tmp_path: Path, fx1: Path, fx2: Path) -> Path:
 def test_the_table_has_a_line_for_each_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--models-dir", str(folder)]) == 0
     heading, *rows = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["MODEL", "SIZE", "NEEDS", "BITS", "FORMAT", "ARCHITECTURE", "CONTEXT", "FROM"]
+    assert heading.split() == ["MODEL", "SIZE", "NEEDS", "WEIGHTS", "BITS", "FORMAT", "ARCHITECTURE", "CONTEXT", "USED", "FROM"]
     shown = {row.split()[0]: row for row in rows}
     assert set(shown) == {"starter", "little-llama", "windows", "broken"}
     assert "harmony" in shown["windows"] and "gpt_oss" in shown["windows"]
@@ -44,7 +49,7 @@ def test_the_table_has_a_line_for_each_model(folder: Path, capsys: pytest.Captur
 def test_json_carries_every_field(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json", "--models-dir", str(folder)]) == 0
     listed = {model["id"]: model for model in json.loads(capsys.readouterr().out)}
-    assert set(listed["starter"]) == {*ModelEntry.__struct_fields__, "memory"}
+    assert set(listed["starter"]) == {*ModelEntry.__struct_fields__, *ADDED}
     told = listed["little-llama"]["memory"]["forecast"]
     assert told["context"] == 8192 and told["weights"] > 0 and told["kv"] > 0 and told["working"] > 0
     assert listed["broken"]["memory"] is None
@@ -60,7 +65,7 @@ def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path: Path, capsys: pytes
 
 
 def test_no_models_are_said_in_words() -> None:
-    assert list(model_lines([])) == ["No models."]
+    assert list(model_lines([], outlook.needs_of)) == ["No models."]
 
 
 @pytest.mark.parametrize(
@@ -72,8 +77,8 @@ def test_sizes_have_units(number: int, words: str) -> None:
 
 
 def test_a_model_that_would_not_fit_is_told_with_what_is_free(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = describe("little-llama", folder / "little-llama", "folder")
+    (info,) = infos_of([describe("little-llama", folder / "little-llama", "folder")])
     for free, said in ((50_000_000, "does not fit: 50.0 MB"), (209_000_000, "whole context does not fit: 209.0 MB"), (10**10, "")):
         monkeypatch.setattr(outlook, "available_bytes", lambda free=free: free)
-        (_, row) = model_lines([entry])
+        (_, row) = model_lines([info], outlook.needs_of)
         assert said in row if said else "fit" not in row

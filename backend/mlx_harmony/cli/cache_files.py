@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from mlx_harmony.cache_records import CacheState, SavedCache
-from mlx_harmony.cli.models import size
+from mlx_harmony.cli.models_table import size
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import LoadOptions, ModelEntry
@@ -35,12 +35,13 @@ def load(settings: Settings, model: str | None, file: str, terminal: Terminal) -
     entry = model_of(settings, model or bundle.identity.model)
     options = LoadOptions(
         path=entry.path,
+        adapter=entry.adapter,
         cache_folder=str(Path(settings.home, FOLDER)),
         cache_disk_bytes=settings.cache_disk_mb * MEGABYTE,
         cache_entries=settings.cache_entries,
     )
     asyncio.run(_taken_in(entry, options, path, terminal))
-    return SavedCache(path=str(path), tokens=bundle.tokens, bytes=path.stat().st_size, model=entry.path)
+    return SavedCache(path=str(path), tokens=bundle.tokens, bytes=path.stat().st_size, model=entry.folder)
 
 
 def shown(done: str, saved: SavedCache, terminal: Terminal, *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from mlx_harmony.cli.cache_files import named
 from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.flags import chosen_settings
 from mlx_harmony.cli.generate import prompt_text, request_from
-from mlx_harmony.cli.models import size
+from mlx_harmony.cli.models_table import size
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Failed, Finished

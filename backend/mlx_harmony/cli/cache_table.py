@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from mlx_harmony.cache_records import CacheEntry
-from mlx_harmony.cli.models import size
+from mlx_harmony.cli.models_table import size
 from mlx_harmony.shelf.kept import Kept
 
 COLUMNS = ("ID", "TOKENS", "SIZE", "USED", "BEGINS")

@@ -17,7 +17,7 @@ COMMANDS: dict[str, str] = {
     "chats": "list the chats that are kept",
     "migrate-chat": "turn chat files of earlier releases into version 2, or into chats of the app",
     "generate": "answer one prompt and end",
-    "models": "list the models on this machine",
+    "models": "the models on this machine: list, inspect, load, get and delete them",
     "bench": "measure how fast a model runs here, also beside mlx-lm; JSON",
     "cache": "list what models keep of what they read, pin or drop it",
 }
@@ -61,6 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0 done, 1 failed, 2 wrong usage (argparse exits by itself with 2)."""
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if word in COMMANDS), None)
+    if chosen == "models":
+        from mlx_harmony.cli.models import spelled_out
+
+        words = spelled_out(words)
     terminal = Terminal(sys.stdout, sys.stderr)
     if isinstance(sys.stdin, io.TextIOWrapper):
         # Bytes that are no text become half characters, which are refused like any others, instead of ending the program.

@@ -1,89 +1,76 @@
-"""`mlx-harmony models`: what is on this machine, as a table for people or as JSON for programs."""
+"""`mlx-harmony models`: hands over to one action. It knows the actions' names, and imports only the one that runs.
+
+An action's module offers `add_arguments(parser)` and `run(args, terminal)`; where it serves several actions,
+`parser.get_default("action")` and `args.action` tell which one is meant.
+"""
 
 import argparse
-import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, cast
 
-import msgspec
-
-from mlx_harmony.cli.errors import DONE
-from mlx_harmony.cli.flags import add_model_flags, chosen_settings
+from mlx_harmony.cli.main import Command
 from mlx_harmony.cli.terminal import Terminal
-from mlx_harmony.models.outlook import Needs, needs_of
-from mlx_harmony.records import ModelEntry
 
-UNITS = ("B", "kB", "MB", "GB", "TB")
-COLUMNS = ("MODEL", "SIZE", "NEEDS", "BITS", "FORMAT", "ARCHITECTURE", "CONTEXT", "FROM")
+ACTIONS: dict[str, tuple[str, str]] = {
+    "list": ("models_list", "what is on this machine; a pattern, a size or a format narrows it (also what `models` alone does)"),
+    "info": ("models_list", "all that is known of one model"),
+    "forecast": ("models_list", "how much memory a model will need, and whether that is there"),
+    "use": ("models_live", "make a model the one that answers where none is named"),
+    "load": ("models_live", "load a model in the program that runs"),
+    "unload": ("models_live", "take a model out of memory"),
+    "pin": ("models_live", "keep a model in memory, whatever else is loaded"),
+    "search": ("models_get", "look for models on the hub"),
+    "download": ("models_get", "get a model from the hub"),
+    "delete": ("models_delete", "put models, revisions or what is left of downloads into the trash"),
+    "trash": ("models_delete", "list, bring back or remove for good what was deleted"),
+}
+"""Each action with its module and what it does, in the order of use."""
+
+DEFAULT = "list"
+
+
+class _Late(argparse.ArgumentParser):
+    """An action's parser, which asks the action's module for its flags once words are there to be read."""
+
+    module = ""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        if self.module:
+            _action(self.module).add_arguments(self)
+            self.module = ""
+        return super().parse_known_args(args, namespace)
+
+
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """The command line with its action: `models --json` is `models list --json`."""
+    at = words.index("models") + 1
+    named = at < len(words) and words[at] in (*_offered(), "-h", "--help")
+    return [*words[:at], *([] if named else [DEFAULT]), *words[at:]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_model_flags(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON, every field, sizes in bytes")
+    parser.epilog = "`models ACTION --help` says more, and `models list --help` what `models` alone takes, such as --json."
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Late)
+    for name in _offered():
+        module, summary = ACTIONS[name]
+        sub = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False)
+        sub.set_defaults(action=name)
+        sub.module = module
 
 
 def run(args: argparse.Namespace, terminal: Terminal) -> int:
-    """Lists; a model that cannot be loaded is listed with its problem."""
-    from mlx_harmony.models.catalog import Places, scan
-
-    entries = scan(Places.of(chosen_settings(args)))
-    if args.json:
-        terminal.line(json.dumps([as_json(entry) for entry in entries], indent=2))
-    else:
-        for line in model_lines(entries):
-            terminal.line(line)
-    return DONE
+    return _action(ACTIONS[args.action][0]).run(args, terminal)
 
 
-def as_json(entry: ModelEntry) -> dict[str, Any]:
-    """Every field, and under `memory` what the model would need, null where that is not known."""
-    needs = None if entry.problem else needs_of(entry)
-    return {name: getattr(entry, name) for name in entry.__struct_fields__} | {"memory": needs and msgspec.to_builtins(needs)}
+def _offered() -> list[str]:
+    return [name for name, (module, _) in ACTIONS.items() if find_spec(_full(module))]
 
 
-def model_lines(entries: Iterable[ModelEntry]) -> Iterator[str]:
-    """A table with aligned columns, or one line that says there is nothing."""
-    rows = [_row(entry) for entry in entries]
-    if not rows:
-        yield "No models."
-        return
-    widths = [max(len(row[at]) for row in (COLUMNS, *rows)) for at in range(len(COLUMNS))]
-    for row in (COLUMNS, *rows):
-        aligned = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip()
-        yield f"{aligned}  {row[-1]}".rstrip() if len(row) > len(COLUMNS) else aligned
+def _action(module: str) -> Command:
+    return cast(Command, import_module(_full(module)))
 
 
-def size(number: int) -> str:
-    """Bytes in words: 13.4 MB."""
-    value = float(number)
-    for unit in UNITS:
-        if value < 1000 or unit == UNITS[-1]:
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if unit == UNITS[0] else f"{value:.1f} {unit}"
-
-
-def _row(entry: ModelEntry) -> tuple[str, ...]:
-    needs = None if entry.problem else needs_of(entry)
-    cells = (
-        entry.id,
-        size(entry.bytes),
-        size(needs.forecast.total) if needs else "",
-        str(entry.bits or ""),
-        entry.format,
-        entry.architecture,
-        str(entry.context_length or ""),
-        entry.source.replace("_", " "),
-    )
-    said = entry.problem or (_shortage(needs) if needs else "")
-    return (*cells, f"({said})") if said else cells
-
-
-def _shortage(needs: Needs) -> str:
-    """What a person should know before loading, "" where the model fits."""
-    match needs.verdict:
-        case "too large":
-            return f"It does not fit: {size(needs.free or 0)} of memory are free."
-        case "tight":
-            return f"Its whole context does not fit: {size(needs.free or 0)} of memory are free."
-    return ""
+def _full(module: str) -> str:
+    return f"mlx_harmony.cli.{module}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from mlx_harmony.cli.answer import Answer
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE
-from mlx_harmony.cli.models import model_lines
+from mlx_harmony.cli.models_table import model_lines
 from mlx_harmony.cli.reread import LITTLE, reread
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.attachments import names as attached
@@ -70,7 +70,7 @@ class Talk:
     async def take(self, text: str) -> int:
         """Obeys a command or answers a message; returns its exit code. Raises InvalidRequest for a command that cannot be obeyed."""
         command = parse_command(text)
-        return await self._say(text) if command is None else self._obey(command)
+        return await self._say(text) if command is None else await self._obey(command)
 
     async def _say(self, text: str) -> int:
         if not self._chat_id:
@@ -100,14 +100,14 @@ class Talk:
         if mine is not None and (why := reread(mine)):
             self._terminal.aside(why, end="\n")
 
-    def _obey(self, command: Command) -> int:
+    async def _obey(self, command: Command) -> int:
         match command:
             case Help():
                 self._table(HELP)
             case ShowSettings():
                 self._table(describe(self._options))
             case ListModels():
-                for line in model_lines(self._service.models()):
+                for line in model_lines(await self._service.infos(), self._service.needs_of):
                     self._terminal.line(line)
             case SetValue(name=name, value=value):
                 self._options = change(self._options, name, value)
