@@ -39,14 +39,22 @@ from mlx_harmony.conversation.records import (
 )
 from mlx_harmony.conversation.replay import Server, copied, options_again, weights_changed
 from mlx_harmony.conversation.store import Store
-from mlx_harmony.conversation.turn import Turns
+from mlx_harmony.conversation.turn import Turns, ending_in_failed
+from mlx_harmony.conversation.uses import CHATS_FILE
 from mlx_harmony.engine.protocols import ModelState, Provider
-from mlx_harmony.engine.provider import MEGABYTE, worker_provider
+from mlx_harmony.engine.provider import worker_provider
+from mlx_harmony.engine.residency import MEGABYTE
+from mlx_harmony.engine.residency import Limits as LoadLimits
 from mlx_harmony.errors import ChatNotFound, HarmonyError, InvalidRequest, SettingsError
 from mlx_harmony.events import Event, Failed
+from mlx_harmony.getting import Getting
+from mlx_harmony.jobs import Jobs
 from mlx_harmony.library import Library
 from mlx_harmony.models.drafting import with_drafts
-from mlx_harmony.models.outlook import needs_of
+from mlx_harmony.models.filtering import Filter, matching
+from mlx_harmony.models.hub.download import Downloads
+from mlx_harmony.models.info import ModelInfo
+from mlx_harmony.models.outlook import Outlook
 from mlx_harmony.prompting.choosing import Given, given_by, settled
 from mlx_harmony.prompting.presets import Presets
 from mlx_harmony.prompting.records import ProfileRow
@@ -55,25 +63,35 @@ from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, TextPr
 from mlx_harmony.settings import Settings, changed, checked
 from mlx_harmony.shelf.kept import Shelves
 
-CHATS_FILE = "chats.sqlite3"
-
 
 class Service:
     """All that the app can do. Open it once with `Service.open`, close it with `close`."""
 
-    def __init__(self, settings: Settings, provider: Provider, store: Store, given: Given = Given()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        settings: Settings,
+        provider: Provider,
+        store: Store,
+        given: Given = Given(),  # noqa: B008
+        outlook: Outlook | None = None,
+    ) -> None:
         self.settings = settings
         self._given = given
         self._provider = provider
         self._store = store
         self.presets = Presets(settings.home)
-        self.needs_of = needs_of
+        outlook = outlook or Outlook(settings.home)
+        outlook.taken = lambda: sum(state.memory_bytes for state in provider.states())
+        self.needs_of = outlook.needs
+        self.room_for = provider.room_for
         self._library = Library(settings)
         self._changing = asyncio.Lock()
         self._turns = Turns(store, provider, self.usable_model, partial(with_drafts, self))
         shelves = Shelves(settings.home, settings.cache_disk_mb * MEGABYTE)
         self.caches = Caches(shelves, provider, self.find_model, self.models)
         self.cleaning = Cleaning(settings.home, lambda: self._library, provider.states, provider.unload)
+        self.jobs = Jobs(Path(settings.home, "jobs"), {"download": Downloads()})
+        self.getting = Getting(self.jobs)
 
     @classmethod
     async def open(cls, settings: Settings, provider: Provider | None = None) -> "Service":
@@ -85,11 +103,13 @@ class Service:
         settings = settled(settings, given)
         await recovered(settings.home)
         store = await Store.open(Path(settings.home) / CHATS_FILE)
-        return cls(settings, provider or worker_provider(settings), store, given)
+        outlook = Outlook(settings.home)
+        return cls(settings, provider or worker_provider(settings, outlook), store, given, outlook)
 
     async def close(self) -> None:
-        """Save what is being said, end the models' processes, close the chats."""
+        """Save what is being said, stop the jobs until the next start, end the models' processes, close the chats."""
         await self._turns.close()
+        await self.jobs.close()
         await self._provider.close()
         await self._store.close()
 
@@ -117,6 +137,7 @@ class Service:
             library.find(None)
         self.settings = await asyncio.to_thread(changed, self.settings, proposed)
         self._library = library
+        self._provider.limit(LoadLimits.of(self.settings))
         return self.settings
 
     def default_options(self) -> TurnOptions:
@@ -141,6 +162,10 @@ class Service:
         """Every model on this machine, also those with a `problem`."""
         return self._library.models()
 
+    async def infos(self, wanted: Filter = Filter()) -> tuple[ModelInfo, ...]:  # noqa: B008
+        """The models that are meant, with all that is known of each. Raises InvalidRequest for what cannot be looked for."""
+        return matching(await asyncio.to_thread(self._library.infos, await self._store.chats_by_model()), wanted)
+
     def find_model(self, model_id: str | None) -> ModelEntry:
         """The model of that id, or the default one. Raises ModelNotFound, which names the known ids."""
         return self._library.find(model_id)
@@ -153,9 +178,16 @@ class Service:
         """Where each model that was ever asked for stands; one that is not listed is asleep."""
         return self._provider.states()
 
-    async def load(self, model_id: str) -> ModelCard:
-        """Load a model and wait until it is awake. Raises ModelNotFound and the errors of loading."""
-        return await self._provider.load(await asyncio.to_thread(self.usable_model, model_id))
+    async def load(self, model_id: str, *, force: bool = False) -> ModelCard:
+        """Load a model and wait until it is awake, with `force` whatever is forecast. Raises ModelNotFound and the errors of loading."""
+        return await self._provider.load(await asyncio.to_thread(self.usable_model, model_id), force=force)
+
+    async def pin(self, model_id: str, pinned: bool = True) -> None:
+        """Keep a model loaded until somebody unloads it, or no longer; this stays over restarts. Raises ModelNotFound."""
+        entry = await asyncio.to_thread(self.find_model, model_id)
+        async with self._changing:
+            others = tuple(each for each in self.settings.pinned_models if each != entry.id)
+            await self._change({"pinned_models": (*others, entry.id) if pinned else others})
 
     async def unload(self, model_id: str) -> None:
         """End the model's process; one that is asleep already is left so."""
@@ -326,15 +358,15 @@ class Service:
         `attached` are the ids of attachments that wait to come with it. `after` is the last message that the person saw, "" for none:
         where the chat has gone on since, that is a ChatChanged.
         """
-        return _ending_in_failed(self._turns.send(chat_id, text, options, attached, after))
+        return ending_in_failed(self._turns.send(chat_id, text, options, attached, after))
 
     def regenerate(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream a new version of that answer; the earlier ones stay beside it."""
-        return _ending_in_failed(self._turns.regenerate(chat_id, message_id, options))
+        return ending_in_failed(self._turns.regenerate(chat_id, message_id, options))
 
     def replay(self, chat_id: str, message_id: str) -> AsyncGenerator[TurnEvent, None]:
         """Stream an answer again with what made it, as another version; its note says whether it came out the same."""
-        return _ending_in_failed(self._turns.replay(chat_id, message_id))
+        return ending_in_failed(self._turns.replay(chat_id, message_id))
 
     async def weights_changed(self, chat_id: str, message_id: str) -> bool:
         """Whether the model that made an answer has other weights now; it is loaded to be asked.
@@ -347,20 +379,11 @@ class Service:
 
     def edit(self, chat_id: str, message_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Put another version of a user's message beside it and stream its answer."""
-        return _ending_in_failed(self._turns.edit(chat_id, message_id, text, options))
+        return ending_in_failed(self._turns.edit(chat_id, message_id, text, options))
 
     def continue_answer(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream more of an answer that was cut or stopped; TurnStarted says `resumed`, and the text grows in the same message."""
-        return _ending_in_failed(self._turns.continue_answer(chat_id, message_id, options))
-
-
-async def _ending_in_failed(stream: AsyncGenerator[TurnEvent, None]) -> AsyncGenerator[TurnEvent, None]:
-    try:
-        async with aclosing(stream) as events:
-            async for event in events:
-                yield event
-    except HarmonyError as error:
-        yield Failed.of(error)
+        return ending_in_failed(self._turns.continue_answer(chat_id, message_id, options))
 
 
 def _writable(param: str, text: str) -> str:

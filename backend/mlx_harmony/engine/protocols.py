@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Literal, Protocol
 
 from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
-from mlx_harmony.engine.residency import Limits
+from mlx_harmony.engine.residency import Limits, Plan
 from mlx_harmony.events import Counted, Event, Failed
 from mlx_harmony.records import GenerationRequest, MemoryNeed, ModelCard, ModelEntry, PromptCount, Record, Timings
 
@@ -125,6 +125,8 @@ class Provider(Protocol):
     async def unload(self, model_id: str) -> None: ...
 
     def limit(self, limits: Limits) -> None: ...
+
+    async def room_for(self, entry: ModelEntry) -> Plan: ...
 
     def states(self) -> tuple[ModelState, ...]: ...
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
 from mlx_harmony.engine.protocols import Engine, MemoryWatch, ModelState, StartEngine
-from mlx_harmony.engine.residency import MEGABYTE, Limits, Resident, ends_at, make_room, overdue, surplus
+from mlx_harmony.engine.residency import MEGABYTE, Limits, Plan, Resident, ends_at, make_room, overdue, surplus
 from mlx_harmony.engine.slot import Load, Slot
 from mlx_harmony.engine.supervisor import workers_in
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, QueueFull, ShuttingDown
 from mlx_harmony.events import Event, Failed, Finished, Loading
-from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount, Timings
+from mlx_harmony.records import GenerationRequest, LoadOptions, MemoryNeed, ModelCard, ModelEntry, PromptCount, Timings
 from mlx_harmony.settings import Settings
 from mlx_harmony.shelf.kept import FOLDER
 
@@ -120,6 +120,12 @@ class EngineProvider:
         self._limits = limits
         self._end_soon(surplus(tuple(self._residents()), limits))
 
+    async def room_for(self, entry: ModelEntry) -> Plan:
+        """Who would go if this model were loaded now. Raises what it would be refused with for want of room."""
+        if self._alive(entry.id) is not None:
+            return Plan()
+        return make_room(entry.id, await self._need(entry), tuple(self._residents()), self._limits)
+
     def states(self) -> tuple[ModelState, ...]:
         """Where every model that was asked for stands, in the order they were first asked for."""
         return tuple(slot.state(self._limits) for slot in self._slots.values())
@@ -217,7 +223,7 @@ class EngineProvider:
         slot.reserved, slot.taken = None, 0
         while True:
             changed = self._changed
-            need = await asyncio.to_thread(self._memory.need, slot.entry) if self._memory is not None else None
+            need = await self._need(slot.entry)
             plan = make_room(slot.entry.id, need, tuple(self._residents()), self._limits, force=load.force)
             if not plan.waits_for:
                 break
@@ -227,6 +233,9 @@ class EngineProvider:
         going = [self._slots[model_id] for model_id in plan.going]
         went += going
         await self._end(going)
+
+    async def _need(self, entry: ModelEntry) -> MemoryNeed | None:
+        return await asyncio.to_thread(self._memory.need, entry) if self._memory is not None else None
 
     def _bring_back(self, went: list[Slot]) -> None:
         for slot in went:

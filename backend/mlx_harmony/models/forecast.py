@@ -15,13 +15,17 @@ LEAST_CONTEXT = 1024
 
 
 class Forecast(Record):
-    """Bytes that a model will need with `context` tokens. `plain`: its weights become float32, as a CPU is fast with."""
+    """Bytes that a model will need with `context` tokens. `plain`: its weights become float32, as a CPU is fast with.
+
+    `seen`: `working` is not an estimate, it is what the model took before.
+    """
 
     weights: int
     kv: int
     working: int
     context: int
     plain: bool = False
+    seen: bool = False
 
     @property
     def total(self) -> int:

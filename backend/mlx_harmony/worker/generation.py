@@ -18,6 +18,7 @@ from mlx_harmony.records import GenerationRequest, KvOptions, Prompt, PromptCoun
 from mlx_harmony.worker.batch import Batch
 from mlx_harmony.worker.cache.account import Asker
 from mlx_harmony.worker.decode import Drawing, Row
+from mlx_harmony.worker.footprint import peak_bytes
 from mlx_harmony.worker.formats import Rendered
 from mlx_harmony.worker.kv import PLAIN, KvSize, size_of
 from mlx_harmony.worker.kv_caches import KvCaches, KvUse
@@ -305,6 +306,8 @@ class Generation:
                 first_token_ms=(first_at - self._asked_at) * 1000 if written else 0.0,
                 kv_length=self._size.length,
                 kv_bytes=self._size.bytes,
+                peak_bytes=peak_bytes(self._desk.loaded.card.device),
+                kept_bytes=self._desk.caches.kept_bytes if self._desk.caches else 0,
             ),
             seed=seed,
             stop=reply.stop if reply else None,

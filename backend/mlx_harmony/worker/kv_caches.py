@@ -94,6 +94,11 @@ class KvCaches:
         """Every prompt cache, the plain one first."""
         return (self.plain, *self._others.values())
 
+    @property
+    def kept_bytes(self) -> int:
+        """What all of them keep in memory."""
+        return sum(each.bytes for each in self.all())
+
     def close(self) -> None:
         """Write what still waits, as far as a moment allows."""
         for cache in self.all():
@@ -103,7 +108,7 @@ class KvCaches:
         """Come within the one budget: the forms that were not used for longest give way to the one just `used`."""
         others = [cache for form, cache in self._others.items() if form != used]
         for cache in others if used.plain else [*others, self.plain]:
-            over = sum(each.bytes for each in self.all()) - self.plain.budget_bytes
+            over = self.kept_bytes - self.plain.budget_bytes
             if over > 0:
                 cache.give_way(over)
 

@@ -14,11 +14,14 @@ from mlx_harmony_ui.render import render
 
 SECTIONS = (
     ("look", "Appearance", ("theme",)),
-    ("models", "Models", ("model", "models_dirs")),
+    ("models", "Models", ("model", "models_dirs", "max_models", "memory_budget_mb", "idle_minutes", "pinned_models")),
     ("chats", "New chats", ("effort", "instructions", "kv_bits", "max_kv_size")),
     ("cache", "Prompt cache", ("cache_memory_mb", "cache_disk_mb", "cache_entries")),
     ("server", "Server", ("host", "port", "max_waiting")),
 )
+
+NUMBERS = {"max_models", "memory_budget_mb", "idle_minutes", "max_kv_size", "cache_memory_mb", "cache_disk_mb", "cache_entries"}
+NUMBERS |= {"port", "max_waiting"}
 
 
 class SettingRow(Record):
@@ -72,9 +75,9 @@ def _control(field: SettingField, service: Service) -> tuple[str, tuple[tuple[st
             ids = [entry.id for entry in service.models() if not entry.problem]
             chosen = service.settings.model
             return "choice", tuple((name, name) for name in dict.fromkeys([*ids, chosen]))
-        case "instructions" | "models_dirs":
+        case "instructions" | "models_dirs" | "pinned_models":
             return "lines", ()
-        case "max_waiting" | "max_kv_size" | "port" | "cache_memory_mb" | "cache_disk_mb" | "cache_entries":
+        case name if name in NUMBERS:
             return "number", ()
         case _ if field.choices:
             return "choice", tuple((choice, choice.capitalize()) for choice in field.choices)
@@ -126,7 +129,7 @@ class SettingsTab:
 
 def _value(name: str, text: str) -> object:
     """The page's text in the shape the service takes."""
-    if name == "models_dirs":
+    if name in ("models_dirs", "pinned_models"):
         return [line.strip() for line in text.splitlines() if line.strip()]
     return text
 
