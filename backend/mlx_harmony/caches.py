@@ -92,12 +92,12 @@ class Caches:
 
     def _here(self) -> dict[str, str]:
         """The ids of the models on this machine by their folders."""
-        return {str(Path(entry.path).resolve()): entry.id for entry in self._models()}
+        return {str(Path(entry.folder).resolve()): entry.id for entry in self._models()}
 
     def _folder(self, model_id: str) -> str:
         """Where a model lies, or lay."""
         try:
-            return self._find(model_id).path
+            return self._find(model_id).folder
         except ModelNotFound:
             if model_id in self._shelves.sizes():
                 return model_id

@@ -7,7 +7,8 @@ HarmonyError                    message: what happened; code: stable word; hint:
 │   ├── ModelNotFound           no model of that id on this machine
 │   ├── ChatNotFound            no chat or message of that id
 │   ├── ChatChanged             the chat is no longer as the sender saw it
-│   └── ToolNotFound            a call to a tool that was not offered
+│   ├── ToolNotFound            a call to a tool that was not offered
+│   └── HubRefused              the hub gives a model only to those with a token, or who accepted its licence
 ├── Unavailable                 the same request can succeed later
 │   ├── QueueFull               too many requests are waiting
 │   ├── ModelLoading            the model is still being loaded
@@ -16,6 +17,7 @@ HarmonyError                    message: what happened; code: stable word; hint:
 ├── ModelError                  the model is at fault
 │   ├── LoadFailed              files are missing or corrupt
 │   ├── UnsupportedArchitecture mlx-lm has no such architecture, or the model wants to run code of its own
+│   ├── AdapterMismatch         LoRA weights do not fit the model they are to go over
 │   ├── OutOfMemory             it does not fit this machine
 │   └── GenerationFailed        a step raised
 ├── StorageError                a file could not be read or written (disk full, corrupt chat file, read-only folder)
@@ -70,6 +72,10 @@ class ToolNotFound(RequestError):
     code = "tool_not_found"
 
 
+class HubRefused(RequestError):
+    code = "hub_refused"
+
+
 class Unavailable(HarmonyError):
     code = "unavailable"
 
@@ -100,6 +106,10 @@ class LoadFailed(ModelError):
 
 class UnsupportedArchitecture(ModelError):
     code = "unsupported_architecture"
+
+
+class AdapterMismatch(ModelError):
+    code = "adapter_mismatch"
 
 
 class OutOfMemory(ModelError):

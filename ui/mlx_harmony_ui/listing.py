@@ -229,7 +229,7 @@ def _model_row(entry: ModelEntry, state: ModelState | None, chosen: bool, needs:
     return ModelRow(
         id=entry.id,
         name=words.shorten("Starter" if entry.source == "bundled" else entry.id, 44),
-        path=entry.path,
+        path=entry.folder,
         architecture=entry.architecture,
         format=FORMATS[entry.format],
         size=words.size(entry.bytes),

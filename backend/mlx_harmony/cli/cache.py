@@ -89,7 +89,7 @@ def _folder_of(model: str, settings: Settings) -> str:
 
     if (folder := absolute(model)).is_dir():
         return str(folder.resolve())
-    return str(absolute(Catalog(Places.of(settings)).find(model).path).resolve())
+    return str(absolute(Catalog(Places.of(settings)).find(model).folder).resolve())
 
 
 def _as_json(shelf: Kept) -> dict[str, Any]:

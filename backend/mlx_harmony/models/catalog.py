@@ -1,4 +1,4 @@
-"""What models are on this machine: the bundled Starter, the person's folders and the Hugging Face cache.
+"""What models are on this machine: the bundled Starter, the person's folders, LoRA weights among them, and the Hugging Face cache.
 
 Scanning only looks: it opens no weights, runs nothing and follows no path that a model names. Ids are looked up here and never
 joined to paths. It does not know which models are loaded.
@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from mlx_harmony.errors import ModelNotFound
-from mlx_harmony.models.folder import describe
+from mlx_harmony.models.adapters import described, over_their_bases
 from mlx_harmony.models.hub_cache import hub_cache_folder, hub_models
 from mlx_harmony.records import ModelEntry, Record
 from mlx_harmony.settings import Settings, absolute
@@ -53,19 +53,19 @@ def scan(places: Places) -> tuple[ModelEntry, ...]:
     entries: dict[str, ModelEntry] = {}
     seen: set[str] = set()
     for entry in _found(places):
-        real = realpath(entry.path)
+        real = realpath(entry.folder)
         if real not in seen:
             seen.add(real)
             free = _free_id(entry.id, entries)
             entries[free] = entry if free == entry.id else msgspec.structs.replace(entry, id=free)
-    return tuple(entries.values())
+    return over_their_bases(tuple(entries.values()))
 
 
 def _found(places: Places) -> Iterator[ModelEntry]:
-    yield describe(STARTER, places.starter, "bundled")
+    yield described(STARTER, places.starter, "bundled")
     if places.chosen is not None:
         chosen = Path(realpath(places.chosen))
-        yield describe(chosen.name, chosen, "folder")
+        yield described(chosen.name, chosen, "folder")
     for folder in places.folders:
         yield from _folder_models(folder.absolute())
     if places.hub_cache is not None:
@@ -75,7 +75,7 @@ def _found(places: Places) -> Iterator[ModelEntry]:
 def _folder_models(folder: Path) -> Iterator[ModelEntry]:
     """The folder itself where it is a model, else its sub-folders that are."""
     if looks_like_model(folder):
-        yield describe(folder.name, folder, "folder")
+        yield described(folder.name, folder, "folder")
         return
     try:
         names = sorted(folder.iterdir())
@@ -83,7 +83,7 @@ def _folder_models(folder: Path) -> Iterator[ModelEntry]:
         return
     for child in names:
         if not child.name.startswith(".") and child.name.isprintable() and looks_like_model(child):
-            yield describe(child.name, child, "folder")
+            yield described(child.name, child, "folder")
 
 
 def looks_like_model(folder: Path) -> bool:
@@ -138,6 +138,6 @@ class Catalog:
         if model not in known and chosen is not None:
             real = realpath(chosen)
             for entry in self._entries:
-                if realpath(entry.path) == real:
+                if realpath(entry.folder) == real:
                     return entry
         return self.find(model)

@@ -53,8 +53,10 @@ def with_drafts(here: Models, entry: ModelEntry, request: GenerationRequest) -> 
 
 
 def _choices(models: tuple[ModelEntry, ...], entry: ModelEntry, wanted: str, told: str) -> tuple[DraftChoice, ...]:
+    # LoRA weights never guess, and what they lie over is as large as it was.
+    models, base = tuple(each for each in models if not each.adapter), next((each for each in models if each.id == entry.base), entry)
     if wanted == AUTO_DRAFT:
-        smaller = (each for each in models if each.bytes < entry.bytes and not each.problem and each.path != entry.path)
+        smaller = (each for each in models if each.bytes < base.bytes and not each.problem and each.path != entry.path)
         return tuple(_choice(each) for each in sorted(smaller, key=lambda each: each.bytes, reverse=True))
     listed = tuple(_choice(each) for each in models if wanted in (each.id, each.path))
     # A folder that is in no list is opened for the owner of this machine alone, who wrote the settings.

@@ -17,9 +17,11 @@ from mlx_lm.utils import MODEL_REMAPPING, get_total_parameters, load_config, loa
 from mlx_harmony.errors import HarmonyError, LoadFailed, OutOfMemory, UnsupportedArchitecture
 from mlx_harmony.records import LoadOptions, ModelCard
 from mlx_harmony.worker import pace
+from mlx_harmony.worker.adapter import Adapter, apply_adapter, check_adapter
 from mlx_harmony.worker.detect import choose_format
 from mlx_harmony.worker.device import Device, Fitted, fit, free_bytes
 from mlx_harmony.worker.folder import CheckedFolder, check_folder
+from mlx_harmony.worker.footprint import peak_bytes
 from mlx_harmony.worker.formats import PromptFormat
 from mlx_harmony.worker.room import SMALLER, Free, Room
 from mlx_harmony.worker.warming import chunk_lengths, warm_up
@@ -46,20 +48,22 @@ class LoadedModel(NamedTuple):
 
 
 def load(options: LoadOptions, device: Device, progress: Progress, free: Free = free_bytes) -> LoadedModel:
-    """Load a model folder. Raises LoadFailed, UnsupportedArchitecture or OutOfMemory; stages report a fraction that never falls.
+    """Load a model folder. Raises LoadFailed and its siblings; stages report a fraction that never falls.
 
     `free` tells how much memory may be taken.
     """
     progress("Checking files", 0.0)
     folder = check_folder(options.path)
     check_architecture(folder.config)
+    adapter = check_adapter(options.adapter) if options.adapter else None
     room = Room(folder, device, free)
-    room.check()
+    if not options.force:
+        room.check()
     progress("Opening tokenizer", 0.02)
     tokenizer = open_tokenizer(folder)
     prompt_format = choose_format(Path(folder.path), tokenizer)
     progress("Reading weights", 0.1)
-    model, parameters, fitted = _open_weights(folder, device, progress, room)
+    model, parameters, fitted = _open_weights(folder, device, progress, room, adapter)
     (context, shorter), least = room.context(_context(folder, options)), max(pace.SMALLEST, fitted.least_chunk)
     _warm_up(model, chunk_lengths(device.kind, least, context), progress)
     card = ModelCard(
@@ -70,8 +74,9 @@ def load(options: LoadOptions, device: Device, progress: Progress, free: Free = 
         weight_bytes=sum(leaf.nbytes for _, leaf in tree_flatten(model.parameters())),
         parameters=parameters,
         device=device.kind,
-        fingerprint=folder.fingerprint,
+        fingerprint=f"{folder.fingerprint}-{adapter.digest[:16]}" if adapter else folder.fingerprint,
         notes=(*fitted.notes, *shorter),
+        peak_bytes=peak_bytes(device.kind),
     )
     progress("Ready", 1.0)
     return LoadedModel(model, tokenizer, prompt_format, card, folder.repetition_penalty, least)
@@ -98,10 +103,14 @@ def open_tokenizer(folder: CheckedFolder) -> Any:
         raise LoadFailed(f"The tokenizer cannot be opened: {_first_line(error)}", hint="Download the model again.") from error
 
 
-def _open_weights(folder: CheckedFolder, device: Device, progress: Progress, room: Room) -> tuple[nn.Module, int, Fitted]:
+def _open_weights(
+    folder: CheckedFolder, device: Device, progress: Progress, room: Room, adapter: Adapter | None
+) -> tuple[nn.Module, int, Fitted]:
     """Read lazily, fit to the device, then evaluate a layer at a time so that progress and cancelling are real."""
     try:
         model, _ = load_model(Path(folder.path), lazy=True)
+        if adapter is not None:
+            apply_adapter(model, adapter)
         parameters = int(get_total_parameters(model))
         fitted = fit(model, device, parameters, room.for_plain(parameters))
         pieces = list(_pieces(model))

@@ -12,6 +12,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 
 from mlx_harmony.shelf.shelf import Identity
+from mlx_harmony.worker.adapter import digest_of
 from mlx_harmony.worker.cache.layers import Layers, kv_format, shapes_of
 from mlx_harmony.worker.device import is_quantised
 
@@ -20,15 +21,16 @@ SAMPLE_BYTES = 4096
 FORMAT_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json", "special_tokens_map.json")
 
 
-def identity_of(folder: str, model: Any, layers: Layers, format_name: str) -> Identity:
-    """The identity of a loaded model with these caches. Raises OSError."""
+def identity_of(folder: str, model: Any, layers: Layers, format_name: str, adapter: str = "") -> Identity:
+    """The identity of a loaded model with these caches, and with the LoRA weights of that folder over it. Raises OSError."""
     path = Path(folder)
     return Identity(
-        model=str(path.resolve()),
+        model=str(Path(adapter or folder).resolve()),
         weights=weights_digest(path),
         format=_digest(format_name.encode(), *((path / name).read_bytes() for name in FORMAT_FILES if (path / name).is_file())),
         kv=kv_format(shapes_of(layers)),
         numerics=numerics(model),
+        adapter=digest_of(Path(adapter)) if adapter else "",
     )
 
 

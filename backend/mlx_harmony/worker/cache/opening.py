@@ -31,7 +31,7 @@ def open_cache(loaded: LoadedModel, options: LoadOptions, form: KvForm = PLAIN) 
     layers = form._replace(start=0).fresh(loaded.model)
     cache.know_shapes(layers)
     try:
-        identity = identity_of(options.path, loaded.model, layers, loaded.format.name)
+        identity = identity_of(options.path, loaded.model, layers, loaded.format.name, options.adapter)
         cache.identity = identity if form.plain else msgspec.structs.replace(identity, kv=f"{identity.kv} {form.words}")
         if options.cache_folder and options.cache_disk_bytes:
             cache.open_disk(Shelf(Path(options.cache_folder), cache.identity, options.cache_disk_bytes), layers)
