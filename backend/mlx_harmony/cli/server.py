@@ -152,6 +152,7 @@ async def _serve(settings: Settings, options: ServeOptions, terminal: Terminal, 
                 front.open(page)
             if not server.should_exit:
                 _announce(settings, options, terminal)
+            await service.jobs.go_on()
             await serving
         finally:
             server.stop()

@@ -210,3 +210,13 @@ class Turns:
         cards = {state.id: state.card for state in self._provider.states()}
         card = cards.get(model_id)
         return card.fingerprint if card else ""
+
+
+async def ending_in_failed(stream: AsyncGenerator[TurnEvent, None]) -> AsyncGenerator[TurnEvent, None]:
+    """The same stream, with what it raises as its last event."""
+    try:
+        async with aclosing(stream) as events:
+            async for event in events:
+                yield event
+    except HarmonyError as error:
+        yield Failed.of(error)
