@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "caches": {"engine.protocols", "shelf"},
     "cleaning": {"engine.protocols", "models"},
     "library": {"conversation.beginning", "conversation.records", "models", "prompting"},
-    "service": {"caches", "cleaning", "getting", "jobs", "getting", "jobs", "library", "conversation", "engine", "models", "prompting", "shelf"},
+    "service": {"caches", "cleaning", "getting", "jobs", "library", "conversation", "engine", "models", "prompting", "shelf"},
     "bench": {"engine"},
     "api": {"service", "conversation.records", "engine.protocols"},
     "cli": {"service", "library", "api", "bench", "models", "conversation", "prompting", "shelf", "worker.inprocess", "worker.raw_prompt"},
