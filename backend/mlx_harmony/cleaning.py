@@ -5,15 +5,13 @@ It knows neither pages nor terminals; which files go is `models.removal`'s to sa
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from os.path import realpath
-from pathlib import Path
 from typing import Protocol
 
 from mlx_harmony.engine.protocols import ModelState
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.models.catalog import Places
 from mlx_harmony.models.holdings import Holding, holdings
-from mlx_harmony.models.removal import Removal, Selected, plan
+from mlx_harmony.models.removal import Removal, Selected, models_in, plan
 from mlx_harmony.models.trash import Trash, Trashed
 from mlx_harmony.records import ModelEntry, Record
 
@@ -109,10 +107,5 @@ class Cleaning:
 
     def _loaded_of(self, removal: Removal) -> list[ModelState]:
         """The models in memory whose files go, also those that only build on one that goes."""
-        gone = [Path(realpath(path)) for item in removal.items for path in item.moves]
-
-        def goes(folder: str) -> bool:
-            return any(Path(realpath(folder)).is_relative_to(path) for path in gone)
-
-        going = {entry.id for entry in self._catalogue().models() if goes(entry.path) or goes(entry.folder)}
+        going = models_in(removal, self._catalogue().models())
         return [state for state in self._states() if state.id in going and state.phase in LOADED]

@@ -6,6 +6,7 @@ It reads the folders again, changes nothing, and names only paths that lie withi
 import shutil
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from os.path import realpath
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from mlx_harmony.models.disk import freed_by, inside, reason_against_moving
 from mlx_harmony.models.holdings import Holding, HoldingKind, payloads_freed
 from mlx_harmony.models.hub_layout import Blob, Repository, read_repository
 from mlx_harmony.models.writers import is_written_to
-from mlx_harmony.records import Record
+from mlx_harmony.records import ModelEntry, Record
 
 SHORTEST_COMMIT = 6
 
@@ -86,6 +87,16 @@ def plan(holdings: Sequence[Holding], selection: Iterable[Selected]) -> Removal:
         freed_bytes=sum(item.freed_bytes for item in items),
         free_bytes_before=_free_bytes(items),
     )
+
+
+def models_in(removal: Removal, entries: Iterable[ModelEntry]) -> tuple[str, ...]:
+    """The ids of the catalogue's models whose files go, also of adapters whose base model does."""
+    gone = [Path(realpath(path)) for item in removal.items for path in item.moves]
+
+    def goes(folder: str) -> bool:
+        return any(Path(realpath(folder)).is_relative_to(path) for path in gone)
+
+    return tuple(entry.id for entry in entries if goes(entry.path) or goes(entry.folder))
 
 
 def _held(name: str, by_id: dict[str, Holding]) -> Holding:
