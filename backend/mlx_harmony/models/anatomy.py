@@ -5,6 +5,7 @@ The files are not ours: reads are bounded, and what makes no sense counts as not
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +54,13 @@ class Anatomy(Record):
     def numbers(self) -> int:
         """How many weights there are."""
         return self.packed_numbers + self.plain_numbers
+
+
+class _Told(msgspec.Struct):
+    """What the header of a file says of one tensor."""
+
+    dtype: str = ""
+    shape: list[int] = []
 
 
 class _Tensor(NamedTuple):
@@ -162,14 +170,26 @@ def _header(path: Path) -> Iterator[tuple[str, _Tensor]]:
         with opened(path) as file:
             size = int.from_bytes(file.read(8), "little")
             raw = file.read(size) if 0 < size <= MAX_HEADER_BYTES else b""
-        header = msgspec.json.decode(raw)
+        header = _told(raw)
     except (OSError, ValueError, RecursionError):
         return
-    for name, told in header.items() if isinstance(header, dict) else ():
-        kind, shape = (told.get("dtype"), told.get("shape")) if isinstance(told, dict) else (None, None)
-        sound = isinstance(shape, list) and all(type(length) is int and 0 <= length < MOST_NUMBERS for length in shape)
-        if kind in BYTES and sound and shape and 0 < math.prod(shape) < MOST_NUMBERS:
-            yield name, _Tensor(kind, shape)
+    for name, told in header.items():
+        shape = told.shape
+        if told.dtype in BYTES and shape and min(shape) > 0 and max(shape) < MOST_NUMBERS and math.prod(shape) < MOST_NUMBERS:
+            yield name, _Tensor(told.dtype, shape)
+
+
+def _told(raw: bytes) -> dict[str, _Told]:
+    """What a header says of its tensors, but for those of which it says nothing of sense. Raises ValueError for one that is no JSON."""
+    try:
+        return msgspec.json.decode(raw, type=dict[str, _Told])
+    except msgspec.ValidationError:
+        header = msgspec.json.decode(raw)
+    told = {}
+    for name, each in header.items() if isinstance(header, dict) else ():
+        with suppress(msgspec.ValidationError):
+            told[name] = msgspec.convert(each, _Told)
+    return told
 
 
 def _scales_of(name: str) -> str:
