@@ -27,8 +27,9 @@ ARROWS: dict[str, set[str]] = {
     "library": {"conversation.beginning", "conversation.records", "models", "prompting"},
     "service": {"caches", "cleaning", "getting", "jobs", "library", "conversation", "engine", "models", "prompting", "shelf"},
     "bench": {"engine"},
-    "api": {"service", "conversation.records", "engine.protocols"},
-    "cli": {"service", "library", "api", "bench", "models", "conversation", "prompting", "shelf", "worker.inprocess", "worker.raw_prompt"},
+    "api": {"service", "conversation.records", "engine.protocols", "models.filtering", "models.info"},
+    "cli": {"service", "library", "jobs", "api", "bench", "models", "conversation", "prompting", "shelf"}
+    | {"worker.inprocess", "worker.raw_prompt"},
     "__main__": {"cli"},
     "ui": {"service", "models.outlook", "conversation.records", "conversation.commands", "engine.protocols"},
 }

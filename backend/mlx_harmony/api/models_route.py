@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -9,7 +10,9 @@ from starlette.responses import JSONResponse, Response
 
 from mlx_harmony.cache_records import CacheState
 from mlx_harmony.engine.protocols import ModelState
-from mlx_harmony.records import ModelEntry
+from mlx_harmony.errors import InvalidRequest
+from mlx_harmony.models.filtering import Filter
+from mlx_harmony.models.info import ModelInfo, row_of
 from mlx_harmony.service import Service
 
 router = APIRouter()
@@ -33,11 +36,10 @@ CACHE_FIGURES = (
 
 @router.get("/models", include_in_schema=False)
 async def list_models(request: Request) -> Response:
-    """Every model, OpenAI's fields first, ours after."""
+    """Every model, or those that the query names as a Filter has it; OpenAI's fields first, ours after."""
     service: Service = request.app.state.service
-    states = {state.id: state for state in service.model_states()}
-    entries = await run_in_threadpool(service.models)
-    return JSONResponse({"object": "list", "data": [model_object(entry, states.get(entry.id)) for entry in entries]})
+    infos = await service.infos(_filter(request))
+    return JSONResponse({"object": "list", "data": await run_in_threadpool(_objects, service, infos)})
 
 
 @router.get("/models/{model_id:path}", include_in_schema=False)
@@ -45,8 +47,9 @@ async def read_model(request: Request, model_id: str) -> Response:
     """One model; its id may hold slashes."""
     service: Service = request.app.state.service
     entry = await run_in_threadpool(service.find_model, model_id)
-    states = {state.id: state for state in service.model_states()}
-    return JSONResponse(model_object(entry, states.get(entry.id)))
+    infos = tuple(info for info in await service.infos() if info.entry.id == entry.id)
+    (found,) = await run_in_threadpool(_objects, service, infos or (ModelInfo(entry=entry),))
+    return JSONResponse(found)
 
 
 @router.get("/health", include_in_schema=False)
@@ -66,23 +69,30 @@ async def read_health(request: Request) -> Response:
     return JSONResponse(told)
 
 
-def model_object(entry: ModelEntry, state: ModelState | None) -> dict[str, Any]:
-    """A row of /v1/models. `context_length` in tokens, `bytes` on disk; `problem` says why a model cannot be used."""
-    loaded = state is not None and state.phase in LOADED
+def _filter(request: Request) -> Filter:
+    """What the query asks for. Raises InvalidRequest for a value that is none."""
+    asked = {name: value for name in Filter.__struct_fields__ if (value := request.query_params.get(name)) is not None}
+    try:
+        return msgspec.convert(asked, Filter, strict=False)
+    except msgspec.ValidationError as error:
+        hint = f"Known: {', '.join(Filter.__struct_fields__)}."
+        raise InvalidRequest(f"The models cannot be filtered so: {error}.", hint=hint) from error
+
+
+def _objects(service: Service, infos: tuple[ModelInfo, ...]) -> list[dict[str, Any]]:
+    states = {state.id: state for state in service.model_states()}
+    return [model_object(row_of(info, service.needs_of), states.get(info.entry.id)) for info in infos]
+
+
+def model_object(row: dict[str, Any], state: ModelState | None) -> dict[str, Any]:
+    """A model of /v1/models: what `mlx-harmony models --json` says of it, and how it stands in this program.
+
+    A loaded model's own word for its format and context counts before what its files promise.
+    """
     card = state.card if state is not None else None
-    return {
-        "id": entry.id,
-        "object": "model",
-        "created": int(entry.modified_at),
-        "owned_by": "mlx-harmony" if entry.source == "bundled" else "local",
-        "format": card.format if card else entry.format,
-        "architecture": entry.architecture,
-        "context_length": card.context_length if card else entry.context_length,
-        "bits": entry.bits,
-        "bytes": entry.bytes,
-        "loaded": loaded,
-        "problem": entry.problem,
-    }
+    openai = {"object": "model", "created": int(row["modified_at"]), "owned_by": "mlx-harmony" if row["source"] == "bundled" else "local"}
+    own = {"format": card.format, "context_length": card.context_length} if card else {}
+    return {"id": row["id"], **openai, **row, **own, "loaded": state is not None and state.phase in LOADED}
 
 
 def _figures(state: CacheState) -> dict[str, float]:
