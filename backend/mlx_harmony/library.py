@@ -9,7 +9,7 @@ import msgspec
 
 from mlx_harmony.conversation.beginning import options_of
 from mlx_harmony.conversation.records import TurnOptions
-from mlx_harmony.errors import HarmonyError, LoadFailed, SettingsError
+from mlx_harmony.errors import HarmonyError, InvalidRequest, LoadFailed, ModelNotFound, SettingsError
 from mlx_harmony.models.catalog import Catalog, Places
 from mlx_harmony.models.info import Known, ModelInfo, infos_of
 from mlx_harmony.models.used import Used
@@ -44,6 +44,22 @@ class Library:
     def find(self, model_id: str | None) -> ModelEntry:
         """The model of that id, or the default one. Raises ModelNotFound, which names the known ids."""
         return self._catalog.find_chosen(self._settings.model) if model_id is None else self._catalog.find(model_id)
+
+    def adapted(self, model_id: str | None, adapter: str) -> ModelEntry:
+        """The model that LoRA weights, named by their id or folder, make of the one they are for. Only those in the catalogue are known.
+
+        Raises ModelNotFound, and InvalidRequest where they are for another model than the one named.
+        """
+        folder = str(absolute(adapter))
+        here = [entry for entry in self.models() if entry.adapter]
+        found = next((entry for entry in here if entry.id == adapter or entry.adapter == folder), None)
+        if found is None:
+            known = ", ".join(entry.id for entry in here) or "none"
+            raise ModelNotFound(f"No adapter {adapter[:100]!r} on this machine.", hint=f"Known: {known}.", param="adapter")
+        if model_id is not None and self.find(model_id).id not in (found.base, found.id):
+            hint = "Name that model, or leave the model out."
+            raise InvalidRequest(f"The adapter {found.id} is for {found.base}, not for {model_id}.", hint=hint, param="adapter")
+        return found
 
     def usable(self, model_id: str | None) -> ModelEntry:
         """The same, but a model known to be broken raises LoadFailed and starts no process. May scan folders: called in threads."""

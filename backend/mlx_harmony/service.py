@@ -166,9 +166,9 @@ class Service:
         """The models that are meant, with all that is known of each. Raises InvalidRequest for what cannot be looked for."""
         return matching(await asyncio.to_thread(self._library.infos, await self._store.chats_by_model()), wanted)
 
-    def find_model(self, model_id: str | None) -> ModelEntry:
-        """The model of that id, or the default one. Raises ModelNotFound, which names the known ids."""
-        return self._library.find(model_id)
+    def find_model(self, model_id: str | None, adapter: str = "") -> ModelEntry:
+        """The model of that id, or the default one; with LoRA weights, the model that these make of it. Raises ModelNotFound."""
+        return self._library.adapted(model_id, adapter) if adapter else self._library.find(model_id)
 
     def usable_model(self, model_id: str | None) -> ModelEntry:
         """The same, but a model known to be broken raises LoadFailed and starts no process. May scan folders: called in threads."""

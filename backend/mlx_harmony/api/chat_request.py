@@ -12,7 +12,7 @@ import msgspec
 from pydantic import ValidationError
 
 from mlx_harmony import ranges
-from mlx_harmony.api.schemas import ChatBody, MessageField, PartField, ToolField
+from mlx_harmony.api.schemas import ChatBody, MessageField, PartField, Shape, ToolField
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import check_field
 from mlx_harmony.records import (
@@ -33,6 +33,7 @@ from mlx_harmony.records import (
 )
 
 Word = TypeVar("Word", bound=str)
+Body = TypeVar("Body", bound=Shape)
 
 _REASONING_BUDGET = msgspec.structs.replace(ranges.ANALYSIS_BUDGET, name="reasoning_budget")
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -40,8 +41,13 @@ FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 def read_body(raw: dict[str, Any]) -> ChatBody:
     """Check the types; raises InvalidRequest with the path of the first field that is wrong."""
+    return body_as(ChatBody, raw)
+
+
+def body_as(shape: type[Body], raw: dict[str, Any]) -> Body:
+    """The same for any shape."""
     try:
-        return ChatBody.model_validate(raw)
+        return shape.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         param = field_path(first["loc"], raw)
@@ -60,6 +66,14 @@ def field_path(loc: tuple[int | str, ...], raw: object) -> str:
             path += f".{step}" if path else step
             node = node.get(step)
     return path or "body"
+
+
+def adapter_of(body: ChatBody) -> str:
+    """The LoRA weights that are to go over the model, by id or folder; "" for none. `adapters` is what mlx_lm.server calls them."""
+    named = {name for name in (body.adapter, body.adapters) if name}
+    if len(named) > 1:
+        raise InvalidRequest("adapter and adapters name different things.", hint="Send one of them.", param="adapter")
+    return next(iter(named), "")
 
 
 def generation_request(body: ChatBody) -> GenerationRequest:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from mlx_harmony.api.answers import Pace, StreamedReply, WholeReply
 from mlx_harmony.api.body import read_json
-from mlx_harmony.api.chat_request import generation_request, read_body
+from mlx_harmony.api.chat_request import adapter_of, generation_request, read_body
 from mlx_harmony.api.openai_chat import ChunkedAnswer, Reply, WholeAnswer
 from mlx_harmony.api.schemas import ChatBody
 from mlx_harmony.service import Service
@@ -25,7 +25,7 @@ async def chat_completions(request: Request) -> Response:
     service: Service = request.app.state.service
     pace: Pace = request.app.state.pace
     # In a thread: looking for a model may scan folders, and other answers are being streamed meanwhile.
-    entry = await run_in_threadpool(service.find_model, body.model)
+    entry = await run_in_threadpool(service.find_model, body.model, adapter_of(body))
     reply = _reply(body, asked.id, entry.id)
     events = service.generate(entry.id, asked)
     if body.stream:

@@ -105,6 +105,8 @@ class ChatBody(Shape):
 
     messages: Annotated[list[MessageField], Field(max_length=MOST_MESSAGES)]
     model: str | None = None
+    adapter: str | None = None
+    adapters: str | None = None
     tools: Annotated[list[ToolField], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: str | dict[str, Any] | None = None
     functions: list[Any] | None = None
@@ -151,3 +153,29 @@ class ChatBody(Shape):
 
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+
+
+class LoadBody(Shape):
+    """POST /v1/models/load."""
+
+    model: str
+    force: bool = False
+
+
+class UnloadBody(Shape):
+    """POST /v1/models/unload."""
+
+    model: str
+
+
+class PinBody(Shape):
+    """POST /v1/models/pin."""
+
+    model: str
+    pinned: bool = True
+
+
+class UseBody(Shape):
+    """POST /v1/models/use."""
+
+    model: str

@@ -20,6 +20,7 @@ import uvicorn
 
 from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.front import Front, build_api, build_page, running
+from mlx_harmony.cli.presence import present
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import ModelNotFound, SettingsError
 from mlx_harmony.records import Record
@@ -150,6 +151,7 @@ async def _serve(settings: Settings, options: ServeOptions, terminal: Terminal, 
                 page = await asyncio.to_thread(build_page, service)
                 await stack.enter_async_context(running(page))
                 front.open(page)
+            stack.enter_context(present(settings.home, address(settings)))
             if not server.should_exit:
                 _announce(settings, options, terminal)
             await service.jobs.go_on()
