@@ -10,6 +10,7 @@ from mlx_harmony.models.info import ModelInfo
 from mlx_harmony.records import Record
 
 LONGEST_PATTERN = 200
+_SET = re.compile(r"\[!?+\]?+[^\]]*\]")
 FORMATS = ("harmony", "template", "raw", "unsupported")
 
 SORTS: dict[str, Callable[[ModelInfo], Any]] = {
@@ -82,7 +83,8 @@ def _names(text: str) -> Callable[[str], bool]:
 
 
 def _closed(text: str) -> bool:
-    return "[" not in re.sub(r"\[!?\]?[^\]]*\]", "", text) and "]" not in re.sub(r"\[!?\]?[^\]]*\]", "", text)
+    """Whether each bracket has its other one; a ] that comes first stands for itself."""
+    return not set("[]") & set(_SET.sub("", text))
 
 
 def _check(name: str, given: str, known: tuple[str, ...]) -> None:

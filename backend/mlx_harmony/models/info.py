@@ -103,10 +103,11 @@ def _info(entry: ModelEntry, drafts: tuple[str, ...], known: Known) -> ModelInfo
 
 
 def _lack(entry: ModelEntry) -> str:
-    """What is missing, in the catalogue's words where it has seen more, such as a download that was never finished."""
+    """What is missing; of a repository without a revision the catalogue has said it."""
     folder = Path(entry.path)
-    lack = dangling(folder) or lacking(folder, tuple(files_of(folder)))
-    return lack and (entry.problem or lack)
+    if entry.source == "hub_cache" and not _is_snapshot(folder):
+        return entry.problem
+    return dangling(folder) or lacking(folder, tuple(files_of(folder)))
 
 
 @lru_cache(maxsize=1024)
@@ -126,11 +127,15 @@ class _Kept(NamedTuple):
 
 def _kept_of(entry: ModelEntry) -> _Kept:
     snapshot = Path(entry.path)
-    if entry.source != "hub_cache" or entry.adapter or snapshot.parent.name != "snapshots":
+    if entry.source != "hub_cache" or entry.adapter or not _is_snapshot(snapshot):
         return _Kept()
     repository = snapshot.parents[1]
     watched = (repository / "blobs", repository / "refs", repository / "refs" / MAIN, snapshot.parent, snapshot)
     return _kept(repository, snapshot.name, tuple(_modified_ns(path) for path in watched))
+
+
+def _is_snapshot(folder: Path) -> bool:
+    return folder.parent.name == "snapshots"
 
 
 @lru_cache(maxsize=512)
