@@ -27,7 +27,7 @@ def talk(visit: Visit) -> None:
 
 def chat_pictures(browser: Browser, address: str) -> None:
     with Visit.to(browser, address, WIDE) as visit:
-        for title in ("Spell the word harmony backwards.", "How do I stop an answer?"):
+        for title in ("Sort these words: pear, apple, fig, cherry.", "How do I stop an answer?"):
             visit.ask(title)
             visit.page.get_by_role("button", name="New chat").click()
         talk(visit)

@@ -23,8 +23,8 @@ from mlx_harmony_ui.tabs.talk import Talk
 
 EXAMPLES = (
     ("Ask about this app", "What does the temperature slider do?"),
-    ("Have it remember", "My name is Mira and my cat is called Pixel. Please remember that."),
-    ("Small tasks", "Spell the word harmony backwards."),
+    ("Have it remember", "My cat is called Pixel. Please remember that."),
+    ("Small tasks", "Sort these words: pear, apple, fig, cherry."),
 )
 
 
