@@ -7,7 +7,6 @@ An action's module offers `add_arguments(parser)` and `run(args, terminal)`; whe
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, cast
 
 from mlx_harmony.cli.main import Command
@@ -46,15 +45,14 @@ class _Late(argparse.ArgumentParser):
 def spelled_out(words: Sequence[str]) -> list[str]:
     """The command line with its action: `models --json` is `models list --json`."""
     at = words.index("models") + 1
-    named = at < len(words) and words[at] in (*_offered(), "-h", "--help")
+    named = at < len(words) and words[at] in (*ACTIONS, "-h", "--help")
     return [*words[:at], *([] if named else [DEFAULT]), *words[at:]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "`models ACTION --help` says more, and `models list --help` what `models` alone takes, such as --json."
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Late)
-    for name in _offered():
-        module, summary = ACTIONS[name]
+    for name, (module, summary) in ACTIONS.items():
         sub = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False)
         sub.set_defaults(action=name)
         sub.module = module
@@ -64,13 +62,5 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     return _action(ACTIONS[args.action][0]).run(args, terminal)
 
 
-def _offered() -> list[str]:
-    return [name for name, (module, _) in ACTIONS.items() if find_spec(_full(module))]
-
-
 def _action(module: str) -> Command:
-    return cast(Command, import_module(_full(module)))
-
-
-def _full(module: str) -> str:
-    return f"mlx_harmony.cli.{module}"
+    return cast(Command, import_module(f"mlx_harmony.cli.{module}"))
