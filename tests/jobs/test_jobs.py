@@ -291,6 +291,17 @@ def test_a_rate_falls_to_nothing_when_nothing_comes() -> None:
     assert progress.rate() == pytest.approx(1000 / WINDOW_S)
 
 
+def test_the_last_bytes_before_a_stall_do_not_count_for_ever() -> None:
+    now = 0.0
+    progress = Progress(lambda: now)
+    for done in range(0, 1001, 100):
+        progress.note(JobFile(name="a", done_bytes=done, total_bytes=10_000))
+        now += 0.03
+    assert progress.rate() > 0
+    now += 2 * WINDOW_S
+    assert progress.rate() == 0
+
+
 def test_a_file_that_begins_anew_makes_no_negative_rate() -> None:
     now = 0.0
     progress = Progress(lambda: now)

@@ -19,6 +19,7 @@ class Progress:
         self._clock = clock
         self._files: dict[str, JobFile] = {}
         self._samples: deque[tuple[float, int]] = deque()
+        self._latest = (clock(), 0)
         self.done_bytes = 0
         self.total_bytes = 0
 
@@ -34,8 +35,9 @@ class Progress:
             self.done_bytes += file.done_bytes - before.done_bytes
             self.total_bytes += file.total_bytes - before.total_bytes
         now = self._clock()
+        self._latest = (now, self.done_bytes)
         if not self._samples or now - self._samples[-1][0] >= _BETWEEN_S:
-            self._samples.append((now, self.done_bytes))
+            self._samples.append(self._latest)
         while len(self._samples) > 1 and self._samples[1][0] <= now - WINDOW_S:
             self._samples.popleft()
 
@@ -45,7 +47,7 @@ class Progress:
             return 0.0
         now = self._clock()
         first, before = self._samples[0]
-        for moment, done in self._samples:
+        for moment, done in (*self._samples, self._latest):
             if moment > now - WINDOW_S:
                 break
             first, before = moment, done
