@@ -123,7 +123,8 @@ class Catalog:
     def find(self, model_id: str) -> ModelEntry:
         """The model of that id. Raises ModelNotFound, which names the known ids."""
         known = {entry.id: entry for entry in self.entries()}
-        if model_id not in known:
+        if model_id not in known or known[model_id].problem:
+            # It may have come, or its download may have ended, a moment ago.
             self.rescan()
             known = {entry.id: entry for entry in self._entries}
         if model_id not in known:
