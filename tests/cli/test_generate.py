@@ -14,6 +14,7 @@ import pytest
 from mlx_harmony.cli.generate import Document
 from mlx_harmony.cli.main import main
 from mlx_harmony.events import Event, Failed
+from mlx_harmony.models.used import Used
 from tests.cli.conftest import Recorded
 from tests.fixtures.scripted import call, say
 from tests.fixtures.server import INTERRUPTIBLE
@@ -26,13 +27,14 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLX_HARMONY_HOME", str(tmp_path / "home"))
 
 
-def test_the_answer_and_nothing_else_is_on_stdout(fx1: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_answer_and_nothing_else_is_on_stdout(fx1: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["generate", "--model", str(fx1), "--temperature", "0", "--max-tokens", "6", "good morning"]
     assert main(words) == 0
     first = capsys.readouterr()
     assert first.out.strip()
     assert main(words) == 0
     assert capsys.readouterr().out == first.out
+    assert list(Used(str(tmp_path / "home")).times()) == [str(fx1)]
 
 
 def test_the_prompt_comes_from_stdin(fx1: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from mlx_harmony.conversation.beginning import options_of
     from mlx_harmony.models.catalog import Catalog, Places
     from mlx_harmony.models.drafting import Listed, with_drafts
+    from mlx_harmony.models.used import Used
     from mlx_harmony.prompting.choosing import given_by, settled
     from mlx_harmony.ranges import check_request
 
@@ -68,7 +69,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         terminal.line(raw_prompt(entry.path, request.prompt))
         return DONE
     answer = Document(entry.id, terminal) if args.json else Answer(terminal, options.setup)
-    return asyncio.run(_answer(entry, request, answer, Beginning(args.prompt_cache_file, terminal)))
+    code = asyncio.run(_answer(entry, request, answer, Beginning(args.prompt_cache_file, terminal)))
+    Used(settings.home).note(entry.folder)
+    return code
 
 
 def prompt_text(given: str | None) -> str | None:
