@@ -1,4 +1,4 @@
-"""LoRA weights over a model: they change what it answers as mlx-lm has it, leave the model itself alone, and are refused where they do not fit."""
+"""LoRA weights over a model: they change what it answers as mlx-lm has it, leave the model alone, and are refused where they do not fit."""
 
 import json
 import shutil
@@ -122,7 +122,9 @@ def test_other_shapes_and_ranks_are_named(wrong: dict[str, int], fx1: Path, devi
         ({"lora_parameters": PARAMETERS | {"keys": [1]}}, "keys"),
     ],
 )
-def test_a_config_that_makes_no_sense_is_refused_before_mlx_sees_it(change: dict[str, Any], named: str, adapter: Path, tmp_path: Path) -> None:
+def test_a_config_that_makes_no_sense_is_refused_before_mlx_sees_it(
+    change: dict[str, Any], named: str, adapter: Path, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(adapter, tmp_path / "adapter"))
     config = json.loads((folder / CONFIG).read_text()) | change
     (folder / CONFIG).write_text(json.dumps(config))
@@ -151,7 +153,9 @@ def test_a_damaged_file_of_weights_is_named(content: bytes, adapter: Path, tmp_p
         check_adapter(str(folder))
 
 
-def test_the_fingerprint_changes_with_the_weights_and_not_with_their_time(fx1: Path, device: Device, tmp_path: Path, llama: LoadedModel) -> None:
+def test_the_fingerprint_changes_with_the_weights_and_not_with_their_time(
+    fx1: Path, device: Device, tmp_path: Path, llama: LoadedModel
+) -> None:
     one, other = (build_adapter(tmp_path / str(seed), str(fx1), seed=seed) for seed in (1, 2))
     cards = [opened(fx1, device, folder).card for folder in (one, other)]
     assert len({llama.card.fingerprint, *(card.fingerprint for card in cards)}) == 3

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from mlx_harmony.errors import ModelNotFound
+from mlx_harmony.models.adapters import CONFIG as ADAPTER_CONFIG
 from mlx_harmony.models.adapters import described, over_their_bases
 from mlx_harmony.models.hub_cache import hub_cache_folder, hub_models
 from mlx_harmony.records import ModelEntry, Record
@@ -87,9 +88,10 @@ def _folder_models(folder: Path) -> Iterator[ModelEntry]:
 
 
 def looks_like_model(folder: Path) -> bool:
-    """Whether a folder holds a model or the damaged remains of one."""
+    """Whether a folder holds a model, LoRA weights for one, or the damaged remains of either."""
     try:
-        return folder.is_dir() and ((folder / "config.json").exists() or any(folder.glob("*.safetensors")))
+        known = any((folder / name).exists() for name in ("config.json", ADAPTER_CONFIG))
+        return folder.is_dir() and (known or any(folder.glob("*.safetensors")))
     except OSError:
         return False
 
