@@ -1,7 +1,10 @@
 """No file of a model folder reaches mlx unless it is sound, and what is wrong is named."""
 
+import itertools
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 
 from mlx_harmony.errors import LoadFailed, UnsupportedArchitecture
 from mlx_harmony.worker.folder import INDEX, MAX_CONFIG_BYTES, check_folder, check_weights
+from mlx_harmony.worker.samples import sampled
 
 
 @pytest.fixture
@@ -55,6 +59,40 @@ def test_the_fingerprint_knows_every_file_that_matters(folder: Path) -> None:
     (folder / "generation_config.json").write_text('{"repetition_penalty": 1.1}')
     seen.add(check_folder(str(folder)).fingerprint)
     assert len(seen) == 5
+
+
+def test_the_fingerprint_sees_a_fine_tune_and_no_copy(folder: Path) -> None:
+    first = check_folder(str(folder)).fingerprint
+    file = shard(folder)
+    data = file.read_bytes()
+    begin = 8 + int.from_bytes(data[:8], "little")
+    file.write_bytes(data[:begin] + bytes(255 - byte for byte in data[begin:]))
+    tuned = check_folder(str(folder)).fingerprint
+    assert tuned != first
+    assert tuned.partition(".")[0] == first.partition(".")[0], "what earlier releases kept of a model stays comparable"
+    file.write_bytes(data)
+    os.utime(file, (0, 0))
+    assert check_folder(str(folder)).fingerprint == first
+
+
+def test_one_small_tensor_of_gigabytes_that_changes_whole_is_seen_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    sizes = (2**32, 2**15, 2**32, 2**32)
+    ends = tuple(itertools.accumulate(sizes))
+    spans = zip(sizes, ends, strict=True)
+    header = {str(end): {"dtype": "U8", "shape": [size], "data_offsets": [end - size, end]} for size, end in spans}
+    write_safetensors(file, header, b"")
+    begin = file.stat().st_size
+    # The rest is a hole, which takes no room on the disk.
+    os.truncate(file, begin + ends[-1])
+    check_weights(file)
+    started = time.process_time()
+    before = sampled(file)
+    with file.open("r+b") as weights:
+        weights.seek(begin + ends[0])
+        weights.write(b"\1" * sizes[1])
+    assert sampled(file) != before
+    assert time.process_time() - started < 1.0, "twelve gigabytes are not read to know them"
 
 
 @pytest.mark.parametrize(

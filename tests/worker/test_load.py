@@ -1,6 +1,7 @@
 """A folder becomes a model with a true card, or a clear error; progress can stop it."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def test_the_card_says_what_was_loaded(llama: LoadedModel, gpt_oss: LoadedModel)
     card = llama.card
     assert (card.format, card.architecture, card.context_length, card.vocabulary_size) == ("template", "llama", 8192, 392)
     assert card.parameters * 4 == card.weight_bytes
-    assert len(card.fingerprint) == 16
+    assert re.fullmatch(r"[0-9a-f]{16}\.[0-9a-f]{16}", card.fingerprint)
     assert (gpt_oss.card.format, gpt_oss.card.architecture) == ("harmony", "gpt_oss")
 
 

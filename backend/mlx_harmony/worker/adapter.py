@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from mlx_harmony.errors import AdapterMismatch, LoadFailed
 from mlx_harmony.records import Record
 from mlx_harmony.worker.folder import MAX_CONFIG_BYTES, check_weights, read_object
+from mlx_harmony.worker.samples import sampled
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapters.safetensors"
@@ -22,8 +23,6 @@ KINDS = ("lora", "dora", "full")
 MOST_RANK = 4096
 MOST_LAYERS = 4096
 MOST_KEYS = 10_000
-SAMPLES = 64
-SAMPLE_BYTES = 4096
 TRAIN_AGAIN = "Train it again for this model with mlx_lm.lora, or choose the model it was trained for."
 
 _FAILURES = (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, OSError)
@@ -68,13 +67,7 @@ def apply_adapter(model: nn.Module, adapter: Adapter) -> None:
 def digest_of(folder: Path) -> str:
     """Of its config and of samples of its weights: reading all of a large one takes longer than loading it."""
     digest = hashlib.blake2b((folder / CONFIG).read_bytes(), digest_size=16)
-    weights = folder / WEIGHTS
-    size = weights.stat().st_size
-    digest.update(size.to_bytes(8, "little"))
-    with weights.open("rb") as file:
-        for sample in range(SAMPLES):
-            file.seek(size * sample // SAMPLES)
-            digest.update(file.read(SAMPLE_BYTES))
+    digest.update(sampled(folder / WEIGHTS))
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from mlx_harmony.errors import LoadFailed, UnsupportedArchitecture
 from mlx_harmony.records import Record
+from mlx_harmony.worker.samples import sampled
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 MAX_INDEX_BYTES = 64 * 1024 * 1024
@@ -52,8 +53,10 @@ _CONTEXT_FIELDS = (
 
 
 class CheckedFolder(Record):
-    """A folder that passed. `fingerprint` changes with the config, the tokenizer and any tensor's name, shape, type or place.
+    """A folder that passed.
 
+    `fingerprint` is what two models differ in, as `facts.contents`: the config, the tokenizer and any tensor's name, shape, type or place;
+    and samples of the tensors themselves, which a fine-tune changes. Earlier releases knew the facts alone.
     `repetition_penalty` is what the model's makers recommend in generation_config.json, None where they do not.
     """
 
@@ -91,9 +94,17 @@ def check_folder(path: str) -> CheckedFolder:
         path=str(folder),
         config=config,
         weight_files=files,
-        fingerprint=digest.hexdigest()[:16],
+        fingerprint=f"{digest.hexdigest()[:16]}.{_contents(folder, files)}",
         repetition_penalty=recommended_penalty(folder),
     )
+
+
+def _contents(folder: Path, files: tuple[str, ...]) -> str:
+    """A digest of samples of the weights."""
+    try:
+        return hashlib.blake2b(b"".join(sampled(folder / name) for name in files), digest_size=8).hexdigest()
+    except OSError as error:
+        raise LoadFailed(f"The weights in {folder} cannot be read: {error}", hint="Download the model again.") from error
 
 
 def recommended_penalty(folder: Path) -> float | None:

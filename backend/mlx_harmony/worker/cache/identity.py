@@ -1,6 +1,6 @@
 """Whose keys and values they are: everything a model's reading of tokens depends on, as one record. Opens files, no tensors.
 
-Reading whole weight files would take longer than what it saves, so of each its header, size, time and samples of its contents count.
+Reading whole weight files would take longer than what it saves, so of each its size, time and samples of its contents count.
 """
 
 import hashlib
@@ -15,9 +15,8 @@ from mlx_harmony.shelf.shelf import Identity
 from mlx_harmony.worker.adapter import digest_of
 from mlx_harmony.worker.cache.layers import Layers, kv_format, shapes_of
 from mlx_harmony.worker.device import is_quantised
+from mlx_harmony.worker.samples import sampled
 
-SAMPLES = 64
-SAMPLE_BYTES = 4096
 FORMAT_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json", "special_tokens_map.json")
 
 
@@ -35,15 +34,10 @@ def identity_of(folder: str, model: Any, layers: Layers, format_name: str, adapt
 
 
 def weights_digest(folder: Path) -> str:
-    """Changes with the config and with any weight file."""
+    """Changes with the config and with any weight file, its time included: keys and values of other weights would answer wrongly."""
     digest = hashlib.blake2b((folder / "config.json").read_bytes(), digest_size=16)
     for path in sorted(folder.glob("model*.safetensors")):
-        seen = path.stat()
-        digest.update(f"{path.name}:{seen.st_size}:{seen.st_mtime_ns}".encode())
-        with path.open("rb") as file:
-            for sample in range(SAMPLES):
-                file.seek(seen.st_size * sample // SAMPLES)
-                digest.update(file.read(SAMPLE_BYTES))
+        digest.update(f"{path.name}:{path.stat().st_mtime_ns}".encode() + sampled(path))
     return digest.hexdigest()
 
 
