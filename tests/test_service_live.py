@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from contextlib import aclosing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,9 @@ async def test_a_killed_worker_costs_the_rest_of_one_reply_and_chats_outlive_the
 
     assert isinstance((await sent(service, chat_id, SHORT))[-1], Finished)
     before = (await service.read_chat(chat_id)).messages
-    assert before[-1].provenance and before[-1].provenance.fingerprint and before[-1].provenance.seed == 1
+    made = before[-1].provenance
+    assert made and made.fingerprint and made.seed == 1
+    assert "cpu" in made.numerics.device and made.numerics.types == "float32" and made.numerics.mlx == version("mlx")
     await service.close()
 
     again = await Service.open(settings)

@@ -205,6 +205,15 @@ class LoadOptions(Record):
     cache_entries: int = 0
 
 
+class Numerics(Record):
+    """What the same weights may answer differently with: the device, the types it computes in, the versions. "" is not known."""
+
+    device: str = ""
+    types: str = ""
+    mlx: str = ""
+    mlx_lm: str = ""
+
+
 class ModelCard(Record):
     """What a loaded model says of itself. Bytes are the weights in memory; `context_length` in tokens.
 
@@ -221,6 +230,7 @@ class ModelCard(Record):
     fingerprint: str
     notes: tuple[str, ...] = ()
     peak_bytes: int = 0
+    numerics: Numerics = Numerics()
 
 
 class ModelEntry(Record):

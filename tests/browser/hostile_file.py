@@ -8,7 +8,7 @@ from mlx_harmony.conversation.attachments import attachment
 from mlx_harmony.conversation.interchange import export
 from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, Lane, Provenance, TurnOptions, WholeChat
 from mlx_harmony.events import Failed
-from mlx_harmony.records import ToolCall
+from mlx_harmony.records import Numerics, ToolCall
 from tests.ui.hostile import SNIPPETS
 
 PAIRS = 25
@@ -65,7 +65,15 @@ def _answer(message_id: str, chat: str, text: str, before: list[ChatMessage]) ->
             call,
             Lane(channel="final", text=text, raw=text),
         ),
-        provenance=Provenance(model=one_line(text), fingerprint=text, identity=text, instructions=text, stop=(text,), version=text),
+        provenance=Provenance(
+            model=one_line(text),
+            fingerprint=text,
+            numerics=Numerics(device=text, types=text, mlx=text, mlx_lm=text),
+            identity=text,
+            instructions=text,
+            stop=(text,),
+            version=text,
+        ),
         error=Failed(code="generation_failed", message=text, hint=text),
         repaired=text,
         note=text,

@@ -6,6 +6,7 @@ import pytest
 from mlx_harmony.conversation.answer import CUT_WHILE_THINKING, NO_ANSWER, ONLY_THINKING, Answer
 from mlx_harmony.conversation.records import ChatMessage, Provenance
 from mlx_harmony.events import Event, Failed, Finished, MessageEnded, MessageStarted, Prefill, TextDelta
+from mlx_harmony.records import Numerics
 from tests.fixtures.scripted import call, finished, say
 
 
@@ -115,6 +116,7 @@ def test_the_seed_and_the_weights_that_were_used_are_kept() -> None:
     answer.add(Prefill(done=1, total=2))
     assert not answer.changed
     answer.add(Finished(reason="stop", seed=77, usage=finished("stop").usage, timings=finished("stop").timings))
-    answer.made_by("weights")
+    computed = Numerics(device="cpu", mlx="1")
+    answer.made_by("weights", computed)
     made = answer.message.provenance
-    assert made and (made.seed, made.fingerprint) == (77, "weights")
+    assert made and (made.seed, made.fingerprint, made.numerics) == (77, "weights", computed)

@@ -3,7 +3,7 @@
 import pytest
 
 from mlx_harmony.conversation.records import ChatMessage, Lane, Provenance
-from mlx_harmony.records import Sampling, Tool, Usage
+from mlx_harmony.records import Numerics, Sampling, Tool, Usage
 from mlx_harmony_ui.details import MOST_TOKENS, Fact, Token, details, written
 from mlx_harmony_ui.render import render
 
@@ -87,6 +87,13 @@ def test_all_that_made_an_answer_and_is_not_as_usual_is_told() -> None:
     assert made.instructions in {fact.title for fact in _made_with(made)}
     assert set(told) - {"When", "Model", "Effort", "Seed"} == {*expected, "Instructions", "Channels"}
     assert {fact.label for fact in _made_with(Provenance(model="starter"))} == {"When", "Model", "Effort", "Seed"}
+
+
+def test_what_computed_an_answer_is_told_and_nothing_of_it_where_it_was_not_kept() -> None:
+    made = Provenance(model="starter", numerics=Numerics(device="Apple M2 Max (metal)", types="bfloat16", mlx="0.32.4", mlx_lm="0.32.2"))
+    told = {fact.label: fact.value for fact in _made_with(made)}
+    assert {"Device": "Apple M2 Max (metal)", "Computed in": "bfloat16", "mlx": "0.32.4", "mlx-lm": "0.32.2"}.items() <= told.items()
+    assert not {"Device", "Computed in", "mlx", "mlx-lm"} & {fact.label for fact in _made_with(Provenance(model="starter"))}
 
 
 def _made_with(made: Provenance) -> tuple[Fact, ...]:

@@ -221,6 +221,10 @@ def _provenance(made: Provenance) -> list[Fact]:
         Fact(label="Effort", value=made.effort),
         Fact(label="Seed", value=str(made.seed)),
         Fact(label="App", value=made.version),
+        Fact(label="mlx", value=made.numerics.mlx),
+        Fact(label="mlx-lm", value=made.numerics.mlx_lm),
+        Fact(label="Device", value=words.shorten(made.numerics.device, 28), title=made.numerics.device),
+        Fact(label="Computed in", value=made.numerics.types, title="The types of the weights in memory"),
     ]
     rows += [Fact(label=label, value=words.shorten(text, 28), title=text) for label, text in _texts(made)]
     for field in TURN_FIELDS:

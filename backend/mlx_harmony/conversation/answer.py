@@ -8,7 +8,7 @@ import msgspec
 from mlx_harmony.conversation.figures import both_guesses, both_timings, both_usages
 from mlx_harmony.conversation.records import ChatMessage, Lane, MessageState
 from mlx_harmony.events import Event, Failed, Finished, MessageEnded, MessageStarted, TextDelta, ToolCallDelta
-from mlx_harmony.records import ToolCall
+from mlx_harmony.records import Numerics, ToolCall
 
 NO_ANSWER = "The model ended its turn without an answer. Regenerate, or ask in other words."
 ONLY_THINKING = "The model ended its turn after thinking, without an answer. Regenerate, or ask in other words."
@@ -78,9 +78,10 @@ class Answer:
             thinking_ms=self._thinking_ms,
         )
 
-    def made_by(self, fingerprint: str) -> None:
-        """Remember the fingerprint of the weights that write this answer."""
-        provenance = self._message.provenance and msgspec.structs.replace(self._message.provenance, fingerprint=fingerprint)
+    def made_by(self, fingerprint: str, numerics: Numerics) -> None:
+        """Remember the fingerprint of the weights that write this answer, and what computes it."""
+        made = self._message.provenance
+        provenance = made and msgspec.structs.replace(made, fingerprint=fingerprint, numerics=numerics)
         self._message = msgspec.structs.replace(self._message, provenance=provenance)
 
     def sees_from(self, message_id: str | None) -> None:

@@ -10,6 +10,7 @@ from mlx_harmony.records import (
     Effort,
     KvOptions,
     LoopDetection,
+    Numerics,
     Record,
     Role,
     Sampling,
@@ -62,10 +63,14 @@ class Lane(Record):
 
 
 class Provenance(Record):
-    """What made an answer, enough to make it again. `continued`: it was cut and went on later, so one run alone does not make it."""
+    """What made an answer, enough to make it again. `continued`: it was cut and went on later, so one run alone does not make it.
+
+    Of answers of earlier releases `numerics` is not known.
+    """
 
     model: str
     fingerprint: str = ""
+    numerics: Numerics = Numerics()
     sampling: Sampling = Sampling()
     seed: int = 0
     effort: Effort = "medium"

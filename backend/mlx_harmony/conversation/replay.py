@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mlx_harmony.conversation.comparing import same_weights
 from mlx_harmony.conversation.history import prompt_of
 from mlx_harmony.conversation.records import ChatMessage, CopyKind, Provenance, TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.events import Finished
 from mlx_harmony.kv_ranges import KV_FIELDS
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import MAX_TOKENS, SAMPLING_FIELDS
@@ -58,37 +58,10 @@ def options_again(answer: ChatMessage) -> TurnOptions:
     )
 
 
-def replayed(end: Finished, original: ChatMessage, again: ChatMessage) -> Finished:
-    """The end of a replay, with a note that says how it compares with the original."""
-    note = " ".join(part for part in (end.note, _compared(end, original, again)) if part)
-    return msgspec.structs.replace(end, note=note)
-
-
-def _compared(end: Finished, original: ChatMessage, again: ChatMessage) -> str:
-    before, after = _written(original), _written(again)
-    if before == after:
-        return "Replay: the same answer as before, to the last token."
-    if end.reason == "cancelled":
-        return "Replay: stopped before it could be compared."
-    if original.state != "complete" and (again.reasoning + again.content).startswith(original.reasoning + original.content):
-        return "Replay: the same as before, as far as that answer goes."
-    weights = original.provenance.fingerprint if original.provenance else ""
-    if weights and again.provenance and again.provenance.fingerprint != weights:
-        return "Replay: another answer than before. The model’s weights have changed since."
-    if original.provenance and original.provenance.continued:
-        return "Replay: another answer than before, which was cut and went on in a second run."
-    return "Replay: another answer than before. Another device or another version of the app may count a little differently."
-
-
-def _written(answer: ChatMessage) -> str:
-    """All that the model wrote, as it wrote it."""
-    return "".join(lane.raw or lane.text for lane in answer.lanes) or answer.reasoning + answer.content
-
-
 def weights_changed(answer: ChatMessage, fingerprint: str) -> bool:
     """Whether other weights than those of this fingerprint made the answer. Raises InvalidRequest where what made it is not known."""
     made = _made(answer).fingerprint
-    return bool(made and fingerprint and made != fingerprint)
+    return bool(made and fingerprint) and not same_weights(made, fingerprint)
 
 
 def copied(kind: CopyKind, path: tuple[ChatMessage, ...], created_at: float, server: Server, setup: ChatSetup | None = None) -> str:

@@ -13,16 +13,17 @@ import msgspec
 from mlx_harmony.conversation.answer import Answer
 from mlx_harmony.conversation.attachments import names
 from mlx_harmony.conversation.beginning import with_setup
+from mlx_harmony.conversation.comparing import replayed
 from mlx_harmony.conversation.history import last_id, title_of
 from mlx_harmony.conversation.plan import Asked, Plan, continued_answer, named, new_answer, new_id, user_message
 from mlx_harmony.conversation.records import UNTITLED, Chat, TurnEvent, TurnOptions
-from mlx_harmony.conversation.replay import options_again, replayed
+from mlx_harmony.conversation.replay import options_again
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.waiting import taken
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import ChatChanged, EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError
 from mlx_harmony.events import Event, Failed, Finished, MessageStarted, Trimmed
-from mlx_harmony.records import GenerationRequest, ModelEntry
+from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry
 
 SAVE_EVERY_S = 0.5
 
@@ -147,8 +148,8 @@ class Turns:
                     if answer.ended:
                         # The program stops and has kept what was said; that its model ends as well is no failure.
                         break
-                    if isinstance(event, MessageStarted):
-                        answer.made_by(self._fingerprint(plan.entry.id))
+                    if isinstance(event, MessageStarted) and (card := self._card(plan.entry.id)) is not None:
+                        answer.made_by(card.fingerprint, card.numerics)
                     if isinstance(event, Trimmed):
                         event = named(event, plan.told)
                         answer.sees_from(next((name for name in plan.told if name and name not in event.message_ids), None))
@@ -206,10 +207,8 @@ class Turns:
             return Failed.of(error)
         return None
 
-    def _fingerprint(self, model_id: str) -> str:
-        cards = {state.id: state.card for state in self._provider.states()}
-        card = cards.get(model_id)
-        return card.fingerprint if card else ""
+    def _card(self, model_id: str) -> ModelCard | None:
+        return {state.id: state.card for state in self._provider.states()}.get(model_id)
 
 
 async def ending_in_failed(stream: AsyncGenerator[TurnEvent, None]) -> AsyncGenerator[TurnEvent, None]:

@@ -23,6 +23,7 @@ from mlx_harmony.worker.device import Device, Fitted, fit, free_bytes
 from mlx_harmony.worker.folder import CheckedFolder, check_folder
 from mlx_harmony.worker.footprint import peak_bytes
 from mlx_harmony.worker.formats import PromptFormat
+from mlx_harmony.worker.numerics import numerics
 from mlx_harmony.worker.room import SMALLER, Free, Room
 from mlx_harmony.worker.warming import chunk_lengths, warm_up
 
@@ -77,6 +78,7 @@ def load(options: LoadOptions, device: Device, progress: Progress, free: Free = 
         fingerprint=f"{folder.fingerprint}-{adapter.digest[:16]}" if adapter else folder.fingerprint,
         notes=(*fitted.notes, *shorter),
         peak_bytes=peak_bytes(device.kind),
+        numerics=numerics(model, device.kind),
     )
     progress("Ready", 1.0)
     return LoadedModel(model, tokenizer, prompt_format, card, folder.repetition_penalty, least)

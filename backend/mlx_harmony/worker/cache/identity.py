@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from mlx.utils import tree_flatten
 
 from mlx_harmony.shelf.shelf import Identity
 from mlx_harmony.worker.adapter import digest_of
 from mlx_harmony.worker.cache.layers import Layers, kv_format, shapes_of
-from mlx_harmony.worker.device import is_quantised
+from mlx_harmony.worker.numerics import types_of
 from mlx_harmony.worker.samples import sampled
 
 FORMAT_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json", "special_tokens_map.json")
@@ -28,7 +27,7 @@ def identity_of(folder: str, model: Any, layers: Layers, format_name: str, adapt
         weights=weights_digest(path),
         format=_digest(format_name.encode(), *((path / name).read_bytes() for name in FORMAT_FILES if (path / name).is_file())),
         kv=kv_format(shapes_of(layers)),
-        numerics=numerics(model),
+        numerics=_computed(model),
         adapter=digest_of(Path(adapter)) if adapter else "",
     )
 
@@ -41,11 +40,9 @@ def weights_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def numerics(model: Any) -> str:
+def _computed(model: Any) -> str:
     """The device, the types it computes in, and what computes."""
-    kinds = sorted({str(leaf.dtype).rpartition(".")[2] for _, leaf in tree_flatten(model.parameters())})
-    weights = f"{'quantised ' if is_quantised(model) else ''}{'+'.join(kinds)}"
-    return f"{mx.default_device()} {weights} mlx {version('mlx')} mlx-lm {version('mlx-lm')}"
+    return f"{mx.default_device()} {types_of(model)} mlx {version('mlx')} mlx-lm {version('mlx-lm')}"
 
 
 def _digest(*parts: bytes) -> str:
