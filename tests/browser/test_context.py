@@ -19,7 +19,7 @@ def test_a_chat_that_is_not_kept_yet_has_a_meter_from_the_first_word_on(real_vis
 
 def test_a_chat_beyond_its_context_says_what_is_no_longer_seen(real_visit: Visit) -> None:
     page = real_visit.page
-    real_visit.ask("My name is Mira and my cat is called Pixel. Please remember that.")
+    real_visit.ask("My cat is called Pixel. Please remember that.")
     meter = page.locator("#meter .meter")
     expect(meter).to_contain_text("tokens")
     real_visit.limit_context(220)
