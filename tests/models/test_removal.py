@@ -171,6 +171,16 @@ def test_blobs_that_lead_out_of_the_cache_stay_where_they_are(tmp_path: Path) ->
     assert all(Path(path).is_relative_to(root) for path in removal.items[0].moves) and removal.freed_bytes < 1_000
 
 
+def test_a_shared_store_that_leads_elsewhere_stays_whole(tmp_path: Path) -> None:
+    cache = HubCache(tmp_path / "hub")
+    cache.revision("org/one", OLD, model_files(100_000))
+    payload = cache.share(next((cache.repository("org/one") / "blobs").glob("model*")))
+    payload.parent.rename(tmp_path / "elsewhere")
+    payload.parent.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidRequest, match="leads out"):
+        planned(cache, Selected(id="org/one"))
+
+
 def test_containment_is_by_folder_and_not_by_the_letters_of_a_path(tmp_path: Path) -> None:
     (tmp_path / "hub-2").mkdir()
     (tmp_path / "hub").mkdir()

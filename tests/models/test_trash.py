@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -173,6 +174,24 @@ def test_a_folder_s_model_goes_and_comes_back_too(cache: HubCache, trash: Trash,
     assert tree(tmp_path / "models") == before
 
 
+def test_folders_that_nothing_may_be_removed_from_are_removed_all_the_same() -> None:
+    """Ours, that is; root could remove from them anyway."""
+    folder = Path(mkdtemp(dir="/tmp"))
+    folder.chmod(0o777)
+    if os.getuid() == 0:
+        os.seteuid(65534)
+    try:
+        cache, trash = two_revisions(folder / "hub"), Trash(folder / "home")
+        (gone,) = trash.take(planned(cache, WHOLE))
+        held_folder = folder / "home" / "trash" / gone.id / "000000" / "snapshots" / OLD / "old"
+        held_folder.chmod(0o500)
+        assert trash.empty() == gone.bytes and not held_folder.exists()
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+        shutil.rmtree(folder)
+
+
 def failing_at(number: int, code: int) -> Callable[[Path, Path], None]:
     """A rename whose call of that number fails."""
     calls = iter(range(1, 10_000))
@@ -237,6 +256,46 @@ def test_a_disk_that_is_away_keeps_its_things_in_the_list(cache: HubCache, trash
     trash.recover()
     (tmp_path / "unplugged").rename(cache.root)
     trash.restore(gone.id)
+
+
+def test_a_disk_that_is_away_is_neither_emptied_nor_forgotten(cache: HubCache, tmp_path: Path) -> None:
+    trash = Trash(tmp_path / "home", failing_at(1, errno.EXDEV))
+    (gone,) = trash.take(planned(cache, WHOLE))
+    cache.root.rename(tmp_path / "unplugged")
+    with pytest.raises(StorageError, match="is not there"):
+        trash.empty([gone.id])
+    assert trash.empty() == 0 and [each.id for each in trash.items()] == [gone.id]
+    journal = tmp_path / "home" / "trash" / f"{gone.id}.json"
+    journal.write_bytes(journal.read_bytes().replace(b'"removed"', b'"emptying"'))
+    trash.recover()
+    (tmp_path / "unplugged").rename(cache.root)
+    trash.recover()
+    assert not journal.exists() and not (cache.root / BESIDE).exists()
+
+
+def test_a_trash_that_is_a_link_by_now_is_not_emptied(cache: HubCache, tmp_path: Path) -> None:
+    trash = Trash(tmp_path / "home", failing_at(1, errno.EXDEV))
+    (gone,) = trash.take(planned(cache, WHOLE))
+    (cache.root / BESIDE).rename(tmp_path / "outside")
+    (cache.root / BESIDE).symlink_to(tmp_path / "outside")
+    before = tree(tmp_path / "outside")
+    with pytest.raises(StorageError, match="is a link by now"):
+        trash.empty([gone.id])
+    assert tree(tmp_path / "outside") == before
+
+
+def test_what_others_needed_comes_back_into_no_folder_that_leads_elsewhere(tmp_path: Path, trash: Trash) -> None:
+    cache = HubCache(tmp_path / "hub")
+    for name in ("org/one", "org/two"):
+        cache.revision(name, OLD, model_files(1_000))
+        payload = cache.share(next((cache.repository(name) / "blobs").glob("model*")))
+    (one,) = trash.take(planned(cache, Selected(id="org/one")))
+    payload.unlink()
+    payload.parent.rename(tmp_path / "outside")
+    payload.parent.symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageError, match="leads out"):
+        trash.restore(one.id)
+    assert not (tmp_path / "outside" / payload.name).exists() and [each.id for each in trash.items()] == [one.id]
 
 
 def test_what_another_program_is_at_is_not_recovered(cache: HubCache, trash: Trash, tmp_path: Path) -> None:

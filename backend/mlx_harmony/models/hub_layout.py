@@ -150,16 +150,17 @@ class _Reading:
         used: set[str] = set()
         own: list[Blob] = []
         missing = ""
-        home = realpath(self._path / "blobs")
+        near = str(self._path / "blobs")
+        home = realpath(near)
         for folder, folders, names in os.walk(path, onerror=self._told):
-            for name in (*names, *(each for each in folders if Path(folder, each).is_symlink())):
-                file = Path(folder, name)
+            for child in (*names, *(each for each in folders if Path(folder, each).is_symlink())):
+                file = Path(folder, child)
                 if not file.is_symlink():
-                    own += [blob] if (blob := _blob(file)) is not None and name not in IGNORED else []
+                    own += [blob] if (blob := _blob(file)) is not None and child not in IGNORED else []
                     continue
-                target = Path(os.path.normpath(file.parent / file.readlink()))
-                if realpath(target.parent) == home and target.name in blobs:
-                    used.add(target.name)
+                to, name = os.path.split(os.path.normpath(Path(folder, file.readlink())))
+                if name in blobs and (to == near or realpath(to) == home):
+                    used.add(name)
                 elif not file.exists():
                     missing = missing or file.relative_to(path).as_posix()
         modified = max((blob.modified_at for blob in (*own, *(blobs[name] for name in used))), default=path.stat().st_mtime)

@@ -99,9 +99,13 @@ class Trash:
     def empty(self, ids: Collection[str] | None = None) -> int:
         """Delete these for good, or all, and return the bytes that are free again. Raises InvalidRequest and StorageError."""
         with self._alone():
-            journals = [each for each in read_journals(self._folder) if each.stage in ("removed", "emptying")]
+            journals = [each for each in read_journals(self._folder) if each.stage in ("removed", "emptying") and not _is_away(each)]
             if ids is not None:
                 journals = [self._find(trash_id) for trash_id in dict.fromkeys(ids)]
+            if away := next(filter(_is_away, journals), None):
+                raise StorageError(
+                    f"The disk of {away.model} is not there: {away.root}.", hint="Connect it, or leave this one in the trash."
+                )
             freed = freed_by(journal.folder for journal in journals)
             for journal in journals:
                 self._delete(self._staged(journal, "emptying"))
@@ -115,7 +119,7 @@ class Trash:
             for path in self._folder.glob(".*.new"):
                 path.unlink(missing_ok=True)
             for journal in list(read_journals(self._folder)):
-                if journal.stage != "removed" and Path(journal.root).is_dir():
+                if journal.stage != "removed" and not _is_away(journal):
                     with suppress(OSError, StorageError):
                         self._settle(journal)
 
@@ -171,7 +175,9 @@ class Trash:
     def _delete(self, journal: Journal) -> None:
         """Remove what is left of it in the trash, and forget it. Follows no link. Raises StorageError."""
         try:
-            if journal.folder.is_dir() and not Path(journal.place).is_symlink():
+            if Path(journal.place).is_symlink():
+                raise OSError(errno.ELOOP, "The trash is a link by now", journal.place)
+            if journal.folder.is_dir():
                 open_up(journal.folder)
                 rmtree(journal.folder)
             remove_journal(self._folder, journal)
@@ -236,6 +242,11 @@ def _journal_of(item: RemovalItem, place: Path) -> Journal:
         freed_bytes=item.freed_bytes,
         removed_at=now,
     )
+
+
+def _is_away(journal: Journal) -> bool:
+    """Whether the disk that holds its files, beside its models, is not there now."""
+    return Path(journal.place).name == BESIDE and not Path(journal.root).is_dir()
 
 
 def _shown(journal: Journal) -> Trashed:
