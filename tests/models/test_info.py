@@ -54,7 +54,10 @@ def test_a_model_takes_what_its_blobs_take_each_counted_once(cache: HubCache) ->
 
 def test_a_damaged_or_unfinished_model_is_not_complete_and_says_why(cache: HubCache) -> None:
     (cache.root / "models--org--half" / "blobs").mkdir(parents=True)
+    index = json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}).encode()
+    cache.revision("org/cut", "c1", {"config.json": json.dumps(CONFIG).encode(), "model.safetensors.index.json": index})
     found = hub(cache)
+    assert found["org/cut"].lacks == found["org/cut"].entry.problem == "2 of its 2 files of weights are missing. Download it again."
     assert found["org/A"].complete and found["org/A"].lacks == ""
     assert not found["org/E"].complete and found["org/E"].lacks == "Its file model.safetensors is missing. Download it again."
     assert not found["org/half"].complete and "no snapshot" in found["org/half"].lacks

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from mlx_harmony.models.folder import describe
+from mlx_harmony.models.wholeness import INDEX
 from mlx_harmony.records import ModelEntry
 from mlx_harmony.settings import absolute
 
@@ -47,8 +48,8 @@ def _entry(model_id: str, repository: Path) -> ModelEntry | None:
         entry = describe(model_id, repository, "hub_cache")
         return msgspec.structs.replace(entry, problem="Its download is not complete: no snapshot of it is here. Download it again.")
     names = _names(snapshot)
-    weights = [name for name in names if name.endswith(".safetensors")]
-    if "config.json" not in names or not weights:
+    # An index alone is a download that was cut before its first weights.
+    if "config.json" not in names or not any(name.endswith(".safetensors") or name == INDEX for name in names):
         return None
     entry = describe(model_id, snapshot, "hub_cache")
     return msgspec.structs.replace(entry, problem=_fault(repository, snapshot, names) or entry.problem)
