@@ -13,7 +13,6 @@ from mlx_harmony.models.folder import describe
 from mlx_harmony.models.info import infos_of
 from mlx_harmony.records import ModelEntry
 
-
 ADDED = ("family", "revision", "ref", "revisions", "revision_bytes", "parameters", "last_used_at", "thinking", "tools")
 ADDED = (*ADDED, "drafts", "profiles", "chats", "lacks", "complete", "memory")
 
