@@ -179,3 +179,24 @@ async def test_deleted_messages_come_back_until_the_trash_is_emptied(service: Se
     await service.empty_trash()
     with pytest.raises(ChatNotFound, match="no longer in the trash"):
         await service.undo_delete(token)
+
+
+async def test_changed_limits_reach_the_keeper_of_models_at_once(service: Service, tmp_path: Path) -> None:
+    await service.change_settings(max_models=1, memory_budget_mb=5000, idle_minutes=2)
+    limits = service._provider.limits  # type: ignore[attr-defined]
+    assert (limits.models, limits.budget_bytes, limits.idle_s, limits.pinned) == (1, 5 * 10**9, 120.0, frozenset())
+    for wrong in ({"max_models": 0}, {"memory_budget_mb": -1}, {"idle_minutes": "soon"}, {"pinned_models": [""]}):
+        with pytest.raises(SettingsError):
+            await service.change_settings(**wrong)
+    assert service._provider.limits == limits  # type: ignore[attr-defined]
+
+
+async def test_a_pin_is_kept_and_only_models_that_are_here_can_be_pinned(service: Service, tmp_path: Path) -> None:
+    await service.pin("starter")
+    await service.pin("starter")
+    assert service._provider.limits.pinned == {"starter"}  # type: ignore[attr-defined]
+    assert load_settings(home=tmp_path).pinned_models == ("starter",)
+    with pytest.raises(ModelNotFound):
+        await service.pin("nothing")
+    await service.pin("starter", False)
+    assert load_settings(home=tmp_path).pinned_models == ()

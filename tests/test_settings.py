@@ -147,3 +147,10 @@ def test_an_address_that_others_reach_is_kept_only_with_an_api_key(tmp_path: Pat
     monkeypatch.setenv("MLX_HARMONY_API_KEY", "a secret")
     assert changed(load_settings(home=tmp_path), {"host": "0.0.0.0"}).host == "0.0.0.0"
     assert "a secret" not in (tmp_path / "settings.json").read_text()
+
+
+def test_pinned_models_are_listed_with_commas_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLX_HARMONY_PINNED_MODELS", "a, org/b,,")
+    monkeypatch.setenv("MLX_HARMONY_MAX_MODELS", "5")
+    settings = load_settings(home=tmp_path)
+    assert (settings.pinned_models, settings.max_models) == (("a", "org/b"), 5)

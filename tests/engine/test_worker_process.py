@@ -17,6 +17,7 @@ import pytest_asyncio
 from mlx_harmony.engine.process import WorkerHome, worker_environment
 from mlx_harmony.engine.protocols import ModelState
 from mlx_harmony.engine.provider import EngineProvider
+from mlx_harmony.engine.residency import Limits
 from mlx_harmony.engine.supervisor import WorkerEngine, start_worker, workers_in
 from mlx_harmony.engine.wire import Load, encode
 from mlx_harmony.errors import LoadFailed
@@ -270,6 +271,32 @@ async def test_a_worker_inherits_no_secrets(monkeypatch: pytest.MonkeyPatch, tmp
 async def test_the_folder_for_compiled_kernels_is_closed_to_others(engine: WorkerEngine, home: str) -> None:
     assert engine.alive
     assert Path(home, "tmp").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_the_most_memory_it_took_comes_with_its_card_and_its_answers(engine: WorkerEngine) -> None:
+    """The process's own peak, neither the starting program's nor the present figure."""
+    events = await collect(engine.generate(request("peak", words=300)))
+    told, status = engine.card.peak_bytes, Path(f"/proc/{engine.pid}/status").read_text()
+    most = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    assert isinstance(events[-1], Finished)
+    timings = events[-1].timings
+    assert 50 * 10**6 < told <= timings.peak_bytes <= most
+    assert timings.kept_bytes > 0 and timings.kv_bytes > 0
+
+
+async def test_an_idle_worker_ends_its_memory_is_free_and_the_next_message_starts_it_again(fx1: Path, home: str) -> None:
+    """R093, R095: unloading is the end of a process."""
+    provider = EngineProvider(workers_in(home), limits=Limits(idle_s=0.5))
+    await collect(provider.generate(entry(fx1), request("first")))
+    pid = state(provider).pid
+    assert pid is not None and is_running(pid)
+    ends_at = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < ends_at:
+        await asyncio.sleep(0.05)
+    assert not is_running(pid) and (state(provider).phase, state(provider).memory_bytes) == ("asleep", 0)
+    assert isinstance((await collect(provider.generate(entry(fx1), request("again"))))[-1], Finished)
+    await provider.close()
 
 
 async def test_a_message_is_closed_before_the_answer_ends(engine: WorkerEngine) -> None:

@@ -58,6 +58,10 @@ def test_a_model_that_cannot_fit_is_refused_with_the_figures_before_its_weights_
     assert "1024 tokens" in refused.value.message and "smaller quantisation" in refused.value.hint
 
 
+def test_load_anyway_asks_for_no_room(fx1: Path, device: Device) -> None:
+    assert opened(fx1, device, 100_000_000, force=True).card.weight_bytes > 0
+
+
 def test_where_keys_and_values_of_the_whole_context_do_not_fit_the_context_is_shorter(fx1: Path, device: Device, tmp_path: Path) -> None:
     folder = with_context(fx1, tmp_path / "long", 10_000_000)
     card = opened(folder, device, 2 * GIGABYTE).card

@@ -8,6 +8,9 @@ import msgspec
 
 from mlx_harmony.settings import Settings, absolute, load_settings
 
+SETTINGS = ("host", "port", "model", "draft_model", "max_models", "memory_budget_mb", "idle_minutes")
+"""The settings that flags of the same names stand for."""
+
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -49,7 +52,7 @@ def add_prompting_flags(parser: argparse.ArgumentParser) -> None:
 
 def chosen_settings(args: argparse.Namespace) -> Settings:
     """The settings of this run: what the flags say, else what the app was told before."""
-    given: dict[str, Any] = {name: getattr(args, name, None) for name in ("host", "port", "model", "draft_model")}
+    given: dict[str, Any] = {name: getattr(args, name, None) for name in SETTINGS}
     folders = getattr(args, "models_dir", None)
     if folders:
         given["models_dirs"] = tuple(folders)

@@ -14,6 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-ui", action="store_true", help="serve the API only, without the page")
     add_model_flags(parser)
     add_draft_flag(parser)
+    parser.add_argument("--max-models", type=int, metavar="N", help="how many models may be loaded at once (default: 3)")
+    parser.add_argument(
+        "--memory-budget-mb", type=int, metavar="MB", help="what all loaded models together may take (default: what there is)"
+    )
+    parser.add_argument(
+        "--idle-minutes", type=int, metavar="N", help="unload a model after so many minutes without a request (default: never)"
+    )
     add_prompting_flags(parser)
 
 

@@ -38,7 +38,7 @@ class Room:
         needs = f"weights {_gb(least.weights)}, {least.context} tokens {_gb(least.kv)}, room to work {_gb(least.working)}"
         raise OutOfMemory(
             f"The model needs at least {_gb(least.total)} of memory ({needs}), and {_gb(free)} are free.",
-            hint=f"Unload other models or close other programs. {SMALLER}",
+            hint=f"Unload other models, close other programs, or load it anyway. {SMALLER}",
         )
 
     def for_plain(self, parameters: int) -> bool:
