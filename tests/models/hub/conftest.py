@@ -1,5 +1,6 @@
 """A hub with models, a cache of the test's own, and a report that keeps what it was told."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mlx_harmony.models.hub.download import Downloads
 from mlx_harmony.models.hub.web import Patience
 from tests.fixtures.hub_server import HubServer
 
+WEIGHTS = "model-00001-of-00003.safetensors"
 QUICK = Patience(connect_s=5, silence_s=0.3, attempts=3, first_pause_s=0.01)
 
 
@@ -65,3 +67,26 @@ def downloads(server: HubServer, cache: Path, **more: object) -> Downloads:
 def subject(server: HubServer, model_id: str = "org/Tiny-4bit", revision: str = "main") -> dict[str, str]:
     model = server.models[model_id]
     return {"id": model_id, "revision": revision, "commit": model.refs.get(revision, revision)}
+
+
+def weights_of(server: HubServer, name: str = WEIGHTS) -> bytes:
+    return next(iter(server.models["org/Tiny-4bit"].commits.values()))[name]
+
+
+def halves(cache: Path) -> list[Path]:
+    return sorted(cache.rglob("*.incomplete"))
+
+
+async def begun(runner: Downloads, about: dict[str, str], told: Told, server: HubServer, name: str = WEIGHTS) -> "asyncio.Task[None]":
+    """A download that hangs in the middle of a file which was told to stall."""
+    task = asyncio.create_task(runner(about, told))
+    while not (server.troubles[name].stalled.is_set() and told.files.get(name) and told.files[name].done_bytes):
+        assert not task.done(), task
+        await asyncio.sleep(0.01)
+    return task
+
+
+async def stopped(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task], timeout=2)
+    assert task.cancelled()

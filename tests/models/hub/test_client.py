@@ -213,6 +213,18 @@ async def test_a_name_that_is_not_known_counts_as_a_broken_connection(server: Hu
             pass
 
 
+async def test_behind_a_proxy_names_are_its_own_to_resolve(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.add("org/Far", {"model.safetensors": b"x"})
+    monkeypatch.setenv("HTTPS_PROXY", server.address)
+    hub = hub_of(server)
+    for address, why in (("nowhere.invalid", "the proxy refused"), ("10.0.0.8", "private network")):
+        server.trouble("model.safetensors", redirect=f"https://{address}/x")
+        with pytest.raises((Dropped, Unavailable), match=why):
+            async with hub.web() as web, web.open("/org/Far/resolve/main/model.safetensors", hub.asked()):
+                pass
+    assert [request.path for request in server.requests if request.method == "CONNECT"] == []
+
+
 async def test_a_search_finds_models_for_mlx_first(server: HubServer) -> None:
     weights = {"parameters": {"BF16": 130_000_000, "U32": 500_000_000}, "total": 1}
     server.add("mlx-community/Qwen3-4B-4bit", {}, downloads=5, safetensors=weights, lastModified="2026-01-02T03:04:05.000Z", **MLX)

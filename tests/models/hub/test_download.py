@@ -1,4 +1,4 @@
-"""Downloads against a hub on this machine: whole ones, resumed ones, damaged ones, and what other programs see of them."""
+"""Downloads against a hub on this machine: whole ones, resumed ones, damaged ones, and all that can go wrong on the way."""
 
 import asyncio
 import hashlib
@@ -8,38 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from mlx_harmony.errors import HubRefused, LoadFailed, StorageError, Unavailable
+from mlx_harmony.errors import HubRefused, InvalidRequest, LoadFailed, StorageError, Unavailable
 from mlx_harmony.models.catalog import Places, scan, starter_folder
+from mlx_harmony.models.hub.arriving import Arriving
 from mlx_harmony.models.hub.cache import Repository
-from mlx_harmony.models.hub.download import ELSEWHERE, SPARE_BYTES, Downloads
+from mlx_harmony.models.hub.download import SPARE_BYTES, Downloads
 from mlx_harmony.models.hub.needed import needed
+from mlx_harmony.models.hub.offers import HubFile
 from tests.fixtures.hub_server import TOKEN, HubServer
-from tests.models.hub.conftest import Told, downloads, hub_of, subject
-
-WEIGHTS = "model-00001-of-00003.safetensors"
-
-
-def weights_of(server: HubServer, name: str = WEIGHTS) -> bytes:
-    return next(iter(server.models["org/Tiny-4bit"].commits.values()))[name]
-
-
-def halves(cache: Path) -> list[Path]:
-    return sorted(cache.rglob("*.incomplete"))
-
-
-async def begun(runner: Downloads, about: dict[str, str], told: Told, server: HubServer, name: str = WEIGHTS) -> "asyncio.Task[None]":
-    """A download that hangs in the middle of a file which was told to stall."""
-    task = asyncio.create_task(runner(about, told))
-    while not (server.troubles[name].stalled.is_set() and told.files.get(name) and told.files[name].done_bytes):
-        assert not task.done(), task
-        await asyncio.sleep(0.01)
-    return task
-
-
-async def stopped(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task], timeout=2)
-    assert task.cancelled()
+from tests.models.hub.conftest import WEIGHTS, Told, begun, downloads, halves, hub_of, stopped, subject, weights_of
 
 
 async def test_a_whole_download_is_a_model_for_this_program_and_for_others(server: HubServer, cache: Path, told: Told) -> None:
@@ -116,18 +93,6 @@ async def test_a_redirect_in_a_circle_ends(server: HubServer, cache: Path, told:
     server.trouble(WEIGHTS, redirect=f"/org/Tiny-4bit/resolve/{commit}/{WEIGHTS}")
     with pytest.raises(Unavailable, match="508"):
         await downloads(server, cache)(subject(server), told)
-
-
-async def test_until_all_of_it_is_here_nobody_sees_a_model(server: HubServer, cache: Path, told: Told) -> None:
-    server.trouble(WEIGHTS, stall_after=40_000)
-    task = await begun(downloads(server, cache), subject(server), told, server)
-    (entry,) = [each for each in scan(Places(starter=starter_folder(), hub_cache=cache)) if each.source == "hub_cache"]
-    assert entry.problem
-    from huggingface_hub import scan_cache_dir
-
-    seen = scan_cache_dir(cache)
-    assert seen.warnings == [] and [repository.revisions for repository in seen.repos] == [frozenset()]
-    await stopped(task)
 
 
 async def test_it_goes_on_where_it_stopped(server: HubServer, cache: Path, told: Told) -> None:
@@ -227,124 +192,32 @@ async def test_a_disk_that_fills_up_on_the_way_keeps_what_has_come(server: HubSe
     assert [request for request in server.requests[before:] if request.headers.get("range", "").startswith("bytes=50000-")]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-async def test_a_read_only_cache_is_an_error_of_its_own(server: HubServer, cache: Path, told: Told) -> None:
-    cache.mkdir()
-    cache.chmod(0o500)
-    with pytest.raises(StorageError, match="cannot be written"):
-        await downloads(server, cache)(subject(server), told)
-    cache.chmod(0o700)
-
-
-async def test_a_cache_that_is_a_file_is_an_error_of_its_own(server: HubServer, cache: Path, told: Told) -> None:
-    cache.write_text("no folder")
-    with pytest.raises(StorageError, match="cannot be written"):
-        await downloads(server, cache)(subject(server), told)
-
-
-async def test_a_folder_that_leads_out_of_the_cache_is_not_written_to(server: HubServer, cache: Path, told: Told, tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (cache / "models--org--Tiny-4bit").mkdir(parents=True)
-    (cache / "models--org--Tiny-4bit" / "blobs").symlink_to(outside)
-    with pytest.raises(StorageError, match="leads out of the cache"):
-        await downloads(server, cache)(subject(server), told)
-    assert list(outside.iterdir()) == []
-
-
-async def test_a_half_download_that_is_a_link_is_not_followed(server: HubServer, cache: Path, told: Told, tmp_path: Path) -> None:
-    precious = tmp_path / "precious"
-    precious.write_text("mine")
-    half = cache / "models--org--Tiny-4bit/blobs" / f"{hashlib.sha256(weights_of(server)).hexdigest()}.incomplete"
-    half.parent.mkdir(parents=True)
-    half.symlink_to(precious)
-    with pytest.raises(StorageError):
-        await downloads(server, cache)(subject(server), told)
-    assert precious.read_text() == "mine"
-
-
-async def test_a_file_that_another_program_gets_is_waited_for(server: HubServer, cache: Path, told: Told) -> None:
-    from huggingface_hub.utils import WeakFileLock
-
-    right = weights_of(server)
-    etag = hashlib.sha256(right).hexdigest()
-    lock = cache / ".locks/models--org--Tiny-4bit" / f"{etag}.lock"
-    lock.parent.mkdir(parents=True)
-    with WeakFileLock(lock):
-        task = asyncio.create_task(downloads(server, cache)(subject(server), told))
-        while ELSEWHERE not in told.notes:
-            await asyncio.sleep(0.01)
-        assert not task.done() and told.files[WEIGHTS].done_bytes == 0
-        (cache / "models--org--Tiny-4bit/blobs" / etag).write_bytes(right)
-    await task
-    assert WEIGHTS not in server.sent, "the other program has got it"
-
-
-async def test_waiting_for_another_program_can_be_stopped(server: HubServer, cache: Path, told: Told) -> None:
-    repository = Repository(cache, "org/Tiny-4bit")
-    descriptor = repository.lock(hashlib.sha256(weights_of(server)).hexdigest())
-    assert descriptor is not None
-    task = asyncio.create_task(downloads(server, cache)(subject(server), told))
-    while ELSEWHERE not in told.notes:
-        await asyncio.sleep(0.01)
-    await stopped(task)
-    os.close(descriptor)
-
-
-async def test_a_cancelled_download_leaves_nothing(server: HubServer, cache: Path, told: Told) -> None:
-    server.trouble(WEIGHTS, stall_after=40_000)
-    runner = downloads(server, cache)
-    await stopped(await begun(runner, subject(server), told, server))
-    assert halves(cache) and list(cache.rglob("blobs/*"))
-    await runner.discard(subject(server))
-    assert not (cache / "models--org--Tiny-4bit").exists()
-
-
-async def test_a_cancelled_download_leaves_what_another_revision_uses(server: HubServer, cache: Path, told: Told) -> None:
-    runner = downloads(server, cache)
-    await runner(subject(server), told)
-    old = subject(server)["commit"]
-    files = server.models["org/Tiny-4bit"].commits[old] | {WEIGHTS: b"new weights" * 9000, "extra.json": b"{}"}
-    server.add("org/Tiny-4bit", files)
-    server.trouble(WEIGHTS, stall_after=40_000)
-    before = {path: path.read_bytes() for path in cache.rglob("*") if path.is_file() and ".locks" not in path.parts}
-    await stopped(await begun(runner, subject(server), Told(), server))
-    await runner.discard(subject(server))
-    assert {path: path.read_bytes() for path in cache.rglob("*") if path.is_file() and ".locks" not in path.parts} == before
-
-
-async def test_a_new_revision_shares_the_blobs_that_did_not_change(server: HubServer, cache: Path, told: Told) -> None:
-    runner = downloads(server, cache)
-    await runner(subject(server), told)
-    old = subject(server)["commit"]
-    server.add("org/Tiny-4bit", server.models["org/Tiny-4bit"].commits[old] | {"config.json": b'{"model_type": "llama"}'})
-    sent = dict(server.sent)
-    await runner(subject(server), Told())
-    assert {name for name in server.sent if server.sent[name] != sent.get(name)} == {"config.json"}
-    repository = cache / "models--org--Tiny-4bit"
-    assert (repository / "refs/main").read_text() == subject(server)["commit"] != old
-    assert sorted(path.name for path in (repository / "snapshots").iterdir()) == sorted([old, subject(server)["commit"]])
-
-
-async def test_a_commit_gets_no_name_and_a_tag_gets_its_own(server: HubServer, cache: Path, told: Told) -> None:
-    runner = downloads(server, cache)
-    commit = subject(server)["commit"]
-    await runner(subject(server, revision=commit), told)
-    assert list((cache / "models--org--Tiny-4bit/refs").iterdir()) == []
-    server.models["org/Tiny-4bit"].refs["refs/pr/1"] = commit
-    await runner(subject(server, revision="refs/pr/1"), told)
-    assert (cache / "models--org--Tiny-4bit/refs/refs/pr/1").read_text() == commit
-
-
-async def test_a_snapshot_that_another_program_began_is_completed(server: HubServer, cache: Path, told: Told) -> None:
-    commit = subject(server)["commit"]
-    snapshot = cache / "models--org--Tiny-4bit/snapshots" / commit
-    snapshot.mkdir(parents=True)
-    (snapshot / "README.md").write_text("theirs")
-    (snapshot / "config.json").symlink_to("../../blobs/gone")
+async def test_a_large_file_comes_in_several_requests(server: HubServer, cache: Path, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlx_harmony.models.hub.download.LONGEST_RANGE", 60_000)
     await downloads(server, cache)(subject(server), told)
-    assert (snapshot / "README.md").read_text() == "theirs"
-    assert (snapshot / "config.json").read_bytes() == weights_of(server, "config.json")
+    ranges = [request.headers["range"] for request in server.requests if request.path.startswith("/cdn") and WEIGHTS in request.path]
+    assert ranges == ["bytes=0-59999", "bytes=60000-119999", "bytes=120000-179999", f"bytes=180000-{len(weights_of(server)) - 1}"]
+    assert server.sent[WEIGHTS] == len(weights_of(server)) and told.notes == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a disk that is always full")
+async def test_a_full_disk_is_told_as_such() -> None:
+    file = HubFile(name="model.safetensors", bytes=1000, sha256="0" * 64)
+    async with Arriving(Path("/dev/full"), file) as arriving:
+        with pytest.raises(StorageError, match="disk is full") as full:
+            await arriving.append(b"x" * 100)
+    assert "what has come so far is kept" in full.value.hint
+
+
+@pytest.mark.parametrize("commit", ["main", "../../x", "", "0" * 39])
+async def test_a_job_that_was_tampered_with_is_refused(commit: str, server: HubServer, cache: Path, told: Told) -> None:
+    for doing in (
+        downloads(server, cache)({"id": "org/Tiny-4bit", "commit": commit}, told),
+        downloads(server, cache).discard({"id": "a/b"}),
+    ):
+        with pytest.raises(InvalidRequest):
+            await doing
+    assert server.requests == [] and not cache.exists()
 
 
 async def test_a_gated_model_is_refused_with_the_way_to_it(server: HubServer, cache: Path, told: Told) -> None:

@@ -5,12 +5,12 @@ The layout and the locks are huggingface_hub's, so that other programs find what
 
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from os.path import realpath
 from pathlib import Path
 
-from mlx_harmony.errors import StorageError
+from mlx_harmony.errors import StorageError, Unavailable
 from mlx_harmony.models.hub.names import is_commit, is_sha256
 from mlx_harmony.models.hub.offers import HubFile
 
@@ -72,11 +72,14 @@ class Repository:
             return descriptor
         return descriptor
 
-    def link(self, commit: str, revision: str, files: Iterable[HubFile]) -> None:
-        """Make the snapshot of files that are all here, and let the revision's name lead to it. Raises OSError.
+    def link(self, commit: str, revision: str, files: Sequence[HubFile]) -> None:
+        """Make the snapshot of files that are all here, and let the revision's name lead to it.
 
-        Until the snapshot stands whole nobody sees a model here: it is made aside and renamed.
+        Until the snapshot stands whole nobody sees a model here: it is made aside and renamed. Raises OSError, Unavailable for a file that
+        is not here.
         """
+        if gone := next((file.name for file in files if not self.has(file)), ""):
+            raise Unavailable(f"{gone} was removed while the others came.", hint="Resume to get it again.")
         snapshot, aside = self.folder / "snapshots" / commit, self.folder / f".{commit}.new"
         _remove_links(aside)
         if not snapshot.exists():
@@ -104,9 +107,9 @@ class Repository:
         draft.replace(path)
 
     def expect(self, commit: str, files: Iterable[HubFile]) -> None:
-        """Write down which blobs a download brings, so that they can go if it is cancelled. Raises OSError."""
-        known = set(self._expected(commit))
-        new = [file.etag for file in files if file.etag not in known and not self.has(file)]
+        """Write down which blobs a download is about that no snapshot uses, so that they can go if it is cancelled. Raises OSError."""
+        known = {*self._expected(commit), *self._used()}
+        new = [file.etag for file in files if file.etag not in known]
         if new:
             with open(self._list(commit), "a", encoding="ascii", opener=_unfollowed) as list_:
                 list_.writelines(f"{etag}\n" for etag in new)
@@ -116,14 +119,13 @@ class Repository:
         self._list(commit).unlink(missing_ok=True)
 
     def discard(self, commit: str) -> None:
-        """Remove what a download brought that no snapshot uses and no program writes, and folders that are empty then. Raises OSError."""
-        used = self._used()
+        """Remove what a download brought and nobody else uses or writes, and the folders that are empty then. Raises OSError."""
+        used = self._used().union(*(self._expected(other) for other in self._downloads() if other != commit))
         for etag in self._expected(commit):
-            if (descriptor := self.lock(etag)) is not None:
+            if etag not in used and (descriptor := self.lock(etag)) is not None:
                 try:
                     (self._blobs / f"{etag}.incomplete").unlink(missing_ok=True)
-                    if etag not in used:
-                        (self._blobs / etag).unlink(missing_ok=True)
+                    (self._blobs / etag).unlink(missing_ok=True)
                 finally:
                     os.close(descriptor)
         _remove_links(self.folder / f".{commit}.new")
@@ -131,6 +133,10 @@ class Repository:
         for folder in (self._blobs, self.folder / "refs", self.folder / "snapshots", self.folder):
             with suppress(OSError):
                 folder.rmdir()
+
+    def _downloads(self) -> list[str]:
+        """The commits that are on their way here."""
+        return [path.name[1:41] for path in self.folder.glob(".*.expected")]
 
     def _expected(self, commit: str) -> list[str]:
         try:

@@ -71,7 +71,7 @@ class Hub:
             raise InvalidRequest(f"A search has at most {LONGEST_SEARCH} characters, on one line.", param="text")
         if not 1 <= limit <= MOST_FOUND:
             raise InvalidRequest(f"limit must be from 1 to {MOST_FOUND}.", param="limit")
-        params = {"search": words, "sort": "downloads", "direction": "-1", "limit": limit, "expand": list(_EXPAND)}
+        params = {"sort": "downloads", "limit": limit, "expand": list(_EXPAND)} | ({"search": words} if words else {})
         async with self.web() as web:
             rows = {row.id: row for row in found_in(await web.json("/api/models", self.asked(), params | {"filter": "mlx"}))}
             if words and len(rows) < limit:

@@ -15,7 +15,7 @@ from mlx_harmony.jobs.records import JobFile, Report
 from mlx_harmony.models.hub.arriving import Arriving
 from mlx_harmony.models.hub.cache import Repository, unwritable
 from mlx_harmony.models.hub.client import Hub, file_path
-from mlx_harmony.models.hub.names import checked_id, checked_revision
+from mlx_harmony.models.hub.names import checked_commit, checked_id, checked_revision
 from mlx_harmony.models.hub.needed import lack
 from mlx_harmony.models.hub.offers import HubFile, Offer
 from mlx_harmony.models.hub.refusals import unreachable
@@ -30,7 +30,7 @@ SPARE_BYTES = 200_000_000
 """So much stays free on the disk."""
 LOOK_AGAIN_S = 0.5
 LONGEST_PAUSE_S = 60.0
-ELSEWHERE = "Another program is getting the same file; this one waits for it."
+ELSEWHERE = "Another download is getting the same file; this one waits for it."
 
 
 def free_bytes(folder: Path) -> int:
@@ -56,7 +56,7 @@ class Downloads:
 
     async def __call__(self, subject: dict[str, str], report: Report) -> None:
         """Get it all. Raises HubRefused, ModelNotFound, Unavailable, LoadFailed and StorageError; what has come stays."""
-        hub, commit = self._hub(), subject["commit"]
+        hub, commit = self._hub(), checked_commit(subject.get("commit"))
         revision = checked_revision(subject.get("revision", commit))
         offer = await hub.offer(subject["id"], commit)
         refuse_useless(offer)
@@ -77,9 +77,9 @@ class Downloads:
 
     async def discard(self, subject: dict[str, str]) -> None:
         """Remove what a cancelled download brought. Raises StorageError."""
-        repository = Repository(self._cache(), checked_id(subject["id"]))
+        repository, commit = Repository(self._cache(), checked_id(subject["id"])), checked_commit(subject.get("commit"))
         try:
-            await asyncio.to_thread(repository.discard, subject["commit"])
+            await asyncio.to_thread(repository.discard, commit)
         except OSError as error:
             raise unwritable(error, repository.folder) from error
 
@@ -164,14 +164,14 @@ class _Download:
         """Get what is missing of a file. While bytes come it is tried again, however often the connection breaks."""
         patience, tries = self._hub.patience, 0
         while arriving.size < file.bytes:
-            before = arriving.size
+            before, dropped = arriving.size, Dropped(unreachable("it sends nothing"))
             try:
                 await self._stream(web, file, arriving)
-                dropped = Dropped(unreachable("it sends nothing"))
+                if arriving.size > before:
+                    tries = 0
+                    continue
             except Dropped as error:
                 dropped = error
-            if arriving.size >= file.bytes:
-                return
             tries = 0 if arriving.size > before else tries + 1
             if tries >= patience.attempts:
                 raise dropped.error

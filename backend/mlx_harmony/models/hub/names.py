@@ -41,6 +41,13 @@ def is_commit(revision: object) -> bool:
     return isinstance(revision, str) and bool(_COMMIT.fullmatch(revision))
 
 
+def checked_commit(commit: object) -> str:
+    """A commit in full. Raises InvalidRequest."""
+    if isinstance(commit, str) and is_commit(commit):
+        return commit
+    raise InvalidRequest("What is to be got is not named by its commit.", hint="Start the download again.", param="commit")
+
+
 def is_sha256(text: object) -> bool:
     return isinstance(text, str) and bool(_SHA256.fullmatch(text))
 

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from mlx_harmony.errors import HarmonyError, SettingsError, Unavailable
 from mlx_harmony.models.hub.refusals import Asked, refusal, unreachable
@@ -134,11 +135,7 @@ class Web:
             return
         if url.scheme != "https" or not url.host or url.userinfo:
             raise _astray("an address without https")
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise Dropped(unreachable(f"the name {url.host} is not known")) from error
-        if not all(ipaddress.ip_address(str(row[4][0]).partition("%")[0]).is_global for row in found):
+        if not all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in await _addresses(url)):
             raise _astray("an address of a private network")
 
 
@@ -156,6 +153,19 @@ def _failure(response: "httpx.Response", asked: Asked) -> Exception:
         return error
     wait = response.headers.get("retry-after", "")
     return Dropped(error, float(wait) if wait.isascii() and wait.isdigit() and len(wait) < 6 else 0.0)
+
+
+async def _addresses(url: "httpx.URL") -> list[str]:
+    """Where a URL leads; not known from here where a proxy resolves its name. Raises Dropped."""
+    through_proxy = {"https", "all"} & getproxies().keys() and not proxy_bypass(url.host)
+    flags = socket.AI_NUMERICHOST if through_proxy else 0
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM, flags=flags)
+    except OSError as error:
+        if through_proxy:
+            return []
+        raise Dropped(unreachable(f"the name {url.host} is not known")) from error
+    return [str(row[4][0]) for row in found]
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
