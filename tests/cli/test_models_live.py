@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from mlx_harmony.cli import presence
-from mlx_harmony.cli.main import main
+from mlx_harmony.cli.flags import chosen_settings
+from mlx_harmony.cli.main import build_parser, main
 from mlx_harmony.cli.presence import SERVER_FILE, present, running
 from mlx_harmony.errors import InvalidRequest, Unavailable
 from mlx_harmony.settings import load_settings
@@ -169,6 +170,13 @@ def test_errors_come_back_as_themselves() -> None:
     told: dict[str, Any] = {"error": {"message": "It is busy.", "code": "invalid_request"}}
     assert isinstance(presence._refusal(400, told), InvalidRequest)
     assert presence._refusal(500, []).message == "The running program answered with status 500."
+
+
+def test_the_limits_of_a_run_can_be_given_at_its_start(home: Path) -> None:
+    flags = ["serve", "--max-models", "2", "--memory-budget-mb", "8000", "--idle-minutes", "5"]
+    settings = chosen_settings(build_parser("serve").parse_args(flags))
+    assert (settings.max_models, settings.memory_budget_mb, settings.idle_minutes) == (2, 8000, 5)
+    assert settings.source("max_models") == "flag"
 
 
 @pytest.mark.integration

@@ -1,5 +1,8 @@
 """What the machine says of its memory, told without mlx."""
 
+import ctypes
+from typing import Any
+
 import pytest
 
 from mlx_harmony.models.memory import graphics_free_bytes, wired_limit_bytes
@@ -18,5 +21,46 @@ def test_a_machine_without_a_mac_s_settings_still_has_an_answer() -> None:
     assert wired_limit_bytes() > 0
 
 
-def test_without_nvidias_library_nothing_is_known_of_a_card() -> None:
-    assert graphics_free_bytes("libno-such-thing.so.1") is None
+class Nvml:
+    """NVIDIA's library as far as it is asked: two cards, the second found by its name too."""
+
+    def __init__(self, code: int = 0) -> None:
+        self.code = code
+        self.open = 0
+
+    def nvmlInit_v2(self) -> int:
+        self.open += 1
+        return self.code
+
+    def nvmlShutdown(self) -> int:
+        self.open -= 1
+        return 0
+
+    def nvmlDeviceGetHandleByIndex_v2(self, index: Any, card: Any) -> int:
+        card._obj.value = 1 + index.value
+        return 0 if index.value < 2 else 2
+
+    def nvmlDeviceGetHandleByUUID(self, name: bytes, card: Any) -> int:
+        card._obj.value = 2
+        return 0 if name == b"GPU-second" else 2
+
+    def nvmlDeviceGetMemoryInfo(self, card: Any, told: Any) -> int:
+        told._obj.free = card.value * GB
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("visible", "free"), [(None, GB), ("0", GB), ("1,0", 2 * GB), ("GPU-second", 2 * GB), ("7", None), ("", None), ("nonsense", None)]
+)
+def test_the_card_that_mlx_takes_is_the_one_that_is_asked(visible: str | None, free: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    nvml = Nvml()
+    assert graphics_free_bytes(lambda _name: nvml) == free
+    assert nvml.open == 0
+
+
+def test_without_nvidias_library_or_driver_nothing_is_known_of_a_card() -> None:
+    assert graphics_free_bytes(lambda _name: ctypes.CDLL("libno-such-thing.so.1")) is None
+    assert graphics_free_bytes(lambda _name: Nvml(code=9)) is None

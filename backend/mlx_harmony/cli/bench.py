@@ -47,6 +47,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from mlx_harmony.models.catalog import Catalog, Places
 
     entry = Catalog(Places.of(settings)).find_chosen(args.model or settings.model)
+    if entry.adapter:
+        hint = f"Measure {entry.base}: with these weights over it, it would be another model than mlx-lm's."
+        raise InvalidRequest(f"{entry.id} is an adapter; only whole models are measured.", hint=hint, param="model")
     target = _target(args.json)
     work = Work(
         prompt_tokens=args.prompt_tokens,

@@ -4,9 +4,10 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 DeviceKind = Literal["cpu", "cuda", "metal"]
 
@@ -23,10 +24,10 @@ def available_bytes(meminfo: Path = MEMINFO, group: Path = GROUP) -> int:
     return min(_free_of_machine(meminfo), _free_of_group(group))
 
 
-def graphics_free_bytes(library: str = NVML) -> int | None:
+def graphics_free_bytes(library: Callable[[str], Any] = ctypes.CDLL) -> int | None:
     """What is free on the graphics card that mlx takes, as NVIDIA's own library tells it; None where that cannot be asked."""
     try:
-        nvml = ctypes.CDLL(library)
+        nvml = library(NVML)
     except OSError:
         return None
     card, told = ctypes.c_void_p(), _NvmlMemory()
@@ -43,7 +44,7 @@ class _NvmlMemory(ctypes.Structure):
     _fields_ = [("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong)]
 
 
-def _find_card(nvml: ctypes.CDLL, card: ctypes.c_void_p) -> int:
+def _find_card(nvml: Any, card: ctypes.c_void_p) -> int:
     """Points `card` to the first one that this program may see; 0 where that worked."""
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
     if first.isdigit():
