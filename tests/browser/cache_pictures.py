@@ -7,7 +7,7 @@ from tests.browser.visit import Visit
 
 TALKS = (
     ("What does the temperature slider do?", "And what does the top p slider do?", "Thank you. What does the seed do?"),
-    ("Spell the word harmony.", "How do I stop an answer?"),
+    ("Spell the word keyboard.", "How do I stop an answer?"),
     ("My cat is called Pixel. Please remember that.",),
 )
 INSTRUCTIONS = ("Today is Sunday. Answer in one sentence.", "Today is Monday. Answer in one sentence.")

@@ -49,7 +49,7 @@ def thinking(visit: Visit) -> None:
 
 def versions(visit: Visit) -> None:
     page = visit.page
-    visit.ask("Spell the word harmony.")
+    visit.ask("Spell the word keyboard.")
     ask = page.locator(".ask").first
     ask.hover()
     ask.locator("[data-do=edit]").click()
