@@ -11,7 +11,7 @@ from mlx_harmony.engine.provider import EngineProvider
 from mlx_harmony.engine.residency import Limits, Plan
 from mlx_harmony.errors import LoadFailed, OutOfMemory, Unavailable
 from mlx_harmony.events import Failed, Finished, Loading
-from mlx_harmony.records import MemoryNeed, ModelCard, ModelEntry, Timings
+from mlx_harmony.records import MemoryNeed, ModelCard, ModelEntry, Speculated, Timings
 from tests.engine.test_provider import Starter, collect, entry, request
 from tests.fixtures.scripted import CARD, ScriptedEngine, say
 
@@ -25,15 +25,15 @@ class Watch:
         self.needs = needs
         self.free = free
         self.asked: list[str] = []
-        self.seen: list[tuple[str, Timings | None]] = []
+        self.seen: list[tuple[str, Timings | None, bool]] = []
 
     def need(self, entry: ModelEntry) -> MemoryNeed | None:
         self.asked.append(entry.id)
         size = int(self.needs.get(entry.id, 1) * GB)
         return MemoryNeed(least=size, usual=size, free=None if self.free is None else int(self.free * GB))
 
-    def observe(self, entry: ModelEntry, card: ModelCard, timings: Timings | None) -> None:
-        self.seen.append((entry.id, timings))
+    def observe(self, entry: ModelEntry, card: ModelCard, timings: Timings | None, *, grew: bool = True) -> None:
+        self.seen.append((entry.id, timings, grew))
 
 
 def phases(provider: EngineProvider) -> dict[str, ModelPhase]:
@@ -281,8 +281,26 @@ async def test_what_a_load_and_an_answer_took_is_handed_on_and_shown() -> None:
     assert provider.states()[0].memory_bytes == 2 * GB
     await collect(provider.generate(entry(), request()))
     assert provider.states()[0].memory_bytes == 3 * GB
+    await collect(provider.generate(entry(), request("again")))
     await provider.close()
-    assert watch.seen == [("a", None), ("a", timings)]
+    assert watch.seen == [("a", None, True), ("a", timings, True), ("a", timings, False)]
+
+
+async def test_nothing_is_learnt_of_a_process_that_answered_several_at_once_or_with_a_draft_model() -> None:
+    guessed = Speculated(kind="draft", draft_model="small")
+    with_draft = [event if not isinstance(event, Finished) else msgspec.structs.replace(event, speculation=guessed) for event in say("hi")]
+    crowd, drafted = Watch(), Watch()
+    provider = EngineProvider(Starter(slowly), memory=crowd)
+    await provider.load(entry())
+    await asyncio.gather(*(collect(provider.generate(entry(), request(name))) for name in "ab"))
+    await collect(provider.generate(entry(), request("alone")))
+    other = EngineProvider(Starter(lambda: ScriptedEngine(lambda _request: with_draft)), memory=drafted)
+    await collect(other.generate(entry(), request()))
+    for each in (provider, other):
+        await each.close()
+    learnt = [timings for watch in (crowd, drafted) for _, timings, _ in watch.seen]
+    assert len(crowd.seen) == 4 and len(drafted.seen) == 2
+    assert learnt.count(None) == len(learnt)
 
 
 async def test_who_would_go_is_told_without_anybody_going() -> None:

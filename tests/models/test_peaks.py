@@ -32,17 +32,33 @@ def answered(peak: int, *, read: int = 10, kv: int = 0, kept: int = 0) -> Timing
 
 def test_what_a_load_took_beside_its_weights_is_kept_over_restarts(tmp_path: Path) -> None:
     Peaks(str(tmp_path)).note(ENTRY, CARD, None)
-    assert Peaks(str(tmp_path)).of(ENTRY, "cpu") == Peak(beside=150 * MB)
+    assert Peaks(str(tmp_path)).of(ENTRY, "cpu") == Peak(least=150 * MB, most=150 * MB)
     assert (tmp_path / PEAKS_FILE).stat().st_mode & 0o777 == 0o600
 
 
 def test_an_answer_raises_it_by_what_was_neither_kv_nor_kept(tmp_path: Path) -> None:
+    """Whether the KV of an answer are among what is kept when it ends is not known: so there are two bounds."""
     peaks = Peaks(str(tmp_path))
     peaks.note(ENTRY, CARD, None)
-    peaks.note(ENTRY, CARD, answered(400, kv=50, kept=60))
-    assert peaks.of(ENTRY, "cpu") == Peak(beside=240 * MB, read=10)
-    peaks.note(ENTRY, CARD, answered(380, kv=50, kept=60, read=CHUNK))
-    assert peaks.of(ENTRY, "cpu") == Peak(beside=240 * MB, read=CHUNK)
+    peaks.note(ENTRY, CARD, answered(500, kv=50, kept=60))
+    assert peaks.of(ENTRY, "cpu") == Peak(least=290 * MB, most=340 * MB, read=10)
+
+
+def test_an_older_peak_tells_no_more_than_how_long_a_prompt_was(tmp_path: Path) -> None:
+    """Kept prompts that were dropped since would look like memory that the model needs."""
+    peaks = Peaks(str(tmp_path))
+    peaks.note(ENTRY, CARD, None)
+    peaks.note(ENTRY, CARD, answered(900, kv=50, kept=0, read=CHUNK), grew=False)
+    assert peaks.of(ENTRY, "cpu") == Peak(least=150 * MB, most=150 * MB, read=CHUNK)
+
+
+def test_only_so_many_models_are_remembered_the_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlx_harmony.models.peaks.MOST_MODELS", 2)
+    peaks = Peaks(str(tmp_path))
+    entries = [msgspec.structs.replace(ENTRY, path=f"/models/{name}") for name in "abc"]
+    for entry in entries:
+        peaks.note(entry, CARD, None)
+    assert [peaks.of(entry, "cpu") is not None for entry in entries] == [False, True, True]
 
 
 def test_what_brings_no_news_is_not_written(tmp_path: Path) -> None:
@@ -81,14 +97,15 @@ def test_a_home_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     peaks = Peaks(str(tmp_path / "file"))
     peaks.note(ENTRY, CARD, None)
-    assert peaks.of(ENTRY, "cpu") == Peak(beside=150 * MB)
+    assert peaks.of(ENTRY, "cpu") == Peak(least=150 * MB, most=150 * MB)
 
 
 def test_a_forecast_is_raised_at_once_and_lowered_once_a_long_prompt_was_read() -> None:
     forecast = Forecast(weights=10, kv=5, working=100, context=1)
     assert calibrated(forecast, None) is forecast
-    assert calibrated(forecast, Peak(beside=70, read=5)) is forecast
-    raised = calibrated(forecast, Peak(beside=130, read=5))
+    assert calibrated(forecast, Peak(least=70, most=80, read=5)) is forecast
+    assert calibrated(forecast, Peak(least=70, most=130, read=CHUNK)) is forecast
+    raised = calibrated(forecast, Peak(least=130, most=150, read=5))
     assert (raised.total, raised.seen) == (145, True)
-    lowered = calibrated(forecast, Peak(beside=70, read=CHUNK))
+    lowered = calibrated(forecast, Peak(least=60, most=70, read=CHUNK))
     assert (lowered.total, lowered.seen) == (85, True)

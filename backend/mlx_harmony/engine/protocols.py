@@ -84,8 +84,11 @@ class MemoryWatch(Protocol):
         """What loading it takes, and what there is at this moment; None where its files do not tell."""
         ...
 
-    def observe(self, entry: ModelEntry, card: ModelCard, timings: Timings | None) -> None:
-        """Take notice of what it took: to be loaded, or for an answer."""
+    def observe(self, entry: ModelEntry, card: ModelCard, timings: Timings | None, *, grew: bool = True) -> None:
+        """Take notice of what it took for an answer, whose peak it is where it `grew`, and that it is in use.
+
+        Without `timings` it was loaded, or answered in a way that tells nothing of what one answer takes.
+        """
         ...
 
 

@@ -49,11 +49,13 @@ class EngineProvider:
                 async with aclosing(self._awaken(slot)) as loading:
                     async for event in loading:
                         yield event
+                slot.crowded = slot.crowded or slot.requests > 1
                 async with aclosing(slot.awake().generate(request)) as events:
                     async for answer in events:
+                        before = slot.taken
                         slot.note(answer)
                         if isinstance(answer, Finished):
-                            self._observe(slot, answer.timings)
+                            self._observe(slot, None if slot.crowded else answer.timings, grew=slot.taken > before)
                         yield answer
         except HarmonyError as error:
             yield Failed.of(error)
@@ -270,10 +272,10 @@ class EngineProvider:
     def _end_idle(self) -> None:
         self._end_soon(overdue(self._residents(), self._limits, time.monotonic()))
 
-    def _observe(self, slot: Slot, timings: Timings | None) -> None:
+    def _observe(self, slot: Slot, timings: Timings | None, *, grew: bool = True) -> None:
         """Let what it took be remembered, beside: it is written to a file."""
         if self._memory is not None:
-            self._keep(asyncio.to_thread(self._memory.observe, slot.entry, slot.awake().card, timings))
+            self._keep(asyncio.to_thread(self._memory.observe, slot.entry, slot.awake().card, timings, grew=grew))
 
     def _keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run it as a task that `close` waits for."""

@@ -37,7 +37,10 @@ class Load:
 
 
 class Slot:
-    """One model. `reserved` bytes are what there is room for, None while there is none; `taken` is what it was seen to take."""
+    """One model. `reserved` bytes are what there is room for, None while there is none; `taken` is what it was seen to take.
+
+    `crowded`: its process answered several at once, or had a draft model, so that its peak says nothing of what one answer takes.
+    """
 
     def __init__(self, entry: ModelEntry) -> None:
         self.entry = entry
@@ -49,6 +52,7 @@ class Slot:
         self.loaded_at: float | None = None
         self.reserved: int | None = None
         self.taken = 0
+        self.crowded = False
         self._users = 0
 
     @property
@@ -64,7 +68,7 @@ class Slot:
     def wake(self, engine: Engine) -> None:
         """Take in what was loaded."""
         self.engine, self.loaded_at, self.used_at = engine, time.time(), time.monotonic()
-        self.taken = engine.card.peak_bytes
+        self.taken, self.crowded = engine.card.peak_bytes, False
 
     @contextmanager
     def using(self, *, counts: bool = True) -> Iterator[None]:
@@ -82,8 +86,9 @@ class Slot:
         match event:
             case Failed(code=EngineCrashed.code, message=message):
                 self.problem = message
-            case Finished(timings=timings):
+            case Finished(timings=timings, speculation=speculation):
                 self.taken = max(self.taken, timings.peak_bytes)
+                self.crowded = self.crowded or bool(speculation and speculation.draft_model)
 
     def retire(self) -> Engine | None:
         """Give the engine up at once, for the caller to close: nobody gets it any more."""

@@ -85,9 +85,9 @@ class Outlook:
         usual = max(needs.least, needs.forecast.total)
         return MemoryNeed(least=needs.least, usual=usual, free=None if on_mac else free, limit=free if on_mac else None)
 
-    def observe(self, entry: ModelEntry, card: ModelCard, timings: Timings | None) -> None:
-        """Take notice of what a model took: to be loaded, or for an answer; and that it is in use."""
-        self._peaks.note(entry, card, timings)
+    def observe(self, entry: ModelEntry, card: ModelCard, timings: Timings | None, *, grew: bool = True) -> None:
+        """Take notice of what a model took: to be loaded, or for an answer, whose peak it is where it `grew`; and that it is in use."""
+        self._peaks.note(entry, card, timings, grew=grew)
         self._used.note(entry.folder)
 
 

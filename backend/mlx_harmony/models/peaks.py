@@ -1,7 +1,8 @@
 """What models were seen to take of the memory, kept in the app's home, so that the next forecast is nearer. Knows no engines and no mlx.
 
 A model's weights and its keys and values are exact figures already; what a forecast can only estimate is the rest: what lies between the
-layers, what the process itself takes, what reading the weights took for a moment. So that is what is kept.
+layers, what the process itself takes, what reading the weights took for a moment. So that is what is kept, between two bounds, since an
+answer's KV may or may not be among what is kept of prompts when it ends.
 """
 
 import logging
@@ -25,10 +26,20 @@ log = logging.getLogger(__name__)
 
 
 class Peak(Record):
-    """The most bytes a model's process took beside weights, KV and what it keeps of prompts; `read` is the longest prompt it read."""
+    """What a process took beside weights, KV and kept prompts: from `least` to `most` bytes; its longest prompt had `read` tokens."""
 
-    beside: int
+    least: int
+    most: int
     read: int = 0
+
+    def joined(self, other: "Peak") -> "Peak":
+        """Both together."""
+        return Peak(least=max(self.least, other.least), most=max(self.most, other.most), read=max(self.read, other.read))
+
+    def says_more_than(self, before: "Peak") -> bool:
+        """Whether this is worth a write."""
+        grew = self.least > before.least * (1 + NEWS) or self.most > before.most * (1 + NEWS)
+        return grew or before.read < min(self.read, CHUNK)
 
 
 class Peaks:
@@ -44,19 +55,22 @@ class Peaks:
         with self._changing:
             return self._read().get(_key(entry, device))
 
-    def note(self, entry: ModelEntry, card: ModelCard, timings: Timings | None) -> None:
-        """Take notice of what a model took: to be loaded, or, with `timings`, for an answer."""
-        seen = _seen(card, timings)
+    def note(self, entry: ModelEntry, card: ModelCard, timings: Timings | None, *, grew: bool = True) -> None:
+        """Take notice of what a model took: to be loaded, or, with `timings`, for an answer that was alone.
+
+        `grew`: the peak is of this answer; where it is older, what is kept of prompts may have changed since, so it tells nothing.
+        """
+        seen = _seen(card, timings, grew)
         if seen is None:
             return
         key = _key(entry, card.device)
         with self._changing:
             kept = self._read()
             before = kept.get(key)
-            if before is not None and seen.beside <= before.beside * (1 + NEWS) and (seen.read <= before.read or before.read >= CHUNK):
+            if before is not None and not seen.says_more_than(before):
                 return
-            most = Peak(beside=max(seen.beside, before.beside), read=max(seen.read, before.read)) if before else seen
-            self._kept = dict([*(pair for pair in kept.items() if pair[0] != key), (key, most)][-MOST_MODELS:])
+            both = seen.joined(before) if before else seen
+            self._kept = dict([*(pair for pair in kept.items() if pair[0] != key), (key, both)][-MOST_MODELS:])
             try:
                 write_file(self._path, self._kept)
             except StorageError:
@@ -69,23 +83,26 @@ class Peaks:
 
 
 def calibrated(forecast: Forecast, peak: Peak | None) -> Forecast:
-    """The forecast with what was seen in place of what was estimated.
+    """The forecast, its estimate brought within what was seen.
 
-    Until a prompt as long as the longest piece that is read at once was seen, the estimate is only ever raised.
+    It is lowered only once a prompt was read that is as long as the longest piece that is read at once.
     """
-    if peak is None or (peak.read < CHUNK and peak.beside <= forecast.working):
+    if peak is None:
         return forecast
-    return msgspec.structs.replace(forecast, working=peak.beside, seen=True)
+    lowered = min(forecast.working, peak.most) if peak.read >= CHUNK else forecast.working
+    working = max(lowered, peak.least)
+    return forecast if working == forecast.working else msgspec.structs.replace(forecast, working=working, seen=True)
 
 
-def _seen(card: ModelCard, timings: Timings | None) -> Peak | None:
-    """What an answer's KV take is among what is kept of prompts once it has ended, so the larger of the two counts."""
+def _seen(card: ModelCard, timings: Timings | None, grew: bool) -> Peak | None:
     if timings is None:
-        return Peak(beside=max(0, card.peak_bytes - card.weight_bytes)) if card.peak_bytes else None
+        beside = max(0, card.peak_bytes - card.weight_bytes)
+        return Peak(least=beside, most=beside) if card.peak_bytes else None
     if not timings.peak_bytes:
         return None
-    held = card.weight_bytes + max(timings.kv_bytes, timings.kept_bytes)
-    return Peak(beside=max(0, timings.peak_bytes - held), read=timings.prompt_n)
+    beside = timings.peak_bytes - card.weight_bytes if grew else 0
+    least = max(0, beside - timings.kv_bytes - timings.kept_bytes)
+    return Peak(least=least, most=max(0, beside - max(timings.kv_bytes, timings.kept_bytes)), read=timings.prompt_n)
 
 
 def _key(entry: ModelEntry, device: str) -> str:
