@@ -7,13 +7,14 @@ the generator never emits.
 from __future__ import annotations
 
 import random
+import re
 import zlib
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import wordings
-from noise import keep
+from noise import keep, titled
 
 _W = wordings.load("app_facts")
 
@@ -21,6 +22,8 @@ ASPECTS = wordings.grouped("app_facts", "ASPECTS")
 PLAIN = _W["PLAIN"]
 FALLBACK = {"why": "what", "how": "what", "where": "what", "everything": "what"}
 HELD_OUT_PERCENT = 8
+TITLED = 0.4
+"""How often a name is written with the capitals it has on the page."""
 
 
 @dataclass
@@ -91,14 +94,26 @@ def _aspect_question(r: random.Random, subject: Subject) -> tuple[Question, tupl
 
 
 def _exact(r: random.Random, name: str) -> str:
-    """Commands and flags keep their spelling; plain words may now and then be mistyped."""
-    return name if name.replace(" ", "").isalpha() and r.random() < 0.15 else keep(name)
+    """Commands and flags keep their spelling; plain words may now and then be mistyped, or have capitals as on the page."""
+    if not name.replace(" ", "").isalpha():
+        return keep(name)
+    if r.random() < 0.15:
+        return name
+    return keep(titled(r, name) if r.random() < TITLED else name)
+
+
+@cache
+def _places() -> re.Pattern[str]:
+    """The tabs and panels, where a free question names them."""
+    places = [s.names[0] for s in subjects() if s.names[0].endswith((" tab", " panel"))]
+    return re.compile(rf"\b(?:{'|'.join(places)})\b")
 
 
 def _free_question(r: random.Random, subject: Subject) -> tuple[Question, tuple[str, str]]:
     questions, answer = r.choices(subject.free, [len(q) for q, _ in subject.free])[0]
     q, frame = r.choice(questions), r.choice(PLAIN)
-    return Question(frame.format(q=q), subject.names[0], "how", answer), (q, frame)
+    shown = _places().sub(lambda m: keep(titled(r, m[0])), q) if r.random() < TITLED else q
+    return Question(frame.format(q=shown), subject.names[0], "how", answer), (q, frame)
 
 
 @cache

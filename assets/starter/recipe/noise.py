@@ -32,6 +32,18 @@ def strip(text: str) -> str:
     return text.replace(_OPEN, "").replace(_CLOSE, "")
 
 
+def titled(r: random.Random, name: str) -> str:
+    """A name with capitals: "the models tab" may become "the Models tab", as on the page, "the Models Tab" or "the MODELS TAB"."""
+    words = name.split(" ")
+    first = 1 if words[0] in ("the", "a", "my") and len(words) > 1 else 0
+    p = r.random()
+    if p < 0.7:
+        shown = [words[first].capitalize(), *words[first + 1 :]]
+    else:
+        shown = [w.capitalize() if p < 0.95 else w.upper() for w in words[first:]]
+    return " ".join(words[:first] + shown)
+
+
 def typo(r: random.Random, text: str) -> str:
     """One slip of the fingers in one word of four letters or more."""
     words = text.split(" ")

@@ -34,6 +34,8 @@ TABLE = ["make a table of {x}", "put {x} in a table", "write a markdown table of
 FIRST = ["what is the first letter of {w}?", "first letter of {w}", "which letter does {w} start with?"]
 LAST = ["what is the last letter of {w}?", "last letter of {w}", "which letter does {w} end with?"]
 NEXT = ["what comes after {n}?", "which number follows {n}?", "the number after {n}", "next number after {n}"]
+OWN_WORDS = _W["OWN_WORDS"]
+"""Words that the facts are full of, and that would else never be taken apart."""
 EMO = ["send me {n} emojis", "give me {n} emoji", "show {n} emojis", "i want {n} emojis"]
 
 
@@ -94,6 +96,8 @@ def _continued(ctx: Context, text: str, numbers: list[str], sep: str) -> list[Me
 
 
 def _word(ctx: Context) -> str:
+    if ctx.r.random() < 0.05:
+        return v.cased(ctx.r, ctx.r.choice(OWN_WORDS))
     return v.cased(ctx.r, v.any_word(ctx.r)) if ctx.r.random() < 0.75 else ctx.r.choice(v.THINGS)
 
 
