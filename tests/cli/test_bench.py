@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlx_harmony.cli.main import main
+from tests.fixtures.adapters import build_adapter
 from tests.fixtures.server import INTERRUPTIBLE, alive
 
 SMALL = ["--prompt-tokens", "40", "--tokens", "8", "--rounds", "1", "--streams", "1,2", "--clients", "2", "--turns", "2"]
@@ -147,6 +148,13 @@ def test_what_cannot_be_done_is_said_before_anything_is_measured(
     told = capsys.readouterr()
     assert said in told.err
     assert told.out == ""
+
+
+def test_an_adapter_is_not_measured_as_if_it_were_its_base(fx1: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = build_adapter(tmp_path / "manners", fx1.name)
+    assert main(["bench", "--models-dir", str(fx1.parent), "--model", str(folder)]) == 2
+    told = capsys.readouterr()
+    assert "manners is an adapter" in told.err and fx1.name in told.err and told.out == ""
 
 
 @pytest.mark.parametrize(
