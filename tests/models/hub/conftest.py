@@ -13,7 +13,7 @@ from mlx_harmony.models.hub.web import Patience
 from tests.fixtures.hub_server import HubServer
 
 WEIGHTS = "model-00001-of-00003.safetensors"
-QUICK = Patience(connect_s=5, silence_s=0.3, attempts=3, first_pause_s=0.01)
+QUICK = Patience(connect_s=10, silence_s=20, attempts=3, first_pause_s=0.01)
 
 
 class Told:

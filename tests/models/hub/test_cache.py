@@ -98,6 +98,7 @@ async def test_a_blob_that_goes_meanwhile_is_not_linked_to(server: HubServer, ca
     while not config.exists():
         await asyncio.sleep(0.01)
     config.unlink()
+    server.troubles[WEIGHTS].go_on.set()
     with pytest.raises(Unavailable, match=r"config\.json was removed"):
         await task
     assert list(cache.rglob("snapshots/*")) == []

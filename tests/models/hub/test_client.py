@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from mlx_harmony.errors import HubRefused, InvalidRequest, LoadFailed, ModelNotFound, SettingsError, Unavailable
@@ -12,6 +13,7 @@ from mlx_harmony.models.hub.client import Hub
 from mlx_harmony.models.hub.fit import fit_of, fit_of_found, fit_of_offer
 from mlx_harmony.models.hub.names import checked_file, checked_id, checked_revision
 from mlx_harmony.models.hub.needed import needed
+from mlx_harmony.models.hub.refusals import Asked
 from mlx_harmony.models.hub.web import Dropped, Patience, Web
 from tests.fixtures.hub_server import TOKEN, HubServer, Trouble
 from tests.models.hub.conftest import QUICK, hub_of, subject
@@ -211,6 +213,25 @@ async def test_a_name_that_is_not_known_counts_as_a_broken_connection(server: Hu
     with pytest.raises(Dropped, match="is not known"):
         async with hub.web() as web, web.open("/org/Far/resolve/main/model.safetensors", hub.asked()):
             pass
+
+
+async def test_the_token_goes_to_the_hub_only() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append((str(request.url), request.headers.get("authorization", "")))
+        elsewhere = {"/a": "/b", "/b": "https://1.1.1.1/c", "/c": "https://hub.example/d"}.get(request.url.path)
+        return httpx.Response(302, headers={"location": elsewhere}) if elsewhere else httpx.Response(200, content=b"here")
+
+    async with Web("https://hub.example", TOKEN, QUICK, httpx.MockTransport(answer)) as web:
+        assert await web.read("/a", Asked()) == b"here"
+    sent = f"Bearer {TOKEN}"
+    assert seen == [
+        ("https://hub.example/a", sent),
+        ("https://hub.example/b", sent),
+        ("https://1.1.1.1/c", ""),
+        ("https://hub.example/d", sent),
+    ]
 
 
 async def test_behind_a_proxy_names_are_its_own_to_resolve(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,17 +6,19 @@ import os
 import resource
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mlx_harmony.errors import HubRefused, InvalidRequest, LoadFailed, StorageError, Unavailable
 from mlx_harmony.models.catalog import Places, scan, starter_folder
 from mlx_harmony.models.hub.arriving import Arriving
 from mlx_harmony.models.hub.cache import Repository
+from mlx_harmony.models.hub.client import Hub
 from mlx_harmony.models.hub.download import SPARE_BYTES, Downloads
 from mlx_harmony.models.hub.needed import needed
 from mlx_harmony.models.hub.offers import HubFile
 from tests.fixtures.hub_server import TOKEN, HubServer
-from tests.models.hub.conftest import WEIGHTS, Told, begun, downloads, halves, hub_of, stopped, subject, weights_of
+from tests.models.hub.conftest import QUICK, WEIGHTS, Told, begun, downloads, halves, hub_of, stopped, subject, weights_of
 
 
 async def test_a_whole_download_is_a_model_for_this_program_and_for_others(server: HubServer, cache: Path, told: Told) -> None:
@@ -118,7 +120,8 @@ async def test_a_broken_connection_is_taken_up_again(server: HubServer, cache: P
 
 async def test_silence_counts_as_a_broken_connection(server: HubServer, cache: Path, told: Told) -> None:
     server.trouble(WEIGHTS, stall_after=30_000, times=1)
-    await downloads(server, cache)(subject(server), told)
+    impatient = msgspec.structs.replace(QUICK, silence_s=0.5)
+    await Downloads(lambda: Hub(server.address, patience=impatient), lambda: cache)(subject(server), told)
     assert any("nothing for too long" in note for note in told.notes)
 
 

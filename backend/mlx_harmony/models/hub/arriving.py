@@ -62,8 +62,6 @@ class Arriving:
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         self.size = os.fstat(self._descriptor).st_size
         self._begin()
-        if self.size > self._file.bytes:
-            self._empty()
 
     def _begin(self) -> None:
         self._summed = 0

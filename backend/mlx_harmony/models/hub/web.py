@@ -54,12 +54,13 @@ class Dropped(Exception):
 
 
 class Web:
-    """Connections to one hub; use it with `async with`."""
+    """Connections to one hub; use it with `async with`. `transport` is what carries them, None for the network."""
 
-    def __init__(self, endpoint: str, token: str, patience: Patience) -> None:
+    def __init__(self, endpoint: str, token: str, patience: Patience, transport: "httpx.AsyncBaseTransport | None" = None) -> None:
         self._endpoint = endpoint
         self._token = token
         self._patience = patience
+        self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> "Web":
@@ -70,7 +71,9 @@ class Web:
         headers = {"user-agent": f"mlx-harmony/{version('mlx-harmony')}", "accept-encoding": "identity"}
         try:
             trusted = await asyncio.to_thread(_trusted)
-            self._client = httpx.AsyncClient(headers=headers, timeout=timeout, follow_redirects=False, verify=trusted)
+            self._client = httpx.AsyncClient(
+                headers=headers, timeout=timeout, follow_redirects=False, verify=trusted, transport=self._transport
+            )
         except (ImportError, ValueError, OSError) as error:
             hint = "Look at HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE."
             raise SettingsError(f"No connection can be made as the environment asks for it: {error}", hint=hint) from error
