@@ -21,6 +21,7 @@ from mlx_harmony.models.hub.web import Patience
 from mlx_harmony.service import Service
 from mlx_harmony.settings import load_settings
 from tests.fixtures.hub_server import TOKEN, HubServer
+from tests.fixtures.server import serving
 
 WEIGHTS = "model-00001-of-00003.safetensors"
 MODEL = "org/Tiny-4bit"
@@ -209,3 +210,15 @@ async def test_a_killed_program_leaves_a_job_that_goes_on_at_the_next_start(hub:
     assert hub.sent[WEIGHTS] == sent + len(content) - kept, "every byte comes once"
     assert service.usable_model(MODEL).id == MODEL
     await service.close()
+
+
+@pytest.mark.integration
+async def test_the_server_goes_on_with_what_was_cut_short(service: Service, hub: HubServer, tmp_path: Path) -> None:
+    hub.trouble(WEIGHTS, stall_after=50_000, times=1)
+    job = await service.getting.download(MODEL)
+    await in_the_middle(hub, service.jobs, job)
+    await service.close()
+    with serving(tmp_path / "home", "--no-ui"):
+        async with asyncio.timeout(60):
+            while not list(tmp_path.glob("hub/models--*/snapshots/*/config.json")):
+                await asyncio.sleep(0.05)
