@@ -1,18 +1,16 @@
-"""What a loaded model costs while nobody asks it anything. Run `python -m benchmarks.idle [SECONDS]`; Linux only."""
+"""What the program costs while nobody asks it anything, its page and a model included. `python -m benchmarks.idle [SECONDS]`; Linux only."""
 
 import asyncio
 import os
 import sys
 import tempfile
-from contextlib import aclosing
 from pathlib import Path
 
-from mlx_harmony.engine.process import WorkerHome
-from mlx_harmony.engine.supervisor import start_worker
+from mlx_harmony.bench.servers import our_server
 from mlx_harmony.models.catalog import starter_folder
-from mlx_harmony.records import GenerationRequest, LoadOptions, TextPrompt
 
 SECONDS = 20.0
+SETTLED_S = 3.0
 
 
 def cpu_seconds(pid: int) -> float:
@@ -27,21 +25,23 @@ def switches(pid: int) -> int:
     return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if "ctxt_switches" in line)
 
 
+def child_of(pid: int) -> int:
+    """The one process that another one started."""
+    (child,) = (int(each) for path in Path(f"/proc/{pid}/task").glob("*/children") for each in path.read_text("ascii").split())
+    return child
+
+
 async def main(seconds: float) -> None:
     with tempfile.TemporaryDirectory() as home:
-        options = LoadOptions(path=str(starter_folder()))
-        engine = await start_worker("idle", options, WorkerHome.of(home), lambda _stage, _fraction: None)
-        asked = GenerationRequest(id="1", prompt=TextPrompt(text="Hello there"), max_tokens=30)
-        async with aclosing(engine.generate(asked)) as events:
-            tokens = [event async for event in events]
-        assert tokens and engine.pid is not None
-        await asyncio.sleep(1)
-        cpu, own, switched = cpu_seconds(engine.pid), cpu_seconds(os.getpid()), switches(engine.pid)
-        await asyncio.sleep(seconds)
-        cpu, own, switched = cpu_seconds(engine.pid) - cpu, cpu_seconds(os.getpid()) - own, switches(engine.pid) - switched
-        print(f"{seconds:g} seconds after an answer, the Starter loaded: its worker took {cpu:.2f} s of CPU and switched {switched} times;")
-        print(f"the process that holds the other end of its socket took {own:.2f} s.")
-        await engine.close()
+        async with our_server(str(starter_folder()), Path(home), page=True) as server:
+            pids = {"its server, with the page,": server.pid, "its worker": child_of(server.pid)}
+            await asyncio.sleep(SETTLED_S)
+            before = {name: (cpu_seconds(pid), switches(pid)) for name, pid in pids.items()}
+            await asyncio.sleep(seconds)
+            print(f"{seconds:g} seconds after an answer, the Starter loaded and no page open:")
+            for name, pid in pids.items():
+                cpu, switched = cpu_seconds(pid) - before[name][0], switches(pid) - before[name][1]
+                print(f"- {name} took {cpu:.2f} s of CPU, {cpu / seconds:.1%} of a core, and switched {switched} times")
 
 
 if __name__ == "__main__":

@@ -112,3 +112,8 @@ def test_the_environment_is_scrubbed_of_gradio_settings(tmp_path: Path) -> None:
     assert environment["GRADIO_TEMP_DIR"] == str(tmp_path / "page")
     assert environment["PATH"] == "/bin"
     assert not {"GRADIO_ALLOWED_PATHS", "GRADIO_SHARE"} & set(environment)
+
+
+async def test_the_page_at_rest_looks_into_its_queue_seldom(mounted: Mounted) -> None:
+    # Gradio's own default is a millisecond, which takes 5 % of a core for as long as the program runs.
+    assert mounted.page._queue.sleep_when_free >= 0.02

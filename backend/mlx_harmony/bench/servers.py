@@ -45,10 +45,10 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def our_server(folder: str, home: Path, **settings: int) -> AsyncIterator[Server]:
-    """`mlx-harmony serve` without its page, on this home with these settings, its model loaded. Raises Unmeasured where it cannot start."""
+async def our_server(folder: str, home: Path, *, page: bool = False, **settings: int) -> AsyncIterator[Server]:
+    """`mlx-harmony serve` on this home with these settings, its model loaded. Raises Unmeasured where it cannot start."""
     _settle(home, settings)
-    words = ("-m", "mlx_harmony", "serve", "--no-ui", "--no-browser", "--port", "0", "--model", folder)
+    words = ("-m", "mlx_harmony", "serve", *(() if page else ("--no-ui",)), "--no-browser", "--port", "0", "--model", folder)
     async with _running(words, home, stdout=asyncio.subprocess.PIPE) as (process, complaint):
         assert process.stdout is not None
         try:
