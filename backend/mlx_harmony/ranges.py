@@ -25,6 +25,7 @@ from mlx_harmony.records import (
 MOST_STOPS = 16
 MOST_TOP_LOGPROBS = 20
 BIAS_LIMIT = 100.0
+LIST_OF_IDS = "token ids of 0 or more with commas between them, or none"
 
 
 SAMPLING_FIELDS: tuple[Field, ...] = (
@@ -248,6 +249,19 @@ def check_request(request: GenerationRequest) -> None:
             hint="Remove unpaired surrogates and numbers beyond 64 bits.",
             param="prompt",
         ) from error
+
+
+def token_ids(name: str, text: str) -> tuple[int, ...]:
+    """The ids in `text`. Raises InvalidRequest, saying what it takes."""
+    parts = [] if text.strip().lower() == "none" else text.strip("[] ").split(",")
+    if not all(part.strip().isdecimal() and len(part) < 20 and int(part) <= LARGEST for part in parts):
+        raise InvalidRequest(f"{name} must be {LIST_OF_IDS}; it was {text[:40]!r}.", param=name)
+    return tuple(int(part) for part in parts)
+
+
+def said_token_ids(ids: tuple[int, ...] | None) -> str:
+    """The ids as they are typed; "" where they are left to the model."""
+    return "" if ids is None else ", ".join(map(str, ids)) or "none"
 
 
 def check_stops(stop: tuple[str, ...], param: str = "stop") -> None:

@@ -16,6 +16,7 @@ from mlx_harmony.conversation.commands import (
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import Field
+from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
 from mlx_harmony.records import KvOptions, Sampling
 
@@ -82,10 +83,70 @@ def test_length_and_effort_can_be_set() -> None:
         change(TurnOptions(), "effort", "most")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "value", "said"),
+    [
+        ("loop_detection", "FULL", "full", "full"),
+        ("reseed_each_turn", "on", True, "true"),
+        ("reseed_each_turn", "False", False, "false"),
+        ("stop", "END, STOP", ("END", "STOP"), '["END", "STOP"]'),
+        ("stop", r'["a, b", "\n"]', ("a, b", "\n"), r'["a, b", "\n"]'),
+        ("stop", "none", (), "none"),
+        ("end_tokens", "<|end|>", ("<|end|>",), '["<|end|>"]'),
+    ],
+)
+def test_choices_and_texts_can_be_set_listed_and_taken_back(name: str, text: str, value: object, said: str) -> None:
+    changed = change(TurnOptions(), name, text)
+    assert getattr(changed, name) == value and (name, said) in describe(changed)
+    assert change(changed, name, "default") == TurnOptions()
+    assert f"\\set {name}=" in {each.text for each in suggestions()}
+
+
+@pytest.mark.parametrize(("text", "value", "said"), [("3, 4", (3, 4), "3, 4"), ("[5]", (5,), "5"), ("none", (), "none")])
+def test_what_xtc_spares_can_be_set_listed_and_taken_back(text: str, value: tuple[int, ...], said: str) -> None:
+    changed = change(TurnOptions(), "xtc_special_tokens", text)
+    assert changed.sampling.xtc_special_tokens == value and ("xtc_special_tokens", said) in describe(changed)
+    assert change(changed, "xtc_special_tokens", "default") == TurnOptions()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "takes"),
+    [
+        ("loop_detection", "nan", "one of off, cheap, full"),
+        ("reseed_each_turn", "2", "true or false"),
+        ("xtc_special_tokens", "nan", "token ids of 0 or more"),
+        ("xtc_special_tokens", "-1", "token ids of 0 or more"),
+        ("xtc_special_tokens", "3,,4", "token ids of 0 or more"),
+        ("xtc_special_tokens", "2147483648", "token ids of 0 or more"),
+        ("stop", '["a"', "at most 16 texts"),
+        ("stop", "[1]", "at most 16 texts"),
+        ("stop", ",".join("abcdefghijklmnopq"), "at most 16 strings"),
+        ("end_tokens", "a,,b", "empty string"),
+    ],
+)
+def test_choices_and_texts_that_cannot_be_used_are_refused_with_what_is_taken(name: str, text: str, takes: str) -> None:
+    with pytest.raises(InvalidRequest, match=takes) as refused:
+        change(TurnOptions(), name, text)
+    assert refused.value.param == name
+
+
+def test_the_end_token_strings_of_prompt_configs_are_what_it_stops_at() -> None:
+    assert parse_command(r"\set end-token-strings=END") == SetValue(name="stop", value="END")
+    assert "\\set end_token_strings=" in {each.text for each in suggestions()}
+
+
+def test_what_is_left_to_the_profile_is_told_as_it_stands() -> None:
+    setup = ChatSetup(loop_detection="full", reseed_each_turn=True)
+    told = dict(describe(TurnOptions(setup=setup)))
+    assert (told["loop_detection"], told["reseed_each_turn"]) == ("full", "true")
+    told = dict(describe(TurnOptions(setup=setup, loop_detection="off", reseed_each_turn=False)))
+    assert (told["loop_detection"], told["reseed_each_turn"]) == ("off", "false")
+
+
 def test_an_unknown_setting_names_the_known_ones() -> None:
     with pytest.raises(InvalidRequest) as refused:
         change(TurnOptions(), "warmth", "1")
-    assert "temperature" in refused.value.hint and "effort" in refused.value.hint
+    assert all(name in refused.value.hint for name in ("temperature", "effort", "loop_detection", "end_tokens"))
 
 
 def test_the_form_of_kv_can_be_set_listed_and_taken_back() -> None:

@@ -99,18 +99,20 @@ async def test_the_chats_own_options_act_and_what_the_page_does_not_know_of_stay
     assert before[0].content == "Call the user Sam. It is 2026-01-27."
 
 
-async def test_a_seed_moves_on_by_turns_unless_each_answer_begins_anew(opened: Open) -> None:
+async def test_a_chosen_seed_is_that_of_every_turn_unless_each_has_its_own(opened: Open) -> None:
     service, provider = await opened()
     options = service.apply_profile("ada")
     chat = await service.create_chat(options)
     for text in ("one", "two"):
         await gather(service.send(chat.summary.id, text, options))
-    last = (await service.read_chat(chat.summary.id)).messages[-1]
-    await gather(service.regenerate(chat.summary.id, last.id, options))
-    assert [request.sampling.seed for request in provider.engine.requests] == [7, 8, 8]
     anew = msgspec.structs.replace(options, setup=msgspec.structs.replace(options.setup or ChatSetup(), reseed_each_turn=True))
     await gather(service.send(chat.summary.id, "three", anew))
-    assert provider.engine.requests[-1].sampling.seed == 7
+    last = (await service.read_chat(chat.summary.id)).messages[-1]
+    await gather(service.regenerate(chat.summary.id, last.id, anew))
+    assert last.provenance and last.provenance.sampling.seed == 9, "what it was drawn with is kept"
+    chosen = msgspec.structs.replace(anew, reseed_each_turn=False)
+    await gather(service.send(chat.summary.id, "four", chosen))
+    assert [request.sampling.seed for request in provider.engine.requests] == [7, 7, 9, 9, 7]
 
 
 async def test_a_run_given_a_prompt_config_begins_every_chat_with_it(opened: Open) -> None:

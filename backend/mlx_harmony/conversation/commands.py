@@ -8,11 +8,12 @@ import re
 import msgspec
 
 from mlx_harmony.conversation.records import TurnOptions
+from mlx_harmony.conversation.typed import ALSO_CALLED, TYPED, put
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import Field, check_field
 from mlx_harmony.kv_ranges import FORMS, KV_FIELDS, check_kv, combined
 from mlx_harmony.ranges import ANALYSIS_BUDGET, SAMPLING_FIELDS, TURN_FIELDS
-from mlx_harmony.records import EFFORTS, Effort, KvOptions, Record
+from mlx_harmony.records import KvOptions, Record
 
 HELP = (
     (r"\help", "this list"),
@@ -23,6 +24,7 @@ HELP = (
 """Each command with its sentence, as shown by `\\help` and beside an unknown command."""
 
 _FIELDS = {field.name: field for field in (*SAMPLING_FIELDS, *TURN_FIELDS, *KV_FIELDS)}
+_TYPED = {field.name: field for field in TYPED}
 _COMMAND = re.compile(r"[\\/](?P<name>[A-Za-z]+)(?:\s+(?P<rest>.*))?", re.DOTALL)
 
 
@@ -86,11 +88,11 @@ def parse_command(text: str) -> Command | None:
 
 def change(options: TurnOptions, name: str, value: str) -> TurnOptions:
     """`options` with one setting changed. Raises InvalidRequest, naming the known settings or the range."""
-    if name == "effort":
-        return msgspec.structs.replace(options, effort=_effort(value))
+    if name in _TYPED:
+        return put(options, _TYPED[name], value)
     field = _FIELDS.get(name)
     if field is None:
-        raise InvalidRequest(f"There is no setting {name!r}.", hint=f"Known settings: {', '.join([*_FIELDS, 'effort'])}.", param=name)
+        raise InvalidRequest(f"There is no setting {name!r}.", hint=f"Known settings: {', '.join([*_FIELDS, *_TYPED])}.", param=name)
     number = field.default if value.lower() == "default" else parse_number(field, value)
     if field in TURN_FIELDS:
         return msgspec.structs.replace(options, **{name: number})
@@ -127,8 +129,9 @@ def suggestions() -> tuple[Suggestion, ...]:
         Suggestion(text=r"\models", note="the models on this machine"),
         Suggestion(text="\\set ", note="change a setting", whole=False),
     )
-    numbers = tuple(Suggestion(text=f"\\set {field.name}=", note=field.span, whole=False) for field in _FIELDS.values())
-    return (*commands, *numbers, Suggestion(text="\\set effort=", note=", ".join(EFFORTS), whole=False))
+    takes = {field.name: field.span for field in _FIELDS.values()} | {field.name: field.takes for field in TYPED}
+    takes |= {name: f"the same as {other}" for name, other in ALSO_CALLED.items()}
+    return (*commands, *(Suggestion(text=f"\\set {name}=", note=note, whole=False) for name, note in takes.items()))
 
 
 def describe(options: TurnOptions) -> tuple[tuple[str, str], ...]:
@@ -139,7 +142,7 @@ def describe(options: TurnOptions) -> tuple[tuple[str, str], ...]:
     unset = {ANALYSIS_BUDGET.name: "none"} | dict.fromkeys([field.name for field in KV_FIELDS], "unset")
     return (
         *((name, unset.get(name, "the model's own") if value is None else f"{value:g}") for name, value in shown),
-        ("effort", options.effort),
+        *((field.name, field.said(options)) for field in TYPED),
     )
 
 
@@ -147,11 +150,5 @@ def _set_value(rest: str) -> SetValue:
     name, equals, value = rest.partition("=")
     if not equals or not name.strip() or not value.strip():
         raise InvalidRequest(r"\set takes name=value.", hint=r"For example: \set temperature=0.7")
-    return SetValue(name=name.strip().lower().replace("-", "_"), value=value.strip())
-
-
-def _effort(value: str) -> Effort:
-    for effort in EFFORTS:
-        if effort == value.lower():
-            return effort
-    raise InvalidRequest(f"effort must be one of {', '.join(EFFORTS)}; it was {value!r}.", param="effort")
+    known = name.strip().lower().replace("-", "_")
+    return SetValue(name=ALSO_CALLED.get(known, known), value=value.strip())

@@ -121,7 +121,7 @@ def _request(answer: ChatMessage, prompt: ChatPrompt, options: TurnOptions, path
         stop=options.stop,
         end_tokens=options.end_tokens,
         analysis_budget=options.analysis_budget,
-        loop_detection=_loop_detection(options),
+        loop_detection=loop_detection(options),
         speculation=options.speculation,
         num_draft_tokens=options.num_draft_tokens,
         draft_model=options.draft_model,
@@ -146,9 +146,9 @@ def fitting(request: GenerationRequest, options: TurnOptions) -> GenerationReque
 
 
 def _sampling(options: TurnOptions, path: Path) -> Sampling:
-    """The sampling of the next answer. A chat whose setup does not begin anew with each answer moves its seed on by one a turn."""
+    """The sampling of the next answer. Where each turn has a seed of its own, a chosen one is counted up by one a turn."""
     sampling = options.sampling
-    if options.setup is None or options.setup.reseed_each_turn or options.exact_seed or sampling.seed < 0:
+    if not reseeds(options) or options.exact_seed or sampling.seed < 0:
         return sampling
     turns = sum(message.role == "user" for message in path)
     return msgspec.structs.replace(sampling, seed=(sampling.seed + max(0, turns - 1)) % (LARGEST_SEED + 1))
@@ -159,7 +159,13 @@ def _context_limit(options: TurnOptions) -> int | None:
     return options.max_context_tokens or (options.setup.max_context_tokens if options.setup else None)
 
 
-def _loop_detection(options: TurnOptions) -> LoopDetection:
+def reseeds(options: TurnOptions) -> bool:
+    """Whether each turn has a seed of its own: what the person chose, else what the chat's setup says, else not."""
+    chosen = options.reseed_each_turn
+    return chosen if chosen is not None else options.setup is not None and options.setup.reseed_each_turn
+
+
+def loop_detection(options: TurnOptions) -> LoopDetection:
     """What the person chose, else what the chat's setup says, else the default."""
     return options.loop_detection or (options.setup.loop_detection if options.setup else "cheap")
 
@@ -178,7 +184,7 @@ def _provenance(asked: Asked, path: Path) -> Provenance:
         end_tokens=options.end_tokens,
         channels=options.channels,
         analysis_budget=options.analysis_budget,
-        loop_detection=_loop_detection(options),
+        loop_detection=loop_detection(options),
         speculation=options.speculation,
         draft_model=options.draft_model,
         num_draft_tokens=options.num_draft_tokens,

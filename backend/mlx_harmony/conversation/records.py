@@ -127,8 +127,9 @@ class ChatMessage(Record):
 class TurnOptions(Record):
     """What the person chose for the next turn; kept with the chat so that it opens as it was left. `model` None: the default.
 
-    `setup` None: as the chat has it, and in a new chat the program's own, if it was started with one. `exact_seed`: the seed is not
-    moved on by the turns before, whatever the setup says; so an answer is made again. `max_context_tokens` None: the setup's.
+    `setup` None: as the chat has it, and in a new chat the program's own, if it was started with one. `reseed_each_turn`: a seed of 0 or
+    more is counted up by one a turn. `exact_seed`: it is not, whatever else is said; so an answer is made again. `max_context_tokens`,
+    `loop_detection` and `reseed_each_turn` None: the setup's.
     `speculation`, `draft_model` and `num_draft_tokens` as in a GenerationRequest.
     """
 
@@ -141,6 +142,7 @@ class TurnOptions(Record):
     channels: tuple[Channel, ...] = CHANNELS
     analysis_budget: int | None = None
     loop_detection: LoopDetection | None = None
+    reseed_each_turn: bool | None = None
     speculation: Speculation = "auto"
     draft_model: str | None = None
     num_draft_tokens: int | None = None

@@ -70,7 +70,7 @@ class PromptConfig(BaseModel):
     )
     seed: int | None = _number("seed")
     reseed_each_turn: bool | None = Field(
-        False, description="Whether each answer starts from the seed itself, instead of going on from it."
+        False, description="Whether each turn has a seed of its own, the seed counted up by one a turn, instead of all the same."
     )
 
     max_tokens: int | None = _number("max_tokens")
