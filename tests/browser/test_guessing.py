@@ -42,8 +42,8 @@ def test_what_guessing_brought_stands_under_the_answer_and_in_its_details(visit:
 def test_who_guesses_is_chosen_reaches_the_model_and_stays(visit: Visit, scripted_app: ScriptedApp) -> None:
     page = visit.page
     page.locator(".panel-open").click()
-    page.get_by_label("Guess ahead").select_option("lookup")
-    page.get_by_label("Draft model").select_option("none")
+    page.get_by_label("Guess ahead", exact=True).select_option("lookup")
+    page.get_by_label("Draft model", exact=True).select_option("none")
     page.get_by_label("Guessed tokens, exact").fill("3")
     visit.ask("hello")
     request = scripted_app.provider.engine.requests[-1]

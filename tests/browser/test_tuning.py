@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from mlx_harmony.records import ChatPrompt, KvOptions
+from mlx_harmony.records import CHANNELS, ChatPrompt, KvOptions, Sampling
 from tests.browser.conftest import ScriptedApp
 from tests.browser.visit import Visit
 
@@ -64,9 +64,9 @@ def test_channels_budget_and_end_tokens_act_on_the_next_answer_and_survive_a_rel
     page.locator(".panel-open").click()
     page.get_by_label("Commentary").uncheck()
     page.get_by_label("Thinking budget, exact").fill("12")
-    page.get_by_label("Loop detection").select_option("full")
+    page.get_by_label("Loop detection", exact=True).select_option("full")
     page.get_by_role("tab", name="Prompt").click()
-    page.get_by_label("End tokens").fill("<|end|>")
+    page.get_by_label("End tokens", exact=True).fill("<|end|>")
     visit.ask("Hello")
     request = scripted_app.provider.engine.requests[-1]
     assert isinstance(request.prompt, ChatPrompt)
@@ -76,10 +76,47 @@ def test_channels_budget_and_end_tokens_act_on_the_next_answer_and_survive_a_rel
     page.get_by_role("tab", name="Tuning").click()
     expect(page.get_by_label("Commentary")).not_to_be_checked()
     expect(page.get_by_label("Thinking budget, exact")).to_have_value("12")
-    expect(page.get_by_label("Loop detection")).to_have_value("full")
+    expect(page.get_by_label("Loop detection", exact=True)).to_have_value("full")
     page.get_by_role("button", name="Reset Thinking budget").click()
     visit.ask("Once more")
     assert scripted_app.provider.engine.requests[-1].analysis_budget is None
+
+
+def test_lists_texts_and_channels_act_are_marked_and_have_a_way_back(visit: Visit, scripted_app: ScriptedApp) -> None:
+    page = visit.page
+    page.locator(".panel-open").click()
+    resets = page.locator(".choice .reset:visible")
+    expect(resets).to_have_count(0)
+    page.get_by_label("Loop detection", exact=True).select_option("full")
+    page.get_by_label("Guess ahead", exact=True).select_option("off")
+    page.get_by_label("Draft model", exact=True).select_option("none")
+    page.get_by_label("Commentary").uncheck()
+    page.get_by_label("Seed of each turn", exact=True).select_option("true")
+    page.get_by_label("Seed, exact").fill("5")
+    page.get_by_label("Spared by XTC", exact=True).fill("3, 4,")
+    expect(page.get_by_label("Spared by XTC", exact=True)).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Spared by XTC", exact=True).fill("3, 4")
+    page.get_by_role("tab", name="Prompt").click()
+    page.get_by_label("Stop at", exact=True).fill("END")
+    page.get_by_label("End tokens", exact=True).fill("<|end|>")
+    for text in ("one", "two"):
+        visit.ask(text)
+    first, second = scripted_app.provider.engine.requests[-2:]
+    assert (first.sampling.seed, second.sampling.seed, second.sampling.xtc_special_tokens) == (5, 6, (3, 4))
+    visit.reload()
+    expect(page.get_by_label("Stop at", exact=True)).to_have_value("END")
+    for name in ("Stop at", "End tokens"):
+        page.get_by_role("button", name=f"Reset {name}").click()
+        expect(page.get_by_label(name, exact=True)).to_be_focused()
+    page.get_by_role("tab", name="Tuning").click()
+    for name in ("Loop detection", "Guess ahead", "Draft model", "Channels", "Seed of each turn", "Spared by XTC"):
+        page.get_by_role("button", name=f"Reset {name}").click()
+    expect(resets).to_have_count(0)
+    visit.ask("three")
+    asked = scripted_app.provider.engine.requests[-1]
+    assert isinstance(asked.prompt, ChatPrompt) and asked.prompt.channels == CHANNELS and (asked.stop, asked.end_tokens) == ((), ())
+    assert (asked.loop_detection, asked.speculation, asked.draft_model) == ("cheap", "auto", None)
+    assert asked.sampling == Sampling(seed=5)
 
 
 def test_no_budget_for_thinking_makes_the_starter_answer_at_once(real_visit: Visit) -> None:

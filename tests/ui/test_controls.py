@@ -1,16 +1,29 @@
 """The chat's options as sliders, and what the page sends back, checked."""
 
+import re
 from typing import Any
 
 import pytest
 
 from mlx_harmony.conversation.records import TurnOptions
+from mlx_harmony.conversation.typed import TYPED
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.kv_ranges import KV_FIELDS
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
 from mlx_harmony.records import KvOptions, ModelEntry, Sampling, Tool
 from mlx_harmony_ui import controls
+from mlx_harmony_ui.choices import IDS, choices
+
+CHOSEN = TurnOptions(
+    sampling=Sampling(xtc_special_tokens=(3,)),
+    loop_detection="off",
+    reseed_each_turn=False,
+    speculation="off",
+    draft_model="",
+    stop=("END",),
+    end_tokens=("<|end|>",),
+)
 
 
 def test_every_plain_number_of_a_turn_has_a_slider_in_a_group() -> None:
@@ -45,10 +58,12 @@ def test_options_come_back_as_they_were_set() -> None:
         "end_tokens": "<|end|>\n",
         "channels": ["final", "analysis"],
         "loop_detection": "full",
+        "reseed_each_turn": "true",
+        "xtc_special_tokens": "3, 4",
     }
     assert controls.options_from(sent, TurnOptions()) == TurnOptions(
         model="starter",
-        sampling=Sampling(temperature=0, top_k=40, repetition_penalty=1.2, seed=7),
+        sampling=Sampling(temperature=0, top_k=40, repetition_penalty=1.2, seed=7, xtc_special_tokens=(3, 4)),
         max_tokens=200,
         max_context_tokens=900,
         analysis_budget=0,
@@ -56,11 +71,36 @@ def test_options_come_back_as_they_were_set() -> None:
         end_tokens=("<|end|>",),
         channels=("analysis", "final"),
         loop_detection="full",
+        reseed_each_turn=True,
         effort="high",
         identity="You are Pip.",
         instructions="Be brief.",
         tools=(Tool(kind="python"), Tool(kind="browser")),
     )
+
+
+def test_every_slider_says_its_range() -> None:
+    rows = {row.name: row.span for group in controls.slides(TurnOptions()) for row in group.rows}
+    assert all(rows.values()) and rows["seed"] == "-1 or more"
+
+
+@pytest.mark.parametrize("given", [None, (), (3, 4)])
+def test_what_xtc_spares_comes_back_as_it_was_shown(given: tuple[int, ...] | None) -> None:
+    kept = TurnOptions(sampling=Sampling(xtc_special_tokens=given))
+    shown = next(row.value for row in choices(kept, ()).advanced if row.name == "xtc_special_tokens")
+    assert controls.options_from({"xtc_special_tokens": shown}, TurnOptions()) == kept
+    assert re.fullmatch(IDS, shown)
+
+
+def test_what_is_no_slider_says_what_it_is_and_where_a_reset_leads() -> None:
+    usual, changed = (
+        {row.name: row for row in (*views.repetition, *views.advanced, *views.prompt)}
+        for views in (choices(TurnOptions(), ()), choices(CHOSEN, ()))
+    )
+    assert usual.keys() == {field.name for field in TYPED} - {"effort"} | {"speculation", "draft_model"}
+    for name, row in usual.items():
+        assert row.value == row.default != changed[name].value and row.help.endswith(".") and row.back
+        assert row.choices or row.span, "a range, or the choices themselves"
 
 
 def test_nothing_sent_is_the_defaults() -> None:
@@ -70,14 +110,14 @@ def test_nothing_sent_is_the_defaults() -> None:
 def test_what_the_page_has_no_control_for_is_kept() -> None:
     function = Tool(kind="function", name="weather")
     kept = TurnOptions(
-        sampling=Sampling(temperature=0.2, logit_bias={7: 1.0}, xtc_special_tokens=(3,)),
+        sampling=Sampling(temperature=0.2, logit_bias={7: 1.0}),
         tools=(function, Tool(kind="browser")),
         setup=ChatSetup(profile="work", max_context_tokens=500),
         exact_seed=True,
     )
     options = controls.options_from({"numbers": {"temperature": 0.9}, "tools": ["python"]}, kept)
     assert options == TurnOptions(
-        sampling=Sampling(temperature=0.9, logit_bias={7: 1.0}, xtc_special_tokens=(3,)),
+        sampling=Sampling(temperature=0.9, logit_bias={7: 1.0}),
         tools=(function, Tool(kind="python")),
         setup=ChatSetup(profile="work", max_context_tokens=500),
         exact_seed=True,
@@ -99,6 +139,11 @@ def test_what_the_page_has_no_control_for_is_kept() -> None:
         ({"channels": ["final", {}]}, "channels"),
         ({"channels": "final"}, "channels"),
         ({"loop_detection": "sometimes"}, "loop_detection"),
+        ({"reseed_each_turn": "sometimes"}, "reseed_each_turn"),
+        ({"reseed_each_turn": True}, "reseed_each_turn"),
+        ({"xtc_special_tokens": "3, -4"}, "xtc_special_tokens"),
+        ({"xtc_special_tokens": "3 4"}, "xtc_special_tokens"),
+        ({"xtc_special_tokens": "99999999999999999999999"}, "xtc_special_tokens"),
         ({"end_tokens": "\n".join(map(str, range(17)))}, "end_tokens"),
         ({"effort": "huge"}, "effort"),
         ({"effort": ["low"]}, "effort"),

@@ -62,7 +62,7 @@ def test_a_very_long_lane_is_cut_and_says_by_how_much() -> None:
 def test_all_that_made_an_answer_and_is_not_as_usual_is_told() -> None:
     made = Provenance(
         model="starter",
-        sampling=Sampling(top_k=7, logit_bias={3: 1.0}),
+        sampling=Sampling(top_k=7, logit_bias={3: 1.0}, xtc_special_tokens=(3, 4)),
         max_tokens=50,
         max_context_tokens=900,
         analysis_budget=0,
@@ -81,6 +81,7 @@ def test_all_that_made_an_answer_and_is_not_as_usual_is_told() -> None:
         "Thinking budget": "0 tokens",
         "Top K": "7",
         "Token biases": "1",
+        "Spared by XTC": "3, 4",
     }
     expected |= {"Identity": "You are Ada.", "Stop at": "END", "End tokens": "<|end|>", "Loop detection": "off", "Tools": "python"}
     assert expected.items() <= told.items() and told["Channels"] == "analysis, final"

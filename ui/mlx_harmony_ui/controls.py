@@ -9,7 +9,7 @@ from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import LARGEST, Field, check_field
 from mlx_harmony.kv_ranges import KV_FIELDS, check_kv
-from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS, check_channels, check_stops
+from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS, check_channels, check_stops, token_ids
 from mlx_harmony.records import (
     AUTO_DRAFT,
     CHANNELS,
@@ -49,6 +49,7 @@ GUESSERS: tuple[tuple[Speculation, str], ...] = (
     ("draft", "By a draft model alone"),
     ("off", "Off"),
 )
+RESEED_CHOICES = (("", "Usual"), ("false", "The same for every turn"), ("true", "One of its own for each turn"))
 NO_DRAFT = "none"
 """What the page calls an empty draft model; empty there is what the settings say."""
 LONGEST_TEXT = 100_000
@@ -100,7 +101,7 @@ def _slide(field: Field, value: float | None) -> SlideView:
         name=field.name,
         label=field.label,
         help=field.help,
-        span=field.span if field.name != "seed" else "",
+        span=field.span,
         low=f"{field.low:g}",
         high=f"{field.high:g}",
         reach=f"{field.reach:.15g}",
@@ -131,12 +132,15 @@ def options_from(data: Mapping[str, Any], kept: TurnOptions) -> TurnOptions:
     return msgspec.structs.replace(
         kept,
         model=_text(data, "model") or None,
-        sampling=msgspec.structs.replace(kept.sampling, **_numbers(SAMPLING_FIELDS, numbers)),
+        sampling=msgspec.structs.replace(
+            kept.sampling, **_numbers(SAMPLING_FIELDS, numbers), xtc_special_tokens=_ids(data, "xtc_special_tokens")
+        ),
         **_numbers(TURN_FIELDS, numbers),
         stop=_lines(data, "stop"),
         end_tokens=_lines(data, "end_tokens"),
         channels=_channels(data.get("channels", list(CHANNELS))),
         loop_detection=_loop_detection(data.get("loop_detection", "")),
+        reseed_each_turn=_reseed(data.get("reseed_each_turn", "")),
         speculation=_speculation(data.get("speculation", "auto")),
         draft_model=_draft_model(_text(data, "draft_model")),
         effort=_effort(data.get("effort", "medium")),
@@ -186,6 +190,11 @@ def _lines(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return lines
 
 
+def _ids(data: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
+    text = _text(data, name).strip()
+    return token_ids(name, text) if text else None
+
+
 def _channels(value: object) -> tuple[Channel, ...]:
     if not isinstance(value, list) or not all(isinstance(channel, str) for channel in value):
         raise InvalidRequest("channels must be a list of names.", param="channels")
@@ -200,6 +209,12 @@ def _loop_detection(value: object) -> LoopDetection | None:
     if value:
         raise InvalidRequest(f"The loop detection must be one of {', '.join(LOOP_DETECTIONS)}.", param="loop_detection")
     return None
+
+
+def _reseed(value: object) -> bool | None:
+    if value not in ("", "true", "false"):
+        raise InvalidRequest("reseed_each_turn must be true or false.", param="reseed_each_turn")
+    return None if value == "" else value == "true"
 
 
 def _speculation(value: object) -> Speculation:

@@ -4,7 +4,7 @@ import msgspec
 
 from mlx_harmony.conversation.records import ChatMessage, Lane, Provenance
 from mlx_harmony.kv_ranges import KV_FIELDS
-from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS
+from mlx_harmony.ranges import SAMPLING_FIELDS, TURN_FIELDS, said_token_ids
 from mlx_harmony.records import CHANNELS, Record, Speculated, Timings, Usage
 from mlx_harmony_ui import guesses, words
 from mlx_harmony_ui.voices import Part, Voice, of_message
@@ -249,5 +249,6 @@ def _texts(made: Provenance) -> tuple[tuple[str, str], ...]:
         ("Stop at", ", ".join(made.stop)),
         ("End tokens", ", ".join(made.end_tokens)),
         ("Loop detection", made.loop_detection if made.loop_detection != "cheap" else ""),
+        ("Spared by XTC", said_token_ids(made.sampling.xtc_special_tokens)),
         ("Token biases", words.count(len(made.sampling.logit_bias)) if made.sampling.logit_bias else ""),
     )

@@ -27,6 +27,7 @@ function options() {
     numbers[input.dataset.field] = typed === "" && !input.validity.badInput ? null : Number(typed || NaN);
   }
   const text = (name) => one(`#tuning [data-text=${name}]`)?.value ?? "";
+  const choice = (name, usual = "") => one(`#tuning [data-choice=${name}]`)?.value ?? usual;
   return {
     numbers: Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, Number.isNaN(value) ? "not a number" : value])),
     effort: state.effort,
@@ -37,9 +38,11 @@ function options() {
     stop: text("stop"),
     end_tokens: text("end_tokens"),
     channels: [...all("#tuning [data-channel]:checked").map((box) => box.dataset.channel), "final"],
-    loop_detection: one("#tuning [data-choice=loop_detection]")?.value ?? "",
-    speculation: one("#tuning [data-choice=speculation]")?.value ?? "auto",
-    draft_model: one("#tuning [data-choice=draft_model]")?.value ?? "",
+    xtc_special_tokens: text("xtc_special_tokens"),
+    loop_detection: choice("loop_detection"),
+    reseed_each_turn: choice("reseed_each_turn"),
+    speculation: choice("speculation", "auto"),
+    draft_model: choice("draft_model"),
     profile: state.profile,
   };
 }
@@ -68,6 +71,26 @@ function markSet(row, input) {
   input.setAttribute("aria-invalid", String(!input.validity.valid));
 }
 
+// A list, a text or the channels: marked where it is not as usual, so that there is a way back.
+const chosenIn = (row) => one("[data-choice], [data-text]", row);
+
+function markChoice(row) {
+  const control = chosenIn(row);
+  const changed = control ? control.value !== control.dataset.default : one("[data-channel]:not(:checked)", row) !== null;
+  row.dataset.set = changed ? "yes" : "no";
+  control?.setAttribute("aria-invalid", String(!control.validity.valid));
+}
+
+function resetChoice(button) {
+  const row = button.closest(".choice");
+  const control = chosenIn(row);
+  if (control) control.value = control.dataset.default;
+  for (const box of all("[data-channel]", row)) box.checked = true;
+  markChoice(row);
+  (control ?? one("[data-channel]", row)).focus();
+  saveSoon();
+}
+
 document.addEventListener("input", (event) => {
   const { slides, field, text } = event.target.dataset ?? {};
   const row = event.target.closest?.(".slide");
@@ -80,6 +103,8 @@ document.addEventListener("input", (event) => {
     if (slider && event.target.value !== "") slider.value = event.target.value;
     markSet(row, event.target);
   }
+  const chosen = event.target.closest?.(".choice[data-set]");
+  if (chosen) markChoice(chosen);
   if (slides || field || text) saveSoon();
 });
 

@@ -23,3 +23,4 @@ document.addEventListener("input", (event) => { if (event.target.closest?.("#tun
 document.addEventListener("click", (event) => { if (event.target.closest?.("#tuning .slide .reset")) leavePreset(); });
 
 acts["remove-preset"] = () => presetAct("remove", one("#preset").value);
+acts["reset-choice"] = resetChoice;

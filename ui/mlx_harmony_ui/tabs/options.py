@@ -9,6 +9,7 @@ from mlx_harmony.errors import HarmonyError, SettingsError
 from mlx_harmony.records import Record
 from mlx_harmony.service import Service
 from mlx_harmony_ui import controls, failures
+from mlx_harmony_ui.choices import choices
 from mlx_harmony_ui.components.surface import Commands, number_of, record_of, text_of
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.tabs.chosen import pill_html, starter_html
@@ -119,10 +120,7 @@ def tuning_html(service: Service, options: TurnOptions, ask: int, begun: bool = 
         presets=preset_picker(service, options),
         groups=controls.slides(options),
         channels=controls.CHANNEL_SWITCHES,
-        loops=controls.LOOP_CHOICES,
-        guessers=controls.GUESSERS,
-        drafts=controls.draft_choices(service.models(), options.draft_model),
-        draft=controls.NO_DRAFT if options.draft_model == "" else options.draft_model or "",
+        choices=choices(options, service.models()),
         tools=" ".join(tool.kind for tool in options.tools),
         identity=controls.DEFAULT_IDENTITY,
         stamp=next(_stamps),
