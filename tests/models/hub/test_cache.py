@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mlx_harmony.errors import StorageError, Unavailable
 from mlx_harmony.models.catalog import Places, scan, starter_folder
 from mlx_harmony.models.hub.cache import Repository
 from mlx_harmony.models.hub.download import ELSEWHERE
+from mlx_harmony.models.hub.offers import HubFile
 from tests.fixtures.hub_server import HubServer, git_sha1
 from tests.models.hub.conftest import WEIGHTS, Told, begun, downloads, halves, stopped, subject, weights_of
 
@@ -34,6 +36,28 @@ async def test_a_read_only_cache_is_an_error_of_its_own(server: HubServer, cache
     with pytest.raises(StorageError, match="cannot be written"):
         await downloads(server, cache)(subject(server), told)
     cache.chmod(0o700)
+
+
+def test_a_snapshot_is_there_with_all_its_files_or_not_at_all(cache: Path) -> None:
+    repository, commit = Repository(cache, "org/name"), "a" * 40
+    repository.prepare()
+    looks: list[bool] = []
+
+    class Looked(list[HubFile]):
+        """Looks between any two files whether the snapshot is there."""
+
+        def __iter__(self) -> Iterator[HubFile]:
+            for file in list.__iter__(self):
+                yield file
+                looks.append((repository.folder / "snapshots" / commit).exists())
+
+    names = {"config.json": b"{}", "model.safetensors": b"w"}
+    files = Looked(HubFile(name=name, bytes=len(data), git_sha1=git_sha1(data)) for name, data in names.items())
+    for file in files:
+        repository.blob(file).write_bytes(names[file.name])
+    repository.link(commit, "main", files)
+    assert set(looks) == {False}
+    assert {path.name: path.read_bytes() for path in (repository.folder / "snapshots" / commit).iterdir()} == names
 
 
 async def test_a_cache_that_is_a_file_is_an_error_of_its_own(server: HubServer, cache: Path, told: Told) -> None:

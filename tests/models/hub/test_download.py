@@ -12,7 +12,6 @@ import pytest
 from mlx_harmony.errors import HubRefused, InvalidRequest, LoadFailed, StorageError, Unavailable
 from mlx_harmony.models.catalog import Places, scan, starter_folder
 from mlx_harmony.models.hub.arriving import Arriving
-from mlx_harmony.models.hub.cache import Repository
 from mlx_harmony.models.hub.client import Hub
 from mlx_harmony.models.hub.download import SPARE_BYTES, Downloads
 from mlx_harmony.models.hub.needed import needed
@@ -135,7 +134,13 @@ async def test_a_hub_that_stays_out_of_order_is_given_up(server: HubServer, cach
 async def test_a_server_that_knows_no_ranges_is_read_from_the_beginning(server: HubServer, cache: Path, told: Told) -> None:
     server.trouble(WEIGHTS, drop_after=30_000, ignore_range=True, times=2)
     await downloads(server, cache)(subject(server), told)
-    assert Repository(cache, "org/Tiny-4bit").folder.joinpath("blobs", hashlib.sha256(weights_of(server)).hexdigest()).exists()
+    assert server.sent[WEIGHTS] == 30_000 + len(weights_of(server)), "twice from the beginning, and then the rest"
+
+
+async def test_what_comes_after_the_end_of_a_file_is_not_taken(server: HubServer, cache: Path, told: Told) -> None:
+    server.trouble(WEIGHTS, surplus=100_000, ignore_range=True)
+    await downloads(server, cache)(subject(server), told)
+    assert len([path for path in server.paths() if path.startswith("/cdn") and path.endswith(WEIGHTS)]) == 1
 
 
 async def test_what_arrives_damaged_is_got_once_more(server: HubServer, cache: Path, told: Told) -> None:
