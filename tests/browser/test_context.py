@@ -1,9 +1,21 @@
 """A chat longer than its context, with the Starter: what the model no longer sees is said, and the meter stays right while it sleeps."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.visit import Visit
+
+ON_ONE_LINE = """(texts) => {
+  const parts = [document.querySelector("#meter .cost"), document.querySelector("#meter .meter span")];
+  const before = parts.map((part) => part.textContent);
+  if (texts) parts.forEach((part, at) => { part.textContent = texts[at]; });
+  const [cost, meter] = parts.map((part) => part.getBoundingClientRect());
+  parts.forEach((part, at) => { part.textContent = before[at]; });
+  const open = ["#side", "#panel"].every((panel) => document.querySelector(panel).checkVisibility());
+  return open && meter.height < 24 && cost.bottom > meter.top;
+}"""
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -28,7 +40,10 @@ def test_a_chat_beyond_its_context_says_what_is_no_longer_seen(real_visit: Visit
     expect(page.locator(".seen-from")).to_have_count(1)
     order = page.eval_on_selector_all("#history .turns > *", "nodes => nodes.map(node => node.className.split(' ')[0])")
     assert 0 < order.index("seen-from") < len(order) - 1 and order[order.index("seen-from") + 1] == "ask"
-    expect(meter).to_contain_text("no longer seen")
+    expect(meter).to_contain_text(re.compile(r"^\d+ of 165 sent · \d+ in all · oldest \d+ unseen$"))
+    assert "holds 220, of which 55 stay free for the answer" in (meter.get_attribute("title") or "")
+    for longest in (None, ("12,204 reused, 12,372 to read, about 12.2 s", "24,576 of 24,576 sent · 104,585 in all · oldest 112 unseen")):
+        assert page.evaluate(ON_ONE_LINE, longest), "with both panels open it stands beside the cost"
     expect(page.locator("#history .answer").last).to_contain_text("did not see them")
     awake = meter.inner_text()
     page.get_by_role("tab", name="Models").click()

@@ -88,6 +88,19 @@ async def test_a_sleeping_model_s_chat_takes_what_it_took_when_it_was_last_count
     assert drafted and drafted.counted == "estimate" and drafted.total == now.total + drafted.draft and 5 < drafted.draft < 20
 
 
+async def test_a_trimmed_chat_of_a_sleeping_model_sends_what_it_sent_when_it_was_counted(store: Store) -> None:
+    class Trimming(ScriptedProvider):
+        async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None:
+            return PromptCount(total=585, limit=300, context_length=400, sent=280, messages=(5, 5, 5), dropped=(1,))
+
+    chat = await chat_of(store, "one two", "three")
+    now = await measured(store, Trimming(), chat, Draft(), ASKED)
+    asleep = await measured(store, ScriptedProvider(), chat, Draft(), ASKED)
+    assert now and asleep and (asleep.total, asleep.sent, asleep.trimmed) == (585, 280, ("m0",)) == (now.total, now.sent, now.trimmed)
+    drafted = await measured(store, ScriptedProvider(), chat, Draft("A question of some length, longer than what is left"), ASKED)
+    assert drafted and drafted.total > 585 and 280 < drafted.sent <= 300
+
+
 async def test_what_was_not_counted_is_estimated_and_said_to_be(store: Store) -> None:
     provider = ScriptedProvider()
     entry = msgspec.structs.replace(STARTER, context_length=2048)

@@ -67,8 +67,8 @@ def recalled(kept: KeptCount | None, path: Path, typed: Path, asked: Asked) -> C
     draft = sum(_guess(message, asked, per_token) for message in typed)
     if kept is not None and same:
         counted = "estimate" if typed else "before"
-        total = kept.use.total + draft
-        return msgspec.structs.replace(kept.use, total=total, sent=min(total, kept.use.limit), draft=draft, counted=counted)
+        sent = min(kept.use.sent + draft, kept.use.limit)
+        return msgspec.structs.replace(kept.use, total=kept.use.total + draft, sent=sent, draft=draft, counted=counted)
     frame = _characters(framed((), asked.options, asked.created_at).messages) / per_token
     said = sum(known.get(message.id) or _guess(message, asked, per_token) for message in path)
     total = round(frame) + said + draft
