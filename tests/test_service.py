@@ -200,3 +200,14 @@ async def test_a_pin_is_kept_and_only_models_that_are_here_can_be_pinned(service
         await service.pin("nothing")
     await service.pin("starter", False)
     assert load_settings(home=tmp_path).pinned_models == ()
+
+
+async def test_when_its_answers_are_ended_the_chats_can_still_be_read(tmp_path: Path) -> None:
+    provider = ScriptedProvider()
+    service = await Service.open(Settings(home=str(tmp_path)), provider)
+    chat = await service.create_chat()
+    await gather(service.send(chat.summary.id, "Hello", TurnOptions()))
+    await service.end_answers()
+    assert provider.closed
+    assert len((await service.read_chat(chat.summary.id)).messages) == 2
+    await service.close()

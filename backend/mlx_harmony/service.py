@@ -106,11 +106,15 @@ class Service:
         outlook = Outlook(settings.home)
         return cls(settings, provider or worker_provider(settings, outlook), store, given, outlook)
 
-    async def close(self) -> None:
-        """Save what is being said, stop the jobs until the next start, end the models' processes, close the chats."""
+    async def end_answers(self) -> None:
+        """Save what is being said and end it, and the models' processes. No answer begins after this."""
         await self._turns.close()
-        await self.jobs.close()
         await self._provider.close()
+
+    async def close(self) -> None:
+        """Do that, stop the jobs until the next start, close the chats."""
+        await self.end_answers()
+        await self.jobs.close()
         await self._store.close()
 
     @property

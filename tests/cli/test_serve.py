@@ -1,6 +1,7 @@
 """The real server from outside: when it is ready, what it writes, how it ends."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,9 +18,11 @@ import pytest
 from mlx_harmony.cli.server import address, bind
 from mlx_harmony.errors import SettingsError
 from mlx_harmony.settings import Settings
-from tests.fixtures.server import alive, serving
+from tests.fixtures.server import Running, alive, serving
 
 HEALTH_LIMIT_S = 4.0
+ENDLESS = {"messages": [{"role": "user", "content": "go on"}], "max_tokens": 100_000, "logit_bias": {"1": -100}, "seed": 1, "stream": True}
+"""An answer that only the context ends: FX1 may not say token 1, which ends its turns."""
 
 pytestmark = pytest.mark.integration
 
@@ -27,6 +31,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def streamed(server: Running, body: dict[str, object]) -> Iterator[Iterator[str]]:
+    """The data of an answer's lines as they come."""
+    with httpx.stream("POST", f"{server.address}/v1/chat/completions", json=body, timeout=60) as answer:
+        assert answer.status_code == 200
+        yield (line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: "))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -113,18 +125,55 @@ def test_a_model_answers_leaves_no_trace_in_the_log_and_ends_with_the_server(tmp
     assert all("secret" not in log for log in logs)
 
 
-def test_a_stop_in_the_middle_of_an_answer_drains_and_ends(tmp_path: Path, fx1: Path) -> None:
-    with serving(tmp_path, "--no-ui", "--model", str(fx1)) as server:
-        body = {"messages": [{"role": "user", "content": "go on"}], "max_tokens": 100_000, "temperature": 0, "stream": True}
-        with httpx.stream("POST", f"{server.address}/v1/chat/completions", json=body, timeout=60) as answer:
-            assert answer.status_code == 200
-            lines = answer.iter_lines()
-            next(lines)
-            children = server.children()
-            began = time.monotonic()
-            assert server.stop() == 0
-            assert time.monotonic() - began < 12
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_in_the_middle_of_an_answer_drains_and_ends(number: signal.Signals, tmp_path: Path, fx1: Path) -> None:
+    with serving(tmp_path, "--no-ui", "--model", str(fx1)) as server, streamed(server, ENDLESS) as lines:
+        assert "delta" in next(lines)
+        children = server.children()
+        began = time.monotonic()
+        server.process.send_signal(number)
+        *_, last = lines
+        assert json.loads(last)["error"]["code"] == "shutting_down"
+        assert json.loads(last)["error"]["message"].startswith("MLX Harmony is stopping.")
+        assert server.stop() == 0
+        assert time.monotonic() - began < 12
+        assert server.stderr == []
     assert [pid for pid in children if alive(pid)] == []
+
+
+def test_an_answer_that_ends_in_time_is_whole_when_the_server_stops(tmp_path: Path, fx1: Path) -> None:
+    with serving(tmp_path, "--no-ui", "--model", str(fx1)) as server, streamed(server, {**ENDLESS, "max_tokens": 8}) as lines:
+        next(lines)
+        server.process.send_signal(signal.SIGTERM)
+        *_, last = lines
+        assert last == "[DONE]"
+        assert server.stop() == 0
+
+
+def test_a_second_signal_ends_the_answers_without_waiting_for_them(tmp_path: Path, fx1: Path) -> None:
+    with serving(tmp_path, "--no-ui", "--model", str(fx1)) as server, streamed(server, ENDLESS) as lines:
+        next(lines)
+        children = server.children()
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert server.stop() == 0
+    assert [pid for pid in children if alive(pid)] == []
+
+
+def test_a_stop_while_the_page_is_being_built_does_not_wait_for_it(tmp_path: Path) -> None:
+    """A guest of the page whose building never ends stands for one that takes long."""
+    (tmp_path / "endless.py").write_text("import threading\ndef mount(*_):\n    print('building')\n    threading.Event().wait()\n")
+    told = tmp_path / "endless-1.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: endless\nVersion: 1\n")
+    (told / "entry_points.txt").write_text("[mlx_harmony.ui]\nendless = endless:mount\n")
+    with serving(tmp_path / "home", environment={"PYTHONPATH": str(tmp_path), "PYTHONUNBUFFERED": "1"}) as server:
+        while "building\n" not in server.stderr:
+            assert server.process.poll() is None, server.stderr
+            time.sleep(0.05)
+        assert server.stop() == 0
+        assert server.stdout == []
+        assert server.stderr == ["building\n"]
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import ChatChanged, EngineCrashed, HarmonyError, InvalidRequest, ModelNotFound, Unavailable
 from mlx_harmony.events import Event, Failed, Finished, MessageStarted, TextDelta
 from mlx_harmony.records import ChatPrompt, GenerationRequest, ModelEntry, Sampling
-from tests.conversation.conftest import gather
+from tests.conversation.conftest import find_starter, gather
 from tests.fixtures.provider import ScriptedProvider
 from tests.fixtures.scripted import Script, finished, say
 
@@ -297,6 +297,31 @@ async def test_closing_keeps_what_was_said_up_to_then(store: Store, turns_over: 
     answer = await answer_of(store, chat_id)
     assert (answer.state, answer.content) == ("interrupted", "0 1 2 3 ")
     assert isinstance((await gather(stream))[-1], Failed)
+
+
+async def test_an_answer_that_is_whole_already_stays_so_when_the_program_stops(store: Store, chat_id: str) -> None:
+    class SlowToKeep(Store):
+        """The same store; what keeps the end of an answer comes back at `go`."""
+
+        def __init__(self) -> None:
+            vars(self).update(vars(store))
+            self.keeping, self.go = asyncio.Event(), asyncio.Event()
+
+        async def save_message(self, message: ChatMessage) -> None:
+            await store.save_message(message)
+            if message.state == "complete" and not self.keeping.is_set():
+                self.keeping.set()
+                await self.go.wait()
+
+    slow = SlowToKeep()
+    turns = Turns(slow, ScriptedProvider(counting(3)), find_starter)
+    turn = asyncio.create_task(gather(turns.send(chat_id, "Count", TurnOptions())))
+    await slow.keeping.wait()
+    await turns.close()
+    slow.go.set()
+    assert isinstance((await turn)[-1], Finished)
+    answer = await answer_of(store, chat_id)
+    assert (answer.state, answer.content) == ("complete", "0 1 2 ")
 
 
 async def test_a_message_too_long_for_the_model_does_not_spoil_the_next(store: Store, turns_over: TurnsOver, chat_id: str) -> None:

@@ -224,11 +224,29 @@ async def test_closing_ends_loads_and_engines() -> None:
     waiting = asyncio.create_task(collect(provider.generate(entry("loading"), request())))
     await asyncio.sleep(0.01)
     await provider.close()
-    ending = (await waiting)[-1]
-    assert isinstance(ending, Failed)
-    assert ending.code == ShuttingDown.code
     assert start.given_up == ["loading"]
     assert not start.engines["loaded"].alive
-    late = (await collect(provider.generate(entry("loading"), request())))[-1]
-    assert isinstance(late, Failed)
-    assert late.code == ShuttingDown.code
+    late = await collect(provider.generate(entry("loading"), request()))
+    for ending in ((await waiting)[-1], late[-1]):
+        assert isinstance(ending, Failed)
+        assert (ending.code, ending.message) == (ShuttingDown.code, "MLX Harmony is stopping.")
+
+
+async def test_an_answer_under_way_ends_in_the_stop_and_not_in_the_end_of_its_process() -> None:
+    class Ends(ScriptedEngine):
+        ended = asyncio.Event()
+
+        async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+            await self.ended.wait()
+            yield Failed(code="engine_crashed", message="The model's process ended unexpectedly.")
+
+        async def close(self) -> None:
+            self.ended.set()
+
+    provider = EngineProvider(Starter(Ends))
+    await provider.load(entry())
+    waiting = asyncio.create_task(collect(provider.generate(entry(), request())))
+    await asyncio.sleep(0.01)
+    await provider.close()
+    ending = (await waiting)[-1]
+    assert isinstance(ending, Failed) and ending.code == ShuttingDown.code

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from importlib.metadata import entry_points
 from typing import Any
@@ -62,6 +63,41 @@ def build_page(service: Service) -> App:
             hint = "Start without it: mlx-harmony serve --no-ui"
             raise HarmonyError(f"The page {guest.name!r} could not be started: {error}", hint=hint) from error
     return app
+
+
+class Building:
+    """The page being built in a thread that a stop need not wait for; `page` becomes the app, or raises HarmonyError."""
+
+    NAME = "page"
+
+    def __init__(self, service: Service) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.page: asyncio.Future[App] = self._loop.create_future()
+        threading.Thread(target=self._build, args=(service,), name=self.NAME, daemon=True).start()
+
+    @classmethod
+    def under_way(cls) -> bool:
+        """Whether one is still being built, also where nobody waits for it any more."""
+        return any(thread.name == cls.NAME for thread in threading.enumerate())
+
+    def _build(self, service: Service) -> None:
+        built: App | HarmonyError = HarmonyError("The page could not be built.", hint="Start without it: mlx-harmony serve --no-ui")
+        try:
+            built = build_page(service)
+        except HarmonyError as error:
+            built = error
+        finally:
+            # Where the program has stopped meanwhile, its loop is closed and nobody waits.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._settle, built)
+
+    def _settle(self, built: "App | HarmonyError") -> None:
+        if self.page.cancelled():
+            return
+        if isinstance(built, HarmonyError):
+            self.page.set_exception(built)
+        else:
+            self.page.set_result(built)
 
 
 async def _waiting(scope: Message, _receive: Receive, send: Send) -> None:

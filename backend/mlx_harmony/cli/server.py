@@ -14,12 +14,13 @@ import sys
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import uvicorn
 
 from mlx_harmony.cli.errors import DONE
-from mlx_harmony.cli.front import Front, build_api, build_page, running
+from mlx_harmony.cli.front import App, Building, Front, build_api, running
 from mlx_harmony.cli.presence import present
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import ModelNotFound, SettingsError
@@ -27,7 +28,9 @@ from mlx_harmony.records import Record
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 
+GRACE_S = 2
 DRAIN_S = 3
+"""On a stop answers have GRACE_S to end by themselves; then they are ended, and by DRAIN_S the last connection is closed."""
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (where to look, not where to listen)
 
 
@@ -45,6 +48,10 @@ def serve_until_stopped(settings: Settings, options: ServeOptions, terminal: Ter
     with listener, contextlib.redirect_stdout(sys.stderr):
         work_in_private_folder(settings)
         asyncio.run(_serve(settings, options, terminal, listener))
+    if Building.under_way():
+        # All is closed. The interpreter's own end may crash over a thread in the middle of its imports.
+        sys.stderr.flush()
+        os._exit(DONE)
     return DONE
 
 
@@ -101,6 +108,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.answering = asyncio.Event()
+        self.stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -115,6 +123,7 @@ class _Server(uvicorn.Server):
     def stop(self) -> None:
         """Stop taking connections and drain; asked a second time, stop at once."""
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self.stopping.set()
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -145,20 +154,38 @@ async def _serve(settings: Settings, options: ServeOptions, terminal: Terminal, 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
+        draining = asyncio.create_task(_drain(server, serving, service))
         try:
             await server.answering.wait()
-            if options.with_page:
-                page = await asyncio.to_thread(build_page, service)
+            if options.with_page and (page := await _page(server, service)) is not None:
                 await stack.enter_async_context(running(page))
                 front.open(page)
-            stack.enter_context(present(settings.home, address(settings)))
             if not server.should_exit:
+                stack.enter_context(present(settings.home, address(settings)))
                 _announce(settings, options, terminal)
-            await service.jobs.go_on()
+                await service.jobs.go_on()
             await serving
         finally:
             server.stop()
-            await asyncio.wait([serving])
+            await asyncio.wait([serving, draining])
+        draining.result()
+
+
+async def _drain(server: _Server, serving: "asyncio.Task[None]", service: Service) -> None:
+    """Once asked to stop: leave the answers a moment, then end them while whoever waits for one is still connected and hears why."""
+    await server.stopping.wait()
+    await asyncio.wait([serving], timeout=GRACE_S)
+    await service.end_answers()
+
+
+async def _page(server: _Server, service: Service) -> App | None:
+    """The page, once it is built; None where a stop came first. Raises HarmonyError where it cannot be built."""
+    building = Building(service)
+    stopping = asyncio.create_task(server.stopping.wait())
+    either: set[asyncio.Future[Any]] = {building.page, stopping}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    return None if building.page.cancel() else building.page.result()
 
 
 def _missing_model(service: Service) -> Iterator[str]:

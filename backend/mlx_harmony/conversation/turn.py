@@ -50,7 +50,8 @@ class Turns:
     async def close(self) -> None:
         """Save what the answers still under way have said; the next start finds them as interrupted."""
         for answer in tuple(self._growing):
-            answer.end("interrupted")
+            if not answer.ended:
+                answer.end("interrupted")
             with suppress(StorageError):
                 await self._store.save_message(answer.message)
 

@@ -56,9 +56,9 @@ class EngineProvider:
                         slot.note(answer)
                         if isinstance(answer, Finished):
                             self._observe(slot, None if slot.crowded else answer.timings, grew=slot.taken > before)
-                        yield answer
+                        yield Failed.of(_stopping()) if self._closed and isinstance(answer, Failed) else answer
         except HarmonyError as error:
-            yield Failed.of(error)
+            yield Failed.of(_stopping() if self._closed else error)
         finally:
             slot.requests -= 1
 
@@ -190,7 +190,7 @@ class EngineProvider:
 
     def _begin(self, slot: Slot) -> Load:
         if self._closed:
-            raise ShuttingDown("The program is stopping.")
+            raise _stopping()
         load = Load()
         load.task = self._keep(self._run(slot, load))
         load.task.add_done_callback(lambda _task: load.tell())
@@ -283,6 +283,10 @@ class EngineProvider:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _stopping() -> ShuttingDown:
+    return ShuttingDown("MLX Harmony is stopping.", hint="Start it again, then send this again.")
 
 
 def worker_provider(settings: Settings, memory: MemoryWatch | None = None) -> EngineProvider:
