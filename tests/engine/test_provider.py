@@ -128,8 +128,8 @@ async def test_a_failed_load_is_told_and_leaves_other_models_as_they_were() -> N
     assert events[-1] == Failed.of(start.problem)
     with pytest.raises(LoadFailed):
         await provider.load(entry("bad"))
-    phases = {state.id: (state.phase, state.problem) for state in provider.states()}
-    assert phases == {"good": ("awake", ""), "bad": ("crashed", "config.json is missing.")}
+    phases = {state.id: (state.phase, state.trouble) for state in provider.states()}
+    assert phases == {"good": ("awake", ""), "bad": ("crashed", "config.json is missing. Download the model again.")}
     start.problem = None
     assert isinstance((await collect(provider.generate(entry("bad"), request())))[-1], Finished)
 
@@ -146,11 +146,11 @@ async def test_a_crash_is_shown_and_the_next_request_starts_the_model_again() ->
     assert events[-1] == crash
     start.engines["a"].alive = False
     state = provider.states()[0]
-    assert (state.phase, state.problem, state.pid) == ("crashed", "The process ended.", None)
+    assert (state.phase, state.problem, state.hint, state.pid) == ("crashed", "The process ended.", "Send it again.", None)
     start.make = ScriptedEngine
     assert isinstance((await collect(provider.generate(entry(), request())))[-1], Finished)
     assert start.started == ["a", "a"]
-    assert provider.states()[0].problem == ""
+    assert provider.states()[0].trouble == ""
 
 
 async def test_a_model_that_died_while_idle_says_so() -> None:

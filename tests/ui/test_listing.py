@@ -59,8 +59,9 @@ def test_loading_tells_its_percent_and_can_be_left() -> None:
 
 
 def test_a_crashed_model_says_why_and_can_be_loaded_again() -> None:
-    (row,) = listing.model_rows((STARTER,), (ModelState(id="starter", phase="crashed", problem="It was killed."),), "")
-    assert (row.phase_text, row.problem, row.can_load) == ("stopped", "It was killed.", True)
+    crashed = ModelState(id="starter", phase="crashed", problem="A file is cut.", hint="Download the model again.")
+    (row,) = listing.model_rows((STARTER,), (crashed,), "")
+    assert (row.phase_text, row.problem, row.can_load) == ("stopped", "A file is cut. Download the model again.", True)
 
 
 def test_the_pill_shows_a_model_that_went_missing() -> None:

@@ -222,7 +222,7 @@ def model_rows(
 
 def _model_row(entry: ModelEntry, state: ModelState | None, chosen: bool, needs: Needs | None) -> ModelRow:
     phase: ModelPhase = state.phase if state else "asleep"
-    problem = entry.problem or (state.problem if state else "")
+    problem = entry.problem or (state.trouble if state else "")
     runs = not entry.problem
     # One that is loaded has its memory already.
     verdict: Verdict = needs.verdict if needs and phase in ("asleep", "crashed") else "unknown"

@@ -12,7 +12,8 @@ ModelPhase = Literal["asleep", "loading", "awake", "busy", "crashed"]
 
 
 class ModelState(Record):
-    """Where a model stands right now. `fraction` is the load's progress; `problem` says why it crashed or would not load.
+    """Where a model stands right now. `fraction` is the load's progress; `problem` says why it crashed or would not load, `hint`
+    what to do about that.
 
     `loaded_at` in seconds since the epoch, None while it is not loaded; at `unloads_at` its idle time is over, None where that does not
     run. `memory_bytes` is what it was seen to take. `pinned`: it goes only when somebody unloads it.
@@ -25,10 +26,16 @@ class ModelState(Record):
     card: ModelCard | None = None
     requests: int = 0
     problem: str = ""
+    hint: str = ""
     loaded_at: float | None = None
     pinned: bool = False
     memory_bytes: int = 0
     unloads_at: float | None = None
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it and what to do, in one paragraph; "" for nothing."""
+        return f"{self.problem} {self.hint}".strip()
 
 
 class Engine(Protocol):

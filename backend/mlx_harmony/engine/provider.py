@@ -194,7 +194,7 @@ class EngineProvider:
         load = Load()
         load.task = self._keep(self._run(slot, load))
         load.task.add_done_callback(lambda _task: load.tell())
-        slot.load, slot.problem = load, ""
+        slot.load, slot.failed = load, None
         return load
 
     async def _run(self, slot: Slot, load: Load) -> Engine:
@@ -208,7 +208,7 @@ class EngineProvider:
                 raise ShuttingDown("The model's loading was stopped.")
         except BaseException as error:
             if isinstance(error, HarmonyError) and slot.load is load:
-                slot.problem = error.message
+                slot.failed = Failed.of(error)
             self._bring_back(went)
             raise
         finally:

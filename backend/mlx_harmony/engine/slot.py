@@ -47,7 +47,7 @@ class Slot:
         self.load: Load | None = None
         self.engine: Engine | None = None
         self.requests = 0
-        self.problem = ""
+        self.failed: Failed | None = None
         self.used_at = 0.0
         self.loaded_at: float | None = None
         self.reserved: int | None = None
@@ -84,15 +84,15 @@ class Slot:
     def note(self, event: Event) -> None:
         """Remember a crash, and what an answer took, for whoever looks at the model later."""
         match event:
-            case Failed(code=EngineCrashed.code, message=message):
-                self.problem = message
+            case Failed(code=EngineCrashed.code):
+                self.failed = event
             case Finished(timings=timings, speculation=speculation):
                 self.taken = max(self.taken, timings.peak_bytes)
                 self.crowded = self.crowded or bool(speculation and speculation.draft_model)
 
     def retire(self) -> Engine | None:
         """Give the engine up at once, for the caller to close: nobody gets it any more."""
-        engine, self.engine, self.loaded_at, self.problem = self.engine, None, None, ""
+        engine, self.engine, self.loaded_at, self.failed = self.engine, None, None, None
         self.reserved, self.taken = None, 0
         return engine
 
@@ -118,7 +118,8 @@ class Slot:
             pid=self.engine.pid if self.engine is not None and alive else None,
             card=self.engine.card if self.engine is not None and alive else None,
             requests=self.requests,
-            problem=self.problem or (DIED if self.engine is not None and not alive else ""),
+            problem=self.failed.message if self.failed is not None else (DIED if self.engine is not None and not alive else ""),
+            hint=self.failed.hint if self.failed is not None else "",
             loaded_at=self.loaded_at if alive else None,
             pinned=self.entry.id in limits.pinned,
             memory_bytes=self.taken if alive else 0,
@@ -130,4 +131,4 @@ class Slot:
             return "loading"
         if alive:
             return "busy" if self.requests else "awake"
-        return "crashed" if self.problem or self.engine is not None else "asleep"
+        return "crashed" if self.failed is not None or self.engine is not None else "asleep"
