@@ -98,8 +98,11 @@ async def test_asking_twice_is_one_job(service: Service, hub: HubServer) -> None
     assert (await service.getting.download(MODEL)).id == job.id
     await in_the_middle(hub, service.jobs, job)
     await service.jobs.pause(job.id)
+    with pytest.raises(LoadFailed, match="not complete"):
+        service.usable_model(MODEL)
     assert (await service.getting.download(MODEL)).id == job.id, "a paused one goes on"
     await reached(service.jobs, job, "done")
+    assert service.usable_model(MODEL).id == MODEL, "as soon as it is here"
     assert len(service.jobs.list()) == 1
 
 

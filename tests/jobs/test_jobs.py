@@ -208,9 +208,10 @@ async def test_forgetting_a_failed_job_takes_what_it_left(jobs: Jobs, worker: Wo
     assert worker.discarded == [{"id": "x"}] and jobs.list() == ()
 
 
-@pytest.mark.parametrize("job_id", ["0" * 16, "../../settings", "", "x", "0" * 15 + "\n"])
+@pytest.mark.parametrize("job_id", ["0" * 16, "../evil", "", "x", "0" * 15 + "\n"])
 async def test_an_id_that_is_none_finds_nothing(job_id: str, jobs: Jobs, tmp_path: Path) -> None:
-    (tmp_path / "settings.json").write_text("{}")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "evil.json").write_text(json.dumps({"id": "../evil", "kind": "download", "title": "x", "state": "done"}))
     for act in (jobs.pause, jobs.resume, jobs.cancel, jobs.forget):
         with pytest.raises(InvalidRequest, match="no such job"):
             await act(job_id)

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,25 +38,17 @@ async def test_a_read_only_cache_is_an_error_of_its_own(server: HubServer, cache
 
 
 def test_a_snapshot_is_there_with_all_its_files_or_not_at_all(cache: Path) -> None:
-    repository, commit = Repository(cache, "org/name"), "a" * 40
+    repository = Repository(cache, "org/name")
     repository.prepare()
-    looks: list[bool] = []
-
-    class Looked(list[HubFile]):
-        """Looks between any two files whether the snapshot is there."""
-
-        def __iter__(self) -> Iterator[HubFile]:
-            for file in list.__iter__(self):
-                yield file
-                looks.append((repository.folder / "snapshots" / commit).exists())
-
-    names = {"config.json": b"{}", "model.safetensors": b"w"}
-    files = Looked(HubFile(name=name, bytes=len(data), git_sha1=git_sha1(data)) for name, data in names.items())
+    # The last one has a name that no file system takes, so that making the links fails in the middle.
+    files = [HubFile(name=name, bytes=1, git_sha1=git_sha1(name[:1].encode())) for name in ("model.safetensors", "config.json", "x" * 300)]
     for file in files:
-        repository.blob(file).write_bytes(names[file.name])
-    repository.link(commit, "main", files)
-    assert set(looks) == {False}
-    assert {path.name: path.read_bytes() for path in (repository.folder / "snapshots" / commit).iterdir()} == names
+        repository.blob(file).write_bytes(file.name[:1].encode())
+    with pytest.raises(OSError, match="too long"):
+        repository.link("a" * 40, "main", files)
+    assert list(cache.rglob("snapshots/*")) == [] == list(cache.rglob("refs/*"))
+    repository.link("a" * 40, "main", files[:2])
+    assert sorted(path.name for path in cache.rglob("snapshots/*/*")) == ["config.json", "model.safetensors"]
 
 
 async def test_a_cache_that_is_a_file_is_an_error_of_its_own(server: HubServer, cache: Path, told: Told) -> None:
