@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -86,6 +87,15 @@ def test_an_empty_prompt_is_refused(fx1: Path, capsys: pytest.CaptureFixture[str
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "empty" in captured.err
+
+
+def test_of_a_prompt_that_is_too_long_nothing_is_said_but_that(fx1: Path) -> None:
+    command = [sys.executable, "-m", "mlx_harmony", "generate", "--model", str(fx1), "-"]
+    ended = subprocess.run(command, input="hello " * 9000, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    first, *rest = ended.stderr.splitlines()
+    assert re.fullmatch(r"Error: The prompt has \d+ tokens; the model's context holds 8192, answer included\.", first)
+    assert rest == ["Shorten the message, start a new chat, or choose a model with a longer context."]
 
 
 def test_an_unknown_model_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ It knows no sockets. `progress` may raise to stop a load half way.
 """
 
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,7 +101,9 @@ def open_tokenizer(folder: CheckedFolder) -> Any:
     path = Path(folder.path)
     try:
         stops = load_config(path).get("eos_token_id")
-        return tokenizer_utils.load(path, {"trust_remote_code": False, "local_files_only": True}, eos_token_ids=stops)
+        # How long a prompt may be is told by the model, not by its tokenizer, which would warn on stderr in words of its own.
+        how = {"trust_remote_code": False, "local_files_only": True, "model_max_length": sys.maxsize}
+        return tokenizer_utils.load(path, how, eos_token_ids=stops)
     except _BROKEN as error:
         raise LoadFailed(f"The tokenizer cannot be opened: {_first_line(error)}", hint="Download the model again.") from error
 
