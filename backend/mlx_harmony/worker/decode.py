@@ -13,7 +13,7 @@ from mlx_harmony.events import Failed
 from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.kv import PLAIN, KvForm
 from mlx_harmony.worker.prompt_cache import Layers
-from mlx_harmony.worker.sampling import Drawn, Sampler, normalised
+from mlx_harmony.worker.sampling import Drawn, Sampler
 from mlx_harmony.worker.speculation.drafting import Drafting
 
 
@@ -105,8 +105,7 @@ class Group:
         """Feed each row its tokens (B, n) and draw what follows. Raises what the model raises; a sampler's failure is its row's."""
         if len(self.rows) == 1:
             self.layers = self.rows[0].form.at(self.rows[0].held, self.layers)
-        logits = self._model(tokens, cache=self.layers)[:, -1, :]
-        self.pending = self._draw(logits.astype(mx.float32))
+        self.pending = self._draw(self._model(tokens, cache=self.layers)[:, -1, :])
         mx.async_eval(*self.pending.arrays())  # type: ignore[no-untyped-call]
         for row in self.rows:
             row.held += tokens.shape[1]
@@ -164,11 +163,8 @@ class Group:
 
     def _draw(self, logits: mx.array) -> Pending:
         if len(self.rows) > 1 and all(row.sampler.greedy for row in self.rows):
-            logprobs = normalised(logits)
-            tokens = mx.argmax(logprobs, axis=-1)
-            every = [Drawn(tokens[at : at + 1], logprobs[at : at + 1]) for at, row in enumerate(self.rows) if row.top is not None]
-            told = iter(every)
-            return Pending(tokens, tuple(facts_of(row, next(told)) if row.top is not None else None for row in self.rows))
+            tokens = mx.argmax(logits, axis=-1)
+            return Pending(tokens, tuple(facts_at(row, tokens, logits, at) for at, row in enumerate(self.rows)))
         drawn = [drawn_by(row, logits[at : at + 1]) for at, row in enumerate(self.rows)]
         tokens = drawn[0].token if len(drawn) == 1 else mx.concatenate([draw.token for draw in drawn])
         return Pending(tokens, tuple(facts_of(row, draw) for row, draw in zip(self.rows, drawn, strict=True)))
@@ -204,6 +200,11 @@ def facts_of(row: Row, drawn: Drawn) -> Facts | None:
         return Facts(chosen)
     top = mx.argpartition(-logprobs, kth=row.top - 1)[: row.top]
     return Facts(chosen, top, logprobs[top])
+
+
+def facts_at(row: Row, tokens: mx.array, logits: mx.array, at: int) -> Facts | None:
+    """The same of the one at `at` of several greedy draws (n,) from logits (n, V)."""
+    return None if row.top is None else facts_of(row, Drawn(tokens[at : at + 1], logits[at : at + 1]))
 
 
 def _drawing(token: int, facts: Facts | None) -> Drawing:

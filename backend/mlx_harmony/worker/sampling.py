@@ -33,10 +33,19 @@ class Penalties(Record):
 
 
 class Drawn(NamedTuple):
-    """One lazy draw: the token (1,) and the log-probabilities (1, V) it was drawn from, before filters and temperature."""
+    """One lazy draw: the token (1,) and the scores (1, V) it was drawn from, before filters and temperature.
+
+    The scores are logits; `normal`: they are log-probabilities already, because a filter goes by them.
+    """
 
     token: mx.array
-    logprobs: mx.array
+    scores: mx.array
+    normal: bool = False
+
+    @property
+    def logprobs(self) -> mx.array:
+        """The log-probabilities (1, V), float32; who asks for them has them computed."""
+        return self.scores if self.normal else normalised(self.scores)
 
 
 class Mark(NamedTuple):
@@ -67,11 +76,13 @@ class Sampler:
 
     def draw(self, logits: mx.array) -> Drawn:
         """The next token of logits (1, V), all lazily: nothing is computed until it is read."""
-        logprobs = normalised(self._penalise(logits.astype(mx.float32)))
-        token = mx.argmax(logprobs, axis=-1) if self._sampling.temperature == 0 else self._choose(logprobs)
+        scores, normal = self._penalise(logits.astype(mx.float32)), self._goes_by_probability
+        if normal:
+            scores = normalised(scores)
+        token = mx.argmax(scores, axis=-1) if self._sampling.temperature == 0 else self._choose(scores)
         if self._history is not None:
             self._history = self._cut_array(mx.concatenate([self._history, token.astype(mx.int32)]))
-        return Drawn(token, logprobs)
+        return Drawn(token, scores, normal)
 
     def look_back_on(self, tokens: Sequence[int]) -> None:
         """The prompt and answer so far, where they are not what was drawn here."""
@@ -92,7 +103,10 @@ class Sampler:
         self._carry, self._keys = mark.carry, list(mark.keys)
 
     def survivors(self, logprobs: mx.array, xtc: bool) -> mx.array:
-        """The log-probabilities with what the filters remove at -inf; `xtc` says whether XTC strikes this time."""
+        """The log-probabilities with what the filters remove at -inf; `xtc` says whether XTC strikes this time.
+
+        Where the one filter is top-k, logits do as well: it goes by their order.
+        """
         sampling = self._sampling
         if 0 < sampling.top_p < 1:
             logprobs = keep_top_p(logprobs, sampling.top_p)
@@ -104,13 +118,19 @@ class Sampler:
             logprobs = keep_top_k(logprobs, sampling.top_k)
         return logprobs
 
-    def _choose(self, logprobs: mx.array) -> mx.array:
+    @property
+    def _goes_by_probability(self) -> bool:
+        """Whether a filter needs probabilities. Chance itself needs none: a categorical draw is the same from logits."""
+        sampling = self._sampling
+        return sampling.temperature > 0 and (0 < sampling.top_p < 1 or sampling.min_p > 0 or sampling.xtc_probability > 0)
+
+    def _choose(self, scores: mx.array) -> mx.array:
         key, sampling = self._next_key(), self._sampling
-        kept = self.survivors(logprobs, xtc=False)
+        kept = self.survivors(scores, xtc=False)
         if sampling.xtc_probability > 0:
             coin, key = mx.random.split(key)
             strikes = mx.random.uniform(key=coin) <= sampling.xtc_probability
-            kept = mx.where(strikes, self.survivors(logprobs, xtc=True), kept)
+            kept = mx.where(strikes, self.survivors(scores, xtc=True), kept)
         return mx.random.categorical(kept * (1.0 / sampling.temperature), key=key)
 
     def _next_key(self) -> mx.array:
@@ -144,7 +164,8 @@ class Sampler:
 
 
 def normalised(logits: mx.array) -> mx.array:
-    """Log-probabilities of float32 logits, row by row."""
+    """Log-probabilities of logits, row by row, float32."""
+    logits = logits.astype(mx.float32)
     return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
 
 

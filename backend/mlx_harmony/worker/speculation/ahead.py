@@ -12,8 +12,8 @@ from typing import NamedTuple
 import mlx.core as mx
 import mlx.nn as nn
 
-from mlx_harmony.worker.decode import Drawing, Group, Pending, Row, drawings, drawn_by, facts_of
-from mlx_harmony.worker.sampling import Drawn, Mark, normalised
+from mlx_harmony.worker.decode import Drawing, Group, Pending, Row, drawings, drawn_by, facts_at, facts_of
+from mlx_harmony.worker.sampling import Mark
 from mlx_harmony.worker.speculation.drafting import Drafting
 from mlx_harmony.worker.speculation.going_back import Before
 
@@ -121,7 +121,7 @@ class Ahead:
         fed = [*group.owed, token, *guesses]
         before, start, said = Before(group.layers), row.held, len(fed) - len(guesses)
         logits = self._model(mx.array(fed, mx.int32)[None], cache=group.layers)[0, said - 1 :, :]
-        draws, marks = _draws(row, logits.astype(mx.float32))
+        draws, marks = _draws(row, logits)
         mx.async_eval(*draws.arrays())  # type: ignore[no-untyped-call]
         self._pass, self._under_way = _Pass(before, start, fed, said, draws, marks), True
         group.owed, group.pending = [], None
@@ -179,10 +179,8 @@ class Ahead:
 def _draws(row: Row, logits: mx.array) -> tuple[Pending, list[Mark]]:
     """The sampler's draws from logits (n, V), each as if those before it stood in the answer; and the sampler after each."""
     if row.sampler.greedy:
-        logprobs = normalised(logits)
-        tokens = mx.argmax(logprobs, axis=-1)
-        drawn = [Drawn(tokens[at : at + 1], logprobs[at : at + 1]) for at in range(logits.shape[0] if row.top is not None else 0)]
-        facts = tuple(facts_of(row, each) for each in drawn) or (None,) * logits.shape[0]
+        tokens = mx.argmax(logits, axis=-1)
+        facts = tuple(facts_at(row, tokens, logits, at) for at in range(logits.shape[0]))
         return Pending(tokens, facts), [row.sampler.mark()] * logits.shape[0]
     every, marks = [], []
     for at in range(logits.shape[0]):
