@@ -31,7 +31,8 @@ ARROWS: dict[str, set[str]] = {
     "cli": {"service", "library", "jobs", "api", "bench", "models", "conversation", "prompting", "shelf"}
     | {"worker.inprocess", "worker.raw_prompt"},
     "__main__": {"cli"},
-    "ui": {"service", "models.outlook", "conversation.records", "conversation.commands", "engine.protocols"},
+    "ui": {"service", "conversation.records", "conversation.commands", "engine.protocols", "prompting.adding"}
+    | {"models.filtering", "models.holdings", "models.info", "models.outlook", "models.removal", "models.trash"},
 }
 """What each room may import beside the shared modules and itself: a room, or one module of it. Arrows never point back."""
 

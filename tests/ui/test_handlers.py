@@ -193,15 +193,15 @@ async def test_copying_gives_the_text_as_the_model_wrote_it(service: Service) ->
 
 async def test_a_model_that_is_not_there_is_told_above_the_list(service: Service) -> None:
     frames = await all_of(Models(service).load(sent(model="no-such-model")))
-    assert "That model is not on this machine" in frames[-1][0]
-    table, _ = await Models(service).unload(sent(model="no-such-model"))
-    assert "That model is not on this machine" in table
+    assert "No model 'no-such-model' on this machine" in str(frames[-1][1])
+    _, said = await Models(service).unload(sent(model="no-such-model"))
+    assert "No model 'no-such-model' on this machine" in said
 
 
 async def test_a_load_can_be_left(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
-    async def forever(model_id: str) -> None:
+    async def forever(model_id: str, *, force: bool = False) -> None:
         await asyncio.sleep(60)
 
     monkeypatch.setattr(service, "load", forever)

@@ -10,7 +10,7 @@ from mlx_harmony_ui import shortcuts
 from mlx_harmony_ui.components.surface import Handler, bridge, surface, text_of, wire
 from mlx_harmony_ui.environment import seal
 from mlx_harmony_ui.render import HERE, render
-from mlx_harmony_ui.tabs import cache, chat, models, settings, trash
+from mlx_harmony_ui.tabs import cache, chat, cleaning, models, settings, trash
 from mlx_harmony_ui.tabs.files import drop_html
 from mlx_harmony_ui.theme import head, theme
 
@@ -57,7 +57,10 @@ def build(service: Service) -> gr.Blocks:
             surface("topbar", "topbar", render("topbar", tabs=TABS))
             pill = surface("pill", "pill")
             at = chat.layout()
-            models_view = models.layout()
+            with gr.Column(elem_id="models-view"):
+                models_view = models.layout()
+                surface("get", "get-view", render("howto"))
+                cleaning_views = cleaning.layout()
             cache_view = cache.layout()
             settings_view = settings.layout()
             trash_view = trash.layout()
@@ -69,24 +72,23 @@ def build(service: Service) -> gr.Blocks:
             surface("drop", "drop", drop_html(service.limits))
         chat.connect(speaker, at, pill, service)
         models_tab = models.connect(speaker, models_view, pill, at.starter, service)
+        cleaning.connect(speaker, cleaning_views, service, models_tab.forget)
         cache_tab = cache.connect(speaker, cache_view, service)
         settings_tab = settings.connect(speaker, settings_view, service)
         trash_tab = trash.connect(speaker, trash_view, at.chats, service)
 
         async def show(event: gr.EventData) -> tuple[Any, ...]:
-            """models, cache, settings, trash: the one that is looked at now."""
+            """cache, settings, trash: the one that is looked at now. The models ask for themselves."""
             match text_of(event, "view", 20):
-                case "models":
-                    return models_tab.table(), gr.skip(), gr.skip(), gr.skip()
                 case "cache":
-                    return gr.skip(), await cache_tab.show(event), gr.skip(), gr.skip()
+                    return await cache_tab.show(event), gr.skip(), gr.skip()
                 case "settings":
-                    return gr.skip(), gr.skip(), await settings_tab.show(), gr.skip()
+                    return gr.skip(), await settings_tab.show(), gr.skip()
                 case "trash":
-                    return gr.skip(), gr.skip(), gr.skip(), await trash_tab.show()
+                    return gr.skip(), gr.skip(), await trash_tab.show()
                 case _:
-                    return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+                    return gr.skip(), gr.skip(), gr.skip()
 
-        wire(speaker, "show", Handler(show, (models_view, cache_view, settings_view, trash_view)))
+        wire(speaker, "show", Handler(show, (cache_view, settings_view, trash_view)))
     page.queue(api_open=False, default_concurrency_limit=None, max_size=None)
     return page

@@ -6,7 +6,21 @@ import gradio as gr
 
 from mlx_harmony_ui.render import HERE
 
-STYLES = ("tokens", "frame", "turns", "formulas", "history", "panels", "cards", "attach", "presets", "lists", "cache", "narrow")
+STYLES = (
+    "tokens",
+    "frame",
+    "turns",
+    "formulas",
+    "history",
+    "panels",
+    "cards",
+    "attach",
+    "presets",
+    "lists",
+    "cache",
+    "narrow",
+    "models",
+)
 SCRIPTS = (
     "patch",
     "focus",
@@ -17,6 +31,7 @@ SCRIPTS = (
     "found",
     "trash",
     "cache",
+    "models",
     "details",
     "plain",
     "menus",

@@ -45,8 +45,15 @@ EVENTS = (
     "show",
     "cache",
     "cache_act",
-    "load",
-    "unload",
+    "models",
+    "models_act",
+    "models_ask",
+    "models_remove",
+    "models_restore",
+    "models_empty",
+    "models_trash",
+    "load_model",
+    "unload_model",
     "setting",
 )
 _serials = count(1)

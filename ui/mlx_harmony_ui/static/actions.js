@@ -24,7 +24,6 @@ const acts = {
     saveSoon();
   },
   example: (button) => { putText(button.dataset.text); send(); },
-  real: () => { setView("models"); window.setTimeout(() => one("#real")?.scrollIntoView({ block: "start" }), 60); },
   copy: (button) => emit("copy", { chat: state.chat, message: messageOf(button) }),
   "copy-code": (button) => copyText(one("code", button.closest("figure")).textContent, button),
   "copy-report": (button) => copyText(button.dataset.report),
@@ -43,9 +42,6 @@ const acts = {
     markSet(row, number);
     saveSoon();
   },
-  load: (button) => emit("load", { model: button.dataset.model }),
-  unload: (button) => emit("unload", { model: button.dataset.model }),
-  rescan: () => emit("show", { view: "models" }),
   section: (button, event) => { event.preventDefault(); one(`#section-${button.dataset.section}`)?.scrollIntoView({ block: "start" }); },
   rename: (button) => beginRename(button.closest("[data-chat-row]")),
   remove: (button) => {
