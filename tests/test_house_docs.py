@@ -8,6 +8,7 @@ import pytest
 from mlx_harmony.api.errors import ANSWERS, HTTP_CODES
 from mlx_harmony.cli.main import COMMANDS
 from mlx_harmony.errors import ERRORS
+from tests.test_house_layering import ARROWS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -54,6 +55,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_error_has_a_section_in_troubleshooting() -> None:
     codes = {*ERRORS, *(answer.code for answer in ANSWERS.values()), *(code for _, code in HTTP_CODES.values())}
     assert codes - anchors(DOCS / "troubleshooting.md") == set()
+
+
+def test_every_room_stands_in_both_drawings_of_the_architecture() -> None:
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    drawings = FENCE.findall(text[: text.index("## The life of one request")])
+    assert len(drawings) == 2
+    for drawing in drawings:
+        assert set(ARROWS) - {"__main__"} - set(re.findall(r"\w+", drawing)) == set()
 
 
 def test_every_module_stands_in_the_architecture_page() -> None:
