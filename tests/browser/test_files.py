@@ -36,7 +36,16 @@ def test_a_file_that_holds_no_chat_is_named_and_changes_nothing(visit: Visit, tm
     visit.ask("hello")
     broken = tmp_path / "broken.json"
     broken.write_text("{ this is no chat", encoding="utf-8")
+    visit.page.evaluate(
+        "() => { const real = setTimeout; window.waits = []; window.setTimeout = (f, ms) => (waits.push(ms), real(f, ms)); }"
+    )
     visit.page.locator("#import").set_input_files(broken)
-    expect(visit.page.locator("#say")).to_contain_text("“broken.json” could not be imported.")
+    said = visit.page.locator("#say")
+    expect(said).to_contain_text("“broken.json” could not be imported.")
+    expect(said).to_have_attribute("data-tone", "bad")
+    # "Importing…" would have gone by itself, this does not.
+    assert [ms for ms in visit.page.evaluate("window.waits") if ms >= 12_000] == [12_000]
     expect(visit.page.locator(".ask")).to_have_count(1)
+    visit.page.get_by_role("button", name="Close what is said").click()
+    expect(said).to_be_empty()
     visit.complaints[:] = [each for each in visit.complaints if "status of 400" not in each]

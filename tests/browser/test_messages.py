@@ -27,15 +27,25 @@ def test_a_message_is_edited_in_place_and_both_versions_stay(visit: Visit) -> No
     expect(page.locator("#history .answer-text")).to_have_text("You said: hello")
 
 
-def test_leaving_an_edit_changes_nothing(visit: Visit) -> None:
+def test_an_edit_waits_in_its_chat_and_leaving_it_changes_nothing(visit: Visit) -> None:
     page = visit.page
     visit.ask("hello")
     page.get_by_role("button", name="Edit this message").click()
-    page.get_by_role("textbox", name="Edit your message").fill("something else")
-    page.keyboard.press("Escape")
+    box = page.get_by_role("textbox", name="Edit your message")
+    box.fill("something else")
+    first = visit.chat_id
+    page.get_by_role("button", name="New chat").click()
+    expect(page.locator("#say")).to_have_text("The message that you were editing waits in the chat you left.")
+    page.locator(f"[data-chat-row='{first}'] a").first.click()
+    expect(box).to_have_value("something else")
+    visit.reload()
+    expect(box).to_have_value("something else", timeout=20_000)
+    box.press("Escape")
     expect(page.locator(".ask .typed")).to_be_visible()
     expect(page.locator(".ask .edit")).to_have_count(0)
     expect(page.locator(".ask .typed")).to_have_text("hello")
+    visit.ask("more")
+    expect(page.locator(".ask .edit")).to_have_count(0)
 
 
 def test_only_a_cut_answer_goes_on(visit: Visit) -> None:
@@ -87,7 +97,8 @@ def test_the_meter_counts_what_the_next_message_sends(visit: Visit) -> None:
     before = page.locator("#meter .meter").inner_text()
     page.fill("#message", "four five six seven")
     expect(page.locator("#meter .meter")).not_to_have_text(before)
-    page.get_by_role("button", name="New chat").click()
+    left = "() => { document.querySelector('.new').click(); return document.querySelectorAll('#meter .meter').length; }"
+    assert page.evaluate(left) == 0
     expect(page.locator("#meter .meter")).to_contain_text("4 of 3,072 tokens")
 
 

@@ -36,6 +36,7 @@ SCRIPTS = (
     "plain",
     "menus",
     "composer",
+    "edit",
     "files",
     "attach",
     "typed",

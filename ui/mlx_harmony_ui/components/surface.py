@@ -103,6 +103,10 @@ class Commands:
         self._commands.append({"serial": next(_serials), "do": do, **details})
         return self
 
+    def fail(self, text: str) -> "Commands":
+        """Say that something was refused or failed: it is told in that tone and stays until it is closed."""
+        return self.add("say", text=text, tone="bad")
+
     def __str__(self) -> str:
         # Without a < in it, for Gradio looks for tags in all that a component is given.
         return json.dumps(self._commands).replace("<", "\\u003c")

@@ -60,6 +60,7 @@ const acts = {
     const { kind, message } = button.dataset;
     emit("copy_as", { chat: state.chat, message, kind, address: location.origin });
   },
+  "say-nothing": () => { say(""); one("#message").focus(); },
   undo: (button) => {
     const { chatId: chat, token, preset } = button.dataset;
     if (preset) presetAct("restore", preset);
@@ -115,6 +116,6 @@ async function copyText(text, button) {
     if (button) { button.textContent = "Copied"; window.setTimeout(() => { button.textContent = "Copy"; }, 1500); }
     else say("Copied.");
   } catch {
-    say("This browser does not let the page copy here. Select the text instead.");
+    say("This browser does not let the page copy here. Select the text instead.", { tone: "bad" });
   }
 }

@@ -58,7 +58,7 @@ async function attachFiles(files, pasted = false) {
   }
   tray.reading -= 1;
   keepTray();
-  say(refusals.join(" "));
+  say(refusals.join(" "), { tone: refusals.length ? "bad" : "" });
   return !refusals.length;
 }
 

@@ -13,11 +13,21 @@ function growBox() {
 }
 
 const isBusy = () => document.body.dataset.busy === "yes" || state.pending !== null;
+const WAIT = "An answer is being written here. Stop it or wait until it is done.";
+
+// Whether what was asked for has to wait for the answer that is being written; then that is said.
+function mustWait() {
+  if (isBusy()) say(WAIT);
+  return isBusy();
+}
 
 // What begins like a command is the server's to read, unless it is to be sent `as` a "message" all the same.
 function send(as = "") {
   const text = one("#message").value;
-  if (document.body.dataset.offline === "yes") return;
+  if (document.body.dataset.offline === "yes") {
+    say("MLX Harmony is not running. Your text stays here: send it once this page is back.", { tone: "bad" });
+    return;
+  }
   if (state.opening || tray.reading) {
     window.setTimeout(send, 40, as);
     return;
@@ -26,7 +36,7 @@ function send(as = "") {
     emit("command", { text, chat: state.chat, ask: state.asked, options: options() });
     return;
   }
-  if (isBusy()) return;
+  if (mustWait()) return;
   closeNote();
   if (!text.trim() && !tray.ids.length) {
     putText("");
@@ -39,48 +49,15 @@ function send(as = "") {
 }
 
 function regenerate(message) {
-  if (isBusy()) return;
+  if (mustWait()) return;
   take("");
   emit("regenerate", { chat: state.chat, message, options: options() });
 }
 
 function goOn(message) {
-  if (isBusy()) return;
+  if (mustWait()) return;
   take("");
   emit("go_on", { chat: state.chat, message, options: options() });
-}
-
-// A message of the person's own becomes a box in its place; Enter sends the new version, Esc leaves all as it was.
-function beginEdit(article) {
-  if (!article || isBusy() || one("form", article)) return;
-  const form = document.createElement("form");
-  form.className = "edit";
-  form.dataset.key = "edit";
-  form.dataset.keep = "yes";
-  form.innerHTML = '<textarea aria-label="Edit your message"></textarea><div><button type="button" class="plain">Cancel</button><button type="submit" class="plain main">Send</button></div>';
-  const box = one("textarea", form);
-  box.value = one(".typed", article).textContent;
-  const leave = () => { form.remove(); one("[data-do=edit]", article)?.focus(); };
-  const finish = () => {
-    if (!box.value.trim() || isBusy()) return;
-    const { message } = article.dataset;
-    const text = box.value;
-    form.remove();
-    take(text);
-    emit("edit", { chat: state.chat, message, text, options: options() });
-  };
-  one("button", form).addEventListener("click", leave);
-  form.addEventListener("submit", (event) => { event.preventDefault(); event.stopPropagation(); finish(); });
-  box.addEventListener("keydown", (event) => {
-    event.stopPropagation();
-    if (event.key === "Escape") leave();
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); finish(); }
-  });
-  const grow = () => { box.style.height = "auto"; box.style.height = `${Math.min(box.scrollHeight + 2, 320)}px`; };
-  box.addEventListener("input", grow);
-  one(".typed", article).after(form);
-  grow();
-  box.focus();
 }
 
 function take(text) {
@@ -91,7 +68,7 @@ function take(text) {
   window.setTimeout(() => {
     if (state.taken !== taken || state.pending === null || document.body.dataset.busy === "yes") return;
     giveBack(text);
-    say("The app did not answer. Your text is back in the box; is MLX Harmony still running?");
+    say("The app did not answer. Your text is back in the box; is MLX Harmony still running?", { tone: "bad" });
   }, 15000);
 }
 

@@ -33,10 +33,7 @@ drawn.details = (element) => {
 };
 
 function replay(message, anyway) {
-  if (isBusy()) {
-    say("An answer is being written here. Stop it or wait until it is done.");
-    return;
-  }
+  if (mustWait()) return;
   state.follow = true;
   emit("replay", { chat: state.chat, message, anyway: anyway ? 1 : 0 });
 }

@@ -20,7 +20,7 @@ async function download(what) {
   try {
     const answer = await fetch(`files/chats?${new URLSearchParams(what)}`);
     if (!answer.ok) {
-      say((await answer.json()).error.message);
+      say((await answer.json()).error.message, { tone: "bad" });
       return;
     }
     const name = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("content-disposition"))[1];
@@ -28,7 +28,7 @@ async function download(what) {
     link.click();
     window.setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   } catch {
-    say("The app did not give out the file. Is MLX Harmony still running?");
+    say("The app did not give out the file. Is MLX Harmony still running?", { tone: "bad" });
   }
 }
 

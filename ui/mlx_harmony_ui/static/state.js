@@ -20,16 +20,17 @@ const messageOfAddress = () => /&at=([\w-]{1,64})$/.exec(location.hash)?.[1] ?? 
 // `at` is a message of the chat to lead to.
 function openChat(id, focus = true, at = "") {
   const other = id !== state.chat;
+  const begun = other && all("#history form.edit").some((form) => edits.has(form.closest("article").dataset.message));
   rememberChat(id);
   state.follow = !at;
   state.top = 0;
   if (other) {
     patch(surfaces.get("history").element, "");
-    surfaces.get("live").draw(true);
+    for (const name of ["live", "meter"]) surfaces.get(name).draw(true);
     showEmpty();
   }
   setView("chat");
-  say("");
+  say(begun ? "The message that you were editing waits in the chat you left." : "");
   if (isNarrow()) setSide("shut", false);
   askToOpen(at);
   if (focus) one("#message")?.focus();
@@ -76,6 +77,8 @@ function markView() {
   const tabs = all("[role=tab][data-view]");
   for (const tab of tabs) tab.setAttribute("aria-selected", String(tab.dataset.view === document.body.dataset.view));
   rove(tabs, "aria-selected");
+  const here = one(".tabs [aria-selected=true]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - (here.parentElement.clientWidth - here.offsetWidth) / 2;
 }
 
 // Gradio draws the places themselves; what they are is told here.
@@ -134,18 +137,18 @@ function markTheme() {
 }
 
 // A line above the composer, or over another view; `undo` says what can come back: a deleted chat by its id, a deleted message by its
-// token and chat, a deleted preset by its name.
+// token and chat, a deleted preset by its name. What failed, in the tone "bad", stays until it is closed or something else is said.
 let sayTimer = 0;
-function say(text, undo = null) {
+function say(text, { undo = null, tone = "" } = {}) {
   const line = one("#say");
   if (!line) return;
   line.textContent = text;
-  line.dataset.tone = "";
+  line.dataset.tone = tone;
   if (undo) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Undo", className: "plain" });
     Object.assign(button.dataset, { do: "undo", ...undo });
     line.append(" ", button);
   }
   window.clearTimeout(sayTimer);
-  if (text) sayTimer = window.setTimeout(() => { line.textContent = ""; }, Math.max(12000, text.length * 120));
+  if (text && tone !== "bad") sayTimer = window.setTimeout(() => { line.textContent = ""; }, Math.max(12000, text.length * 120));
 }

@@ -67,11 +67,13 @@ const drawn = {
     const turns = one(".turns", element);
     document.title = turns?.dataset.title ? `${turns.dataset.title} · MLX Harmony` : "MLX Harmony";
     showEmpty();
+    takeUpEdits();
     seek();
     measureSoon();
   },
   live() {
     const busy = one("#live .answer[aria-busy=true]") ? "yes" : "no";
+    if (busy === "no" && one("#say")?.textContent === WAIT) say("");
     if (busy !== document.body.dataset.busy) window.setTimeout(() => emit("pulse", { model: state.model }), 250);
     document.body.dataset.busy = busy;
     showEmpty();
@@ -120,11 +122,10 @@ const commands = {
   },
   refused({ text, say: why }) {
     giveBack(text);
-    say(why);
-    one("#say").dataset.tone = "bad";
+    say(why, { tone: "bad" });
   },
-  say({ text, undo = "", token = "", preset = "" }) {
-    say(text, undo || preset ? { chatId: undo, token, preset } : null);
+  say({ text, undo = "", token = "", preset = "", tone = "" }) {
+    say(text, { undo: undo || preset ? { chatId: undo, token, preset } : null, tone });
   },
   list() {
     emit("search");

@@ -25,8 +25,10 @@ function markSuggested(at) {
   suggested.at = at;
   for (const option of all("#suggest [role=option]")) option.setAttribute("aria-selected", String(option === shown[at]));
   shown[at]?.scrollIntoView({ block: "nearest" });
-  if (shown[at]) one("#message").setAttribute("aria-activedescendant", shown[at].id);
-  else one("#message").removeAttribute("aria-activedescendant");
+  for (const each of all("#message, #suggest")) {
+    if (shown[at]) each.setAttribute("aria-activedescendant", shown[at].id);
+    else each.removeAttribute("aria-activedescendant");
+  }
 }
 
 function closeSuggest() {
@@ -48,12 +50,15 @@ function suggestKey(event) {
   const shown = fitting();
   const chosen = shown[suggested.at];
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (event.key === "Escape") closeSuggest();
+  if (event.key === "Escape") { closeSuggest(); one("#message").focus(); }
   else if (step) markSuggested((suggested.at + step + shown.length) % shown.length);
   else if (chosen && ["Enter", "Tab"].includes(event.key) && !event.shiftKey) complete(chosen, event.key === "Enter");
   else return false;
   return true;
 }
+
+// The box that is typed in, and the list itself: it scrolls, so the focus can go into it.
+const offers = (element) => ["message", "suggest"].includes(element?.id);
 
 function closeNote() {
   one("#note").hidden = true;
@@ -62,7 +67,7 @@ function closeNote() {
 
 document.addEventListener("keydown", (event) => {
   if (event.isComposing) return;
-  const listed = event.target.id === "message" && !one("#suggest").hidden && suggestKey(event);
+  const listed = offers(event.target) && !one("#suggest").hidden && suggestKey(event);
   const noted = !listed && event.key === "Escape" && !event.shiftKey && !one("#note").hidden && event.target.closest?.("#composer");
   if (noted) {
     closeNote();
@@ -75,7 +80,7 @@ document.addEventListener("keydown", (event) => {
 }, true);
 
 document.addEventListener("input", (event) => { if (event.target.id === "message") suggest(); });
-document.addEventListener("focusout", (event) => { if (event.target.id === "message") closeSuggest(); });
+document.addEventListener("focusout", (event) => { if (offers(event.target) && !offers(event.relatedTarget)) closeSuggest(); });
 // A click on the list leaves the caret where it is.
 document.addEventListener("mousedown", (event) => { if (event.target.closest?.("#suggest")) event.preventDefault(); });
 

@@ -30,7 +30,7 @@ class Attaching:
             # In a thread: looking for a model may scan folders.
             model = (await asyncio.to_thread(self._service.find_model, text_of(event, "model", 1000) or None)).id
         except HarmonyError as error:
-            return str(commands.add("say", text=failures.told(error)))
+            return str(commands.fail(failures.told(error)))
         chips = [attached.chip(each, await self._tokens(each, model)) for each in waiting]
         html = render("tray", chips=chips)
         return str(commands.add("tray", ask=number_of(event, "ask"), ids=[each.id for each in waiting], html=html))
@@ -48,7 +48,7 @@ class Attaching:
             for each in await self._service.waiting((name,)):
                 commands.add("insert", id=name, text=each.content)
         except HarmonyError as error:
-            commands.add("say", text=failures.told(error))
+            commands.fail(failures.told(error))
         return str(commands)
 
     async def attachment(self, event: gr.EventData) -> str:
@@ -60,7 +60,7 @@ class Attaching:
             found = waiting[0] if waiting else await self._service.read_attachment(text_of(event, "chat", 64), message_id, name)
             commands.add("attachment", id=name, text=found.content)
         except HarmonyError as error:
-            commands.add("say", text=failures.told(error))
+            commands.fail(failures.told(error))
         return str(commands)
 
     async def _tokens(self, attachment: Attachment, model: str) -> int | None:

@@ -52,6 +52,7 @@ def layout() -> ChatSurfaces:
             surface("welcome", "welcome", render("welcome", examples=EXAMPLES))
             history = surface("history", "history")
             live = surface("live", "live")
+        surface("latest", "latest", render("latest"))
         meter = surface("meter", "meter")
         surface("composer", "composer", render("composer", efforts=EFFORTS, tools=TOOLS, suggestions=suggestions()))
     with gr.Column(elem_id="panel"):

@@ -44,7 +44,7 @@ class Chats:
                 chat, shown = await led_to(self._service, chat, at, commands)
             chats = await chats_html(self._service, event) if ask <= 1 else gr.skip()
         except HarmonyError as error:
-            return *(gr.skip() for _ in range(6)), str(commands.add("opened", ask=ask).add("say", text=failures.told(error)))
+            return *(gr.skip() for _ in range(6)), str(commands.add("opened", ask=ask).fail(failures.told(error)))
         if chat is None and text_of(event, "chat"):
             commands.add("gone")
         options = chat.options if chat else self._service.default_options()
@@ -90,14 +90,14 @@ class Chats:
         try:
             return await chats_html(self._service, event), gr.skip()
         except HarmonyError as error:
-            return gr.skip(), str(Commands().add("say", text=failures.told(error)))
+            return gr.skip(), str(Commands().fail(failures.told(error)))
 
     async def rename(self, event: gr.EventData) -> tuple[object, str]:
         commands = Commands()
         try:
             await self._service.rename_chat(text_of(event, "chat"), text_of(event, "title", 10_000))
         except HarmonyError as error:
-            commands.add("say", text=error.message)
+            commands.fail(error.message)
         return await listed(self._service, event, commands), str(commands)
 
     async def remove(self, event: gr.EventData) -> tuple[object, str]:
@@ -109,7 +109,7 @@ class Chats:
             await self._service.delete_chat(chat_id)
             commands.add("say", text=f"Deleted “{words.shorten(title, 48)}”.", undo=chat_id)
         except HarmonyError as error:
-            commands.add("say", text=error.message)
+            commands.fail(error.message)
         return await listed(self._service, event, commands), str(commands)
 
     async def undo(self, event: gr.EventData) -> tuple[object, str]:
@@ -117,7 +117,7 @@ class Chats:
         try:
             await self._service.restore_chat(text_of(event, "chat"))
         except HarmonyError as error:
-            commands.add("say", text=error.message)
+            commands.fail(error.message)
         return await listed(self._service, event, commands), str(commands)
 
     async def copy(self, event: gr.EventData) -> str:
@@ -134,7 +134,7 @@ class Chats:
         try:
             message = find_message(await self._find(text_of(event, "chat")), text_of(event, "message"))
         except HarmonyError as error:
-            return str(commands.add("say", text=failures.told(error)))
+            return str(commands.fail(failures.told(error)))
         return str(commands.add(do, message=message.id, text=message.content) if message else commands)
 
     async def details(self, event: gr.EventData) -> str:
@@ -177,7 +177,7 @@ async def listed(service: Service, event: gr.EventData, commands: Commands) -> o
     try:
         return await chats_html(service, event)
     except HarmonyError as error:
-        commands.add("say", text=failures.told(error))
+        commands.fail(failures.told(error))
         return gr.skip()
 
 

@@ -50,7 +50,7 @@ class Commanding:
                 case Unknown(name=name):
                     commands.add("note", text="", html=note(f"There is no command “{words.shorten(name)}”", HELP, unknown=True))
         except HarmonyError as error:
-            commands = Commands().add("say", text=" ".join(filter(None, (error.message, error.hint))))
+            commands = Commands().fail(" ".join(filter(None, (error.message, error.hint))))
         return gr.skip(), str(commands)
 
     async def _set(self, event: gr.EventData, name: str, value: str, commands: Commands) -> tuple[object, str]:

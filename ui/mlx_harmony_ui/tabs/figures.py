@@ -48,5 +48,5 @@ class Figures:
             )
             commands.add("clipboard", text=text)
         except HarmonyError as error:
-            commands.add("say", text=failures.told(error))
+            commands.fail(failures.told(error))
         return str(commands)

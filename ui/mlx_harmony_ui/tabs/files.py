@@ -32,9 +32,9 @@ class Files:
             elif ids or not refused:
                 said = [f"Imported {words.count(len(ids))} chats."]
             said += [*remarks(texts_of(event, "warnings")), *refusals(refused)]
-            commands.add("say", text=" ".join(said))
+            commands.add("say", text=" ".join(said), tone="bad" if refused else "")
         except HarmonyError as error:
-            commands.add("say", text=failures.told(error))
+            commands.fail(failures.told(error))
         return await listed(self._service, event, commands), str(commands)
 
 

@@ -26,7 +26,7 @@ class Messages:
         try:
             chat = await self._service.show_version(chat_id, message_id)
         except HarmonyError as error:
-            return gr.skip(), gr.skip(), str(commands.add("say", text=error.message))
+            return gr.skip(), gr.skip(), str(commands.fail(error.message))
         answer = message_id if find_message(chat, message_id) else ""
         return await history_html(chat), details_html(chat, answer), str(commands)
 
@@ -36,7 +36,7 @@ class Messages:
         try:
             copy = await self._service.fork(text_of(event, "chat"), text_of(event, "message"))
         except HarmonyError as error:
-            return gr.skip(), str(commands.add("say", text=failures.told(error)))
+            return gr.skip(), str(commands.fail(failures.told(error)))
         commands.add("go", id=copy.summary.id).add("say", text="This is a new chat with the messages up to there.")
         return await listed(self._service, event, commands), str(commands)
 
@@ -50,7 +50,7 @@ class Messages:
             chat = await self._service.read_chat(chat_id)
             commands.add("say", text=_gone(before, message_id), undo=chat_id, token=token)
         except HarmonyError as error:
-            return gr.skip(), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
+            return gr.skip(), gr.skip(), gr.skip(), str(commands.fail(failures.told(error)))
         return await history_html(chat), details_html(chat, ""), await listed(self._service, event, commands), str(commands)
 
     async def undrop(self, event: gr.EventData) -> Drawn:
@@ -60,7 +60,7 @@ class Messages:
             await self._service.undo_delete(text_of(event, "token", 64))
             chat = await self._service.read_chat(text_of(event, "chat"))
         except HarmonyError as error:
-            return gr.skip(), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
+            return gr.skip(), gr.skip(), gr.skip(), str(commands.fail(failures.told(error)))
         return await history_html(chat), details_html(chat, ""), await listed(self._service, event, commands), str(commands)
 
 

@@ -24,7 +24,7 @@ class PresetPicking:
         try:
             options = await self._options.of(event)
         except HarmonyError as error:
-            return gr.skip(), str(commands.add("say", text=failures.told(error)))
+            return gr.skip(), str(commands.fail(failures.told(error)))
         try:
             match text_of(event, "act", 20):
                 case "use":
@@ -42,5 +42,5 @@ class PresetPicking:
                     self._service.presets.restore(name)
                     commands.add("say", text=f"The preset “{name}” is there again.")
         except HarmonyError as error:
-            commands.add("say", text=failures.told(error))
+            commands.fail(failures.told(error))
         return tuning_html(self._service, options, number_of(event, "ask"), begun=bool(chat_id)), str(commands)

@@ -57,7 +57,7 @@ class Talk:
             try:
                 changed = await self._service.weights_changed(chat_id, message_id)
             except HarmonyError as error:
-                yield only(commands.add("say", text=failures.told(error)))
+                yield only(commands.fail(failures.told(error)))
                 return
             commands.add("say", text="")
             if changed:
@@ -183,9 +183,9 @@ class Talk:
             commands.add("gone", id=turn.chat_id).add("say", text=said).add("list")
             return render("live", view=None), gr.skip(), gr.skip(), str(commands)
         except HarmonyError as error:
-            return render("live", view=None), gr.skip(), gr.skip(), str(commands.add("say", text=failures.told(error)))
+            return render("live", view=None), gr.skip(), gr.skip(), str(commands.fail(failures.told(error)))
         if turn.failed and turn.failed.code == "storage":
-            commands.add("say", text=failures.said(turn.failed))
+            commands.fail(failures.said(turn.failed))
         return render("live", view=None), await history_html(chat), details_html(chat, ""), str(commands.add("list"))
 
     async def _as_it_is_now(self, chat_id: str, frame: Frame) -> Frame:
