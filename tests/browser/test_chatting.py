@@ -65,6 +65,9 @@ def test_answering_again_keeps_both_versions(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Answer again").click()
     expect(visit.page.locator(".versions span")).to_have_text("2 of 2", timeout=20_000)
     expect(visit.page.locator(".ask")).to_have_count(1)
+    places = [visit.answers.locator(each).bounding_box() for each in (".answer-text", ".versions", ".acts")]
+    [words, versions, acts] = [box["x"] for box in places if box]
+    assert abs(versions - words) < 12 and versions < acts
     visit.page.get_by_role("button", name="Earlier version").click()
     expect(visit.page.locator(".versions span")).to_have_text("1 of 2")
 

@@ -79,6 +79,49 @@ def test_the_side_panels_are_sheets_on_a_telephone(chromium: Browser, scripted_a
         expect(visit.page.locator("#side")).to_be_hidden()
 
 
+# A button and a tab that are to come.
+MORE = """() => {
+  const [panel, cache] = ['.panel-open', '#tab-cache'].map((each) => document.querySelector(each));
+  panel.before(panel.cloneNode(true));
+  cache.before(Object.assign(cache.cloneNode(true), { id: 'tab-more' }));
+}"""
+
+
+def test_on_a_telephone_nothing_covers_or_cuts_what_is_beside_it(chromium: Browser, scripted_app: ScriptedApp) -> None:
+    with Visit.to(chromium, scripted_app.address, NARROW) as visit:
+        page = visit.page
+
+        def box(selector: str) -> dict[str, float]:
+            found = page.locator(selector).last.bounding_box()
+            assert found
+            return {"left": found["x"], "right": found["x"] + found["width"], "top": found["y"], "bottom": found["y"] + found["height"]}
+
+        word = a_word_of_its_own()
+        visit.ask(f"lines and {word} " + "which goes on and on " * 20)
+        page.evaluate(MORE)
+        page.wait_for_timeout(200)
+        assert page.locator(".pill-face .short").evaluate("e => e.scrollWidth <= e.clientWidth && e.textContent") == "Starter"
+        assert box(".side-open")["right"] <= box(".tabs")["left"] < box(".tabs")["right"] <= box("#pill")["left"]
+        assert box("#pill")["right"] <= box(".ends")["left"] and box(".ends")["right"] <= 390
+        assert page.locator(".tabs").evaluate("e => getComputedStyle(e).maskImage") != "none"
+        page.get_by_role("tab", name="Settings").click()
+        page.wait_for_timeout(200)
+        assert box(".tabs")["left"] <= box("#tab-settings")["left"] < box("#tab-settings")["right"] <= box(".tabs")["right"]
+        page.get_by_role("tab", name="Chat").click()
+
+        page.locator("#scroll").evaluate("e => e.scrollTo(0, 0)")
+        expect(page.get_by_role("button", name="Jump to the latest")).to_be_visible()
+        assert box(".latest")["bottom"] <= box("#meter .sending")["top"]
+
+        page.get_by_role("button", name="Show the list of chats").click()
+        page.get_by_role("searchbox", name="Search chats").fill(word)
+        expect(page.locator(".place")).not_to_have_count(0)
+        lines = "e => [e.firstElementChild.clientHeight, e.firstElementChild.scrollHeight, parseFloat(getComputedStyle(e).lineHeight)]"
+        [shown, whole, line] = page.locator(".place").first.evaluate(lines)
+        assert whole > shown and abs(shown - 2 * line) < 2
+        visit.assert_quiet()
+
+
 def test_every_control_has_a_name(visit: Visit) -> None:
     visit.ask("call it")
     visit.page.locator(".panel-open").click()

@@ -25,6 +25,25 @@ WATCH = """text => {
   const look = () => { window.gaps += document.querySelector('#scroll').textContent.includes(text) ? 0 : 1; requestAnimationFrame(look); };
   look();
 }"""
+# How far the last question is from what stands above it, and from its answer.
+APART = """() => {
+  const [before, asked, answer] = [...document.querySelectorAll('#history article')].slice(-3);
+  const places = [before.querySelector('.answer-text'), asked.querySelector('.typed'), answer];
+  const [above, words, below] = places.map((each) => each.getBoundingClientRect());
+  return [words.top - above.bottom, below.top - words.bottom];
+}"""
+# Notes each distance there is between the question and its answer, and how high the conversation is once the last words stand there.
+STANDS = """() => {
+  window.stood = { apart: [], high: [] };
+  const note = (list, number) => list.includes(number) || list.push(number);
+  const look = () => {
+    const [asked, answer] = ['.ask .typed', '.answer'].map((each) => [...document.querySelectorAll(each)].at(-1));
+    note(window.stood.apart, Math.round(answer.getBoundingClientRect().top - asked.getBoundingClientRect().bottom));
+    if (answer.textContent.includes('Line 79.')) note(window.stood.high, document.querySelector('#scroll').scrollHeight);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
 
 
 def keep(app: ScriptedApp, *chats: Chat) -> None:
@@ -84,12 +103,19 @@ def test_an_answer_becomes_history_as_it_stands(visit: Visit) -> None:
     expect(visit.live).to_contain_text("Line 25.")
     page.evaluate("() => { window.first = document.querySelector('#live .answer .md > div'); }")
     page.evaluate(WATCH, "Line 20.")
+    page.evaluate(STANDS)
     scrolled_to(page, 200)
     expect(page.get_by_role("button", name="Jump to the latest")).to_be_visible()
     visit.finished(1)
     assert page.evaluate("window.gaps") == 0
     assert page.evaluate("window.first.isConnected && Boolean(window.first.closest('#history'))")
     assert abs(scroll.evaluate("e => e.scrollTop") - 200) < 4
+    page.wait_for_timeout(300)
+    stood = page.evaluate("window.stood")
+    assert len(stood["apart"]) == 1 and len(stood["high"]) == 1, stood
+    visit.ask("and then")
+    [above, below] = page.evaluate(APART)
+    assert stood["apart"][0] == below and below < above / 2
 
 
 def test_an_answer_that_is_followed_to_its_end_stays_in_view(visit: Visit) -> None:
@@ -107,10 +133,13 @@ def test_typing_while_an_answer_comes_loses_no_key(visit: Visit) -> None:
     expect(visit.live.locator(".answer-text")).to_contain_text("word5 ")
     visit.page.locator("#message").press_sequentially("the next question", delay=20)
     expect(visit.live.locator(".answer-text")).to_contain_text("word40 ")
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.locator("#say")).to_have_text("An answer is being written here. Stop it or wait until it is done.")
     expect(visit.page.locator("#message")).to_have_value("the next question")
     visit.page.keyboard.press("Escape")
     visit.finished(1)
     expect(visit.page.locator("#message")).to_have_value("the next question")
+    expect(visit.page.locator("#say")).to_be_empty()
 
 
 def test_a_long_list_of_chats_shows_the_newest_and_older_ones_on_request(visit: Visit, scripted_app: ScriptedApp) -> None:

@@ -11,6 +11,8 @@ COPIED = """() => new Promise((done) => {
   document.execCommand("copy");
 })"""
 
+FADES = "() => [...document.querySelectorAll('#history :is(.wide, div.formula)')].map((e) => getComputedStyle(e).maskImage !== 'none')"
+
 
 def test_an_answer_is_shown_as_the_text_it_is_and_back(visit: Visit) -> None:
     page = visit.page
@@ -30,10 +32,16 @@ def test_an_answer_is_shown_as_the_text_it_is_and_back(visit: Visit) -> None:
     expect(visit.answers.first.locator(".answer-text strong")).to_be_visible()
 
 
-def test_a_formula_is_copied_as_it_was_written(visit: Visit) -> None:
+def test_a_formula_is_copied_as_it_was_written_and_what_is_too_wide_fades_at_its_edge(visit: Visit) -> None:
     page = visit.page
-    answer = visit.ask("so \\(x^2\\) it is\n\n$$\\frac{a}{b}$$")
-    expect(answer.locator(".answer-text math")).to_have_count(2)
+    wide = "|" + "|".join(f" {'n' * 30} " for _ in range(6)) + "|\n" + "|---" * 6 + "|"
+    answer = visit.ask(f"so \\(x^2\\) it is\n\n$$\\frac{{a}}{{b}}$$\n\n| a |\n|---|\n\n{wide}\n\n$${'+'.join('xyz' * 12)}$$")
+    expect(answer.locator(".answer-text math")).to_have_count(3)
+    assert page.evaluate(FADES) == [False, False, True, True]
+    page.locator("#message").focus()
+    answer.locator(".wide").last.press("ArrowRight")
+    assert page.evaluate(FADES) == [False, False, False, True]
+    expect(answer.locator(".wide").last).to_have_css("outline-style", "solid")
     page.evaluate("document.activeElement.blur()")
     page.evaluate("document.getSelection().selectAllChildren(document.querySelector('#history .answer-text'))")
     copied = page.evaluate(COPIED)

@@ -21,6 +21,11 @@ SMALL = """() => [...document.querySelectorAll('#app :is(button, select, summary
     .filter(([, box]) => box.width && Math.min(box.width, box.height) < 39.5)
     .map(([html, box]) => `${Math.round(box.width)}x${Math.round(box.height)} ${html}`)"""
 
+BESIDE = """() => {
+    const [sign, line, middle] = ['.offline', '.starter', '#middle'].map((each) => document.querySelector(each).getBoundingClientRect());
+    return sign.top >= line.bottom && sign.left >= middle.left && sign.right <= middle.right;
+}"""
+
 
 class Inspection:
     """One visitor's round through the page; `found` is all that is wrong with it."""
@@ -39,7 +44,7 @@ class Inspection:
         # What has just been opened fades in; half seen, it has no contrast yet.
         self.page.evaluate(
             "Promise.allSettled(document.getAnimations().filter((each) => each.playState === 'running' && "
-            "each.effect.getTiming().iterations < 9).map((each) => each.finished))"
+            "each.timeline === document.timeline && each.effect.getTiming().iterations < 9).map((each) => each.finished))"
         )
         self.found += faults(self.page, state)
         if (wide := self.page.evaluate("document.documentElement.scrollWidth")) > self.width:
@@ -185,6 +190,12 @@ def places(round_: Inspection, app: ScriptedApp) -> None:
     visit.assert_quiet()
     page.context.set_offline(True)
     page.locator("#offline").wait_for(timeout=15_000)
+    page.fill("#message", "not lost")
+    page.press("#message", "Enter")
+    if not (page.locator("#say").inner_text().startswith("MLX Harmony is not running.") and page.input_value("#message") == "not lost"):
+        round_.found.append("offline: nothing is said of a message that cannot be sent")
+    if not page.evaluate(BESIDE):
+        round_.found.append("offline: the sign covers the line above the conversation, or leaves the middle")
     round_.look("offline")
 
 

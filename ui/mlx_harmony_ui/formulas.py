@@ -142,12 +142,14 @@ def _drawn(self: RendererProtocol, tokens: Sequence[Token], at: int, options: Op
     token = tokens[at]
     opener, source = token.info, token.content.strip()
     typed = escape(opener + token.content + _CLOSERS.get(opener, opener))
-    drawn = mathml(source, opener in ("$$", "\\["))
+    displayed = opener in ("$$", "\\[")
+    drawn = mathml(source, displayed)
     if not drawn:
         return f"<p>{_broken(typed)}</p>" if token.block else _broken(typed)
     if token.block:
         return f'<div class="formula" tabindex="0" title="{escape(source)}">{drawn}</div>'
-    return f'<span class="formula" title="{escape(source)}">{drawn}</span>'
+    reached = ' tabindex="0"' if displayed else ""
+    return f'<span class="formula"{reached} title="{escape(source)}">{drawn}</span>'
 
 
 def _as_typed(self: RendererProtocol, tokens: Sequence[Token], at: int, options: OptionsDict, env: EnvType) -> str:

@@ -11,6 +11,7 @@ STYLES = (
     "frame",
     "turns",
     "formulas",
+    "edges",
     "history",
     "panels",
     "cards",

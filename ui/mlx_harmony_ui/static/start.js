@@ -64,6 +64,15 @@ async function pulse() {
   emit("pulse", { model: state.model });
 }
 
+// What cannot know what it stands beside is told by these: how wide, or how high, that is.
+const MEASURED = { "--ends": [".ends", "inlineSize"], "--pill": ["#pill", "inlineSize"], "--notice": ["#starter", "blockSize"] };
+const fit = new ResizeObserver((changes) => {
+  for (const { target, borderBoxSize: [box] } of changes) {
+    const [name, [, side]] = Object.entries(MEASURED).find(([, [selector]]) => target.matches(selector));
+    document.documentElement.style.setProperty(name, `${box[side]}px`);
+  }
+});
+
 function begin() {
   const narrow = isNarrow();
   document.body.dataset.view = "chat";
@@ -85,6 +94,7 @@ function begin() {
   if (!narrow) one("#message")?.focus();
   const grown = new ResizeObserver(followEnd);
   for (const id of ["#history", "#live", "#scroll"]) grown.observe(one(id));
+  for (const [selector] of Object.values(MEASURED)) fit.observe(one(selector));
   window.setTimeout(pulse, 1500);
   document.body.dataset.ready = "yes";
 }

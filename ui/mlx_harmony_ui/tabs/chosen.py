@@ -5,6 +5,9 @@ from mlx_harmony.service import Service
 from mlx_harmony_ui import listing, words
 from mlx_harmony_ui.render import render
 
+SHORT = 11
+"""Letters of a model's name that a narrow screen has room for: there its owner's name goes first, then its middle."""
+
 
 def chosen_model(service: Service, model: str | None) -> str:
     """The id of the model that would answer, also where it is not on this machine."""
@@ -15,7 +18,10 @@ def chosen_model(service: Service, model: str | None) -> str:
 
 
 def pill_html(service: Service, model: str) -> str:
-    return render("pill", pill=listing.pill(service.models(), service.model_states(), chosen_model(service, model)))
+    chosen = chosen_model(service, model)
+    pill = listing.pill(service.models(), service.model_states(), chosen)
+    short = pill.name if len(pill.name) <= SHORT else words.shorten(chosen.rpartition("/")[2], SHORT)
+    return render("pill", pill=pill, short=short)
 
 
 def starter_html(service: Service, model: str | None) -> str:
