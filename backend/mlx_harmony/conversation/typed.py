@@ -14,7 +14,7 @@ from mlx_harmony.records import EFFORTS, LOOP_DETECTIONS, Sampling
 
 NONE = "none"
 SWITCH = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
-TEXTS = f"at most {MOST_STOPS} texts with commas between them, a JSON list where a text holds a comma, or {NONE}"
+TEXTS = f"at most {MOST_STOPS} texts with commas between them, a JSON list of them, or {NONE}"
 
 
 class Typed(NamedTuple):
