@@ -99,11 +99,11 @@ async def test_what_came_in_is_said_and_a_single_chat_is_opened(service: Service
     listed, said = await files.imported(sent(imported=[chat.summary.id], warnings=["It was mended."], refused={}))
     assert "Trip to Rome" in listed
     assert [each["do"] for each in commands(said)] == ["go", "say"]
-    assert commands(said)[-1]["text"] == "Imported “Trip to Rome”. It was mended."
+    assert (commands(said)[-1]["text"], commands(said)[-1]["tone"]) == ("Imported “Trip to Rome”. It was mended.", "")
     _, many = await files.imported(sent(imported=["a", "b"], warnings=[], refused={"c.json": "The file is damaged."}))
     assert commands(many)[-1]["text"] == "Imported 2 chats. “c.json” could not be imported. The file is damaged."
     _, none = await files.imported(sent(refused={"c.json": "The file is damaged."}))
-    assert commands(none)[-1]["text"] == "“c.json” could not be imported. The file is damaged."
+    assert (commands(none)[-1]["text"], commands(none)[-1]["tone"]) == ("“c.json” could not be imported. The file is damaged.", "bad")
     _, odd = await files.imported(sent(imported="x", warnings=7, refused=[1]))
     assert commands(odd)[-1]["text"] == "Imported 0 chats."
     _, gone = await files.imported(sent(imported=["0" * 32]))

@@ -4,11 +4,10 @@ from datetime import datetime
 
 from mlx_harmony.conversation.records import ChatSummary, SearchHit, TrashItem
 from mlx_harmony.engine.protocols import ModelState
-from mlx_harmony.models.forecast import Forecast
-from mlx_harmony.models.outlook import Needs
 from mlx_harmony.records import ModelEntry
 from mlx_harmony_ui import listing
 from mlx_harmony_ui.render import render
+from mlx_harmony_ui.tabs.chosen import short
 
 STARTER = ModelEntry(
     id="starter",
@@ -45,29 +44,23 @@ def test_a_long_list_of_chats_shows_the_newest_and_says_how_many_are_older() -> 
     assert listing.chats(chats, 1e6, rows=-7).older == view.older
 
 
-def test_a_model_says_where_it_stands_and_what_can_be_done() -> None:
-    asleep, broken = listing.model_rows((STARTER, BROKEN), (), "starter")
-    assert (asleep.name, asleep.size, asleep.phase_text, asleep.chosen) == ("Starter", "15 MB", "asleep", True)
-    assert (asleep.can_load, asleep.can_unload, asleep.can_talk) == (True, False, True)
-    assert (broken.can_load, broken.can_unload, broken.can_talk) == (False, False, False)
-    assert broken.problem == "config.json is missing."
-
-
-def test_loading_tells_its_percent_and_can_be_left() -> None:
-    (row,) = listing.model_rows((STARTER,), (ModelState(id="starter", phase="loading", fraction=0.4),), "")
-    assert (row.phase_text, row.fraction, row.can_load, row.can_unload) == ("loading 40 %", 0.4, False, True)
-
-
-def test_a_crashed_model_says_why_and_can_be_loaded_again() -> None:
-    crashed = ModelState(id="starter", phase="crashed", problem="A file is cut.", hint="Download the model again.")
-    (row,) = listing.model_rows((STARTER,), (crashed,), "")
-    assert (row.phase_text, row.problem, row.can_load) == ("stopped", "A file is cut. Download the model again.", True)
+def test_the_pill_offers_every_model_with_where_it_stands() -> None:
+    states = (ModelState(id="starter", phase="loading", fraction=0.4), ModelState(id="broken", phase="crashed", problem="A file is cut."))
+    starter, broken = listing.pill((STARTER, BROKEN), states, "starter").choices
+    assert (starter.name, starter.size, starter.phase_text, starter.chosen) == ("Starter", "15 MB", "loading 40 %", True)
+    assert (broken.phase_text, broken.problem, broken.chosen) == ("stopped", "config.json is missing.", False)
+    assert listing.phase_text(None) == "asleep"
 
 
 def test_the_pill_shows_a_model_that_went_missing() -> None:
     pill = listing.pill((STARTER,), (), "gone")
     assert (pill.name, pill.phase_text) == ("gone", "missing")
     assert listing.pill((STARTER,), (), "starter").name == "Starter"
+
+
+def test_a_narrow_pill_keeps_both_ends_of_a_long_name() -> None:
+    assert short("Starter", "starter") == "Starter"
+    assert short("mlx-community/…MXFP4-Q8", "mlx-community/gpt-oss-20b-MXFP4-Q8") == "gpt-o…P4-Q8"
 
 
 def test_matches_are_marked_and_text_stays_text() -> None:
@@ -114,16 +107,3 @@ def test_the_trash_tells_what_it_holds() -> None:
     assert listing.bin_total(items) == "1 chat with 1,200 messages and 4 messages of other chats"
     assert listing.bin_total(items[1:2]) == "1 message"
     assert listing.bin_total(()) == ""
-
-
-def test_a_models_memory_is_told_before_it_is_loaded_and_no_longer_once_it_is() -> None:
-    told = Forecast(weights=2_000_000_000, kv=500_000_000, working=300_000_000, context=4096)
-    for verdict, text in (("fits", "fits"), ("tight", "shorter context"), ("too large", "will not fit"), ("unknown", "")):
-        needs = {"starter": Needs(forecast=told, verdict=verdict, free=3_000_000_000)}  # type: ignore[arg-type]
-        (row,) = listing.model_rows((STARTER,), (), "starter", needs)
-        assert (row.needs, row.fit_text) == ("2.8 GB", text)
-        assert row.fit_title == "Weights 2.0 GB, 4,096 tokens 500 MB, room to work 300 MB; 3.0 GB are free"
-    (row,) = listing.model_rows((STARTER,), (ModelState(id="starter", phase="awake"),), "starter", needs)
-    assert (row.needs, row.fit_text) == ("2.8 GB", "")
-    (row,) = listing.model_rows((STARTER,), (), "starter")
-    assert (row.needs, row.fit_text, row.fit_title) == ("—", "", "")

@@ -6,7 +6,7 @@ from mlx_harmony_ui import listing, words
 from mlx_harmony_ui.render import render
 
 SHORT = 11
-"""Letters of a model's name that a narrow screen has room for: there its owner's name goes first, then its middle."""
+"""Letters of a model's name that stand in the head of a narrow screen."""
 
 
 def chosen_model(service: Service, model: str | None) -> str:
@@ -20,8 +20,12 @@ def chosen_model(service: Service, model: str | None) -> str:
 def pill_html(service: Service, model: str) -> str:
     chosen = chosen_model(service, model)
     pill = listing.pill(service.models(), service.model_states(), chosen)
-    short = pill.name if len(pill.name) <= SHORT else words.shorten(chosen.rpartition("/")[2], SHORT)
-    return render("pill", pill=pill, short=short)
+    return render("pill", pill=pill, short=short(pill.name, chosen))
+
+
+def short(name: str, model: str) -> str:
+    """The name, or what of the model's id a narrow screen has room for: its owner goes first, then its middle."""
+    return name if len(name) <= SHORT else words.shorten(model.rpartition("/")[2], SHORT)
 
 
 def starter_html(service: Service, model: str | None) -> str:
