@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlx.core as mx
@@ -195,6 +196,13 @@ class Wiring:
 
     def synchronize(self) -> None:
         """Nothing is under way."""
+
+
+def test_what_a_mac_s_models_take_already_is_not_free_to_others() -> None:
+    mlx = SimpleNamespace(device_info=lambda: {"max_recommended_working_set_size": 700}, get_active_memory=lambda: 200)
+    assert free_bytes(Device(kind="metal"), mlx) == 500
+    mlx.get_active_memory = lambda: 900
+    assert free_bytes(Device(kind="metal"), mlx) == 0
 
 
 def test_memory_is_wired_while_a_model_is_loaded_and_no_longer() -> None:

@@ -1,7 +1,8 @@
 """The answers that are being drawn at this moment, in groups that take each step together. Knows no requests and no events.
 
-Answers join and leave between steps. Those whose lengths differ so much that the padding would cost more than it saves are grouped
-apart; a model whose caches cannot be batched, or that answers differently in a batch, has a group for each.
+Answers join and leave between steps. Those whose lengths differ so much that the padding would cost more than it saves, or would not
+fit, are grouped apart, and the groups take their steps by turns. A model whose caches cannot be batched, or that answers differently in
+a batch, has a group for each.
 """
 
 import mlx.core as mx
@@ -11,25 +12,25 @@ from mlx_harmony.errors import GenerationFailed, OutOfMemory
 from mlx_harmony.worker.agreement import agrees, mergeable
 from mlx_harmony.worker.decode import Drawing, Group, Pending, Row, drawings
 from mlx_harmony.worker.guard import guarded
+from mlx_harmony.worker.padding import Bounds, Free
 from mlx_harmony.worker.prompt_cache import Layers
 from mlx_harmony.worker.speculation.ahead import Ahead
 from mlx_harmony.worker.speculation.gain import Choice, Gain
 from mlx_harmony.worker.speculation.trial import Trial
 
 CLEAR_EVERY = 256
-FREE_PADDING = 4096
-"""Tokens of caches, padding included, that a group may have in any case; beyond that, twice what its rows really hold."""
 
 
 class Batch:
     """Draws the next token of every row at once. `together` is False once it is known that this model's answers must be drawn alone.
 
-    `gain` decides where the tokens of an answer that is drawn alone are guessed ahead.
+    `gain` decides where the tokens of an answer that is drawn alone are guessed ahead. `free` tells how much memory may be taken.
     """
 
-    def __init__(self, model: nn.Module, gain: Choice | None = None) -> None:
+    def __init__(self, model: nn.Module, gain: Choice | None = None, free: Free = lambda: None) -> None:
         self.gain = gain or Gain()
         self._model = model
+        self._bounds = Bounds(model, free)
         self._trial = Trial(model)
         self._groups: list[Group] = []
         self._checked = False
@@ -137,31 +138,28 @@ class Batch:
         if not self._checked:
             self._checked, self.together = True, agrees(self._model)
         if self.together:
-            self._groups = _gathered(self._groups)
+            self._groups = self._gathered()
 
     def _group_of(self, row: Row) -> Group | None:
         return next((group for group in self._groups if row in group.rows and row not in group.gone), None)
 
+    def _gathered(self) -> list[Group]:
+        """The groups with every single row taken in by the first group that it suits."""
+        kept: list[Group] = []
+        joining: dict[int, list[Group]] = {}
+        for group in self._groups:
+            at = next((at for at, base in enumerate(kept) if self._suits(base, joining.get(at, []), group)), None)
+            if at is None:
+                kept.append(group)
+            else:
+                joining.setdefault(at, []).append(group)
+        for at, others in joining.items():
+            kept[at].absorb(others)
+        return kept
 
-def _gathered(groups: list[Group]) -> list[Group]:
-    """The groups with every single row taken in by the first group that it suits."""
-    kept: list[Group] = []
-    joining: dict[int, list[Group]] = {}
-    for group in groups:
-        at = next((at for at, base in enumerate(kept) if _suits(base, joining.get(at, []), group)), None)
-        if at is None:
-            kept.append(group)
-        else:
-            joining.setdefault(at, []).append(group)
-    for at, others in joining.items():
-        kept[at].absorb(others)
-    return kept
-
-
-def _suits(base: Group, joined: list[Group], group: Group) -> bool:
-    """Whether a group of one row may be taken in without too much padding."""
-    rows = [*base.rows, *(row for other in joined for row in other.rows), *group.rows]
-    if len(group.rows) > 1 or any(row.alone for row in rows) or not (base.settled and group.settled):
-        return False
-    lengths = [row.held for row in rows]
-    return len(rows) * max(lengths) <= max(FREE_PADDING, 2 * sum(lengths))
+    def _suits(self, base: Group, joined: list[Group], group: Group) -> bool:
+        """Whether a group of one row may be taken in without too much padding."""
+        rows = [*base.rows, *(row for other in joined for row in other.rows), *group.rows]
+        if len(group.rows) > 1 or any(row.alone for row in rows) or not (base.settled and group.settled):
+            return False
+        return self._bounds.allow(group.layers, [row.held for row in rows])

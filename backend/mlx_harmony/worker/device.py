@@ -107,13 +107,16 @@ def wired(device: Device, mlx: Any = None) -> Iterator[None]:
         mx.set_wired_limit(before)
 
 
-def free_bytes(device: Device) -> int | None:
-    """Memory that a model may take there; None where that is not known."""
+def free_bytes(device: Device, mlx: Any = None) -> int | None:
+    """Memory that a model may take there; None where that is not known. `mlx` None is mlx.core."""
     if device.kind == "cpu":
         return available_bytes()
-    told = import_module("mlx.core").device_info()
-    names = ("max_recommended_working_set_size",) if device.kind == "metal" else ("free_memory", "total_memory", "memory_size")
-    return next((int(told[name]) for name in names if told.get(name)), None)
+    mx = mlx or import_module("mlx.core")
+    told = mx.device_info()
+    if device.kind == "metal":
+        limit = told.get("max_recommended_working_set_size")
+        return max(0, int(limit) - int(mx.get_active_memory())) if limit else None
+    return next((int(told[name]) for name in ("free_memory", "total_memory", "memory_size") if told.get(name)), None)
 
 
 def fit(model: "nn.Module", device: Device, parameters: int, plain: bool) -> Fitted:
