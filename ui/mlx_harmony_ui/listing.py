@@ -1,20 +1,16 @@
-"""Lists as shown: chats by day, models on disk, the model pill. Pure records in and out; the clock is given."""
+"""Lists as shown: chats by day, what was found, the trash, the model pill. Pure records in and out; the clock is given."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
 from mlx_harmony.conversation.records import ChatSummary, SearchHit, TrashItem
 from mlx_harmony.engine.protocols import ModelPhase, ModelState
-from mlx_harmony.models.outlook import Needs, Verdict
 from mlx_harmony.records import ModelEntry, Record
 from mlx_harmony_ui import words
 
 PHASES: dict[ModelPhase, str] = {"asleep": "asleep", "loading": "loading", "awake": "awake", "busy": "busy", "crashed": "stopped"}
 SOURCES = {"bundled": "this app", "folder": "models folder", "hub_cache": "Hugging Face cache"}
 FORMATS = {"harmony": "Harmony", "template": "chat template", "raw": "plain text", "unsupported": "not supported"}
-
-FITS: dict[Verdict, str] = {"fits": "fits", "tight": "shorter context", "too large": "will not fit", "unknown": ""}
 
 SPEAKERS = {"user": "You", "assistant": "Answer", "tool": "Tool"}
 PLACES = 3
@@ -81,30 +77,16 @@ class BinRow(Record):
     excerpt: str
 
 
-class ModelRow(Record):
-    """One model as shown; all but the flags and `fraction` is text."""
+class ModelChoice(Record):
+    """A model that a chat could talk to; all but the flag is text."""
 
     id: str
     name: str
-    path: str
-    architecture: str
-    format: str
     size: str
-    needs: str
-    fit: Verdict
-    fit_text: str
-    fit_title: str
-    bits: str
-    context: str
-    source: str
     phase: ModelPhase
     phase_text: str
-    fraction: float
     problem: str
     chosen: bool
-    can_load: bool
-    can_unload: bool
-    can_talk: bool
 
 
 class Pill(Record):
@@ -115,7 +97,7 @@ class Pill(Record):
     size: str
     phase: ModelPhase
     phase_text: str
-    choices: tuple[ModelRow, ...]
+    choices: tuple[ModelChoice, ...]
 
 
 def chats(found: tuple[ChatSummary, ...], now_s: float, rows: int = ROWS) -> ChatList:
@@ -212,64 +194,28 @@ def bin_total(items: tuple[TrashItem, ...]) -> str:
     return " and ".join(parts)
 
 
-def model_rows(
-    entries: tuple[ModelEntry, ...], states: tuple[ModelState, ...], chosen: str, needs: Mapping[str, Needs] | None = None
-) -> tuple[ModelRow, ...]:
-    """Every model on disk with where it stands; `chosen` is the id that is marked, `needs` what is known of their memory by id."""
-    standing = {state.id: state for state in states}
-    return tuple(_model_row(entry, standing.get(entry.id), entry.id == chosen, (needs or {}).get(entry.id)) for entry in entries)
+def phase_text(state: ModelState | None) -> str:
+    """Where a model stands, in a word or two."""
+    text = PHASES[state.phase if state else "asleep"]
+    return f"{text} {words.percent(state.fraction)}" if state and state.phase == "loading" else text
 
 
-def _model_row(entry: ModelEntry, state: ModelState | None, chosen: bool, needs: Needs | None) -> ModelRow:
-    phase: ModelPhase = state.phase if state else "asleep"
-    problem = entry.problem or (state.trouble if state else "")
-    runs = not entry.problem
-    # One that is loaded has its memory already.
-    verdict: Verdict = needs.verdict if needs and phase in ("asleep", "crashed") else "unknown"
-    return ModelRow(
+def _choice(entry: ModelEntry, state: ModelState | None, chosen: bool) -> ModelChoice:
+    return ModelChoice(
         id=entry.id,
         name=words.shorten("Starter" if entry.source == "bundled" else entry.id, 44),
-        path=entry.folder,
-        architecture=entry.architecture,
-        format=FORMATS[entry.format],
         size=words.size(entry.bytes),
-        needs=words.size(needs.forecast.total) if needs else "—",
-        fit=verdict,
-        fit_text=FITS[verdict],
-        fit_title=_memory(needs) if needs else "",
-        bits=str(entry.bits) if entry.bits else "—",
-        context=words.count(entry.context_length) if entry.context_length else "—",
-        source=SOURCES[entry.source],
-        phase=phase,
-        phase_text=_phase_text(state),
-        fraction=state.fraction if state else 0.0,
-        problem=problem,
+        phase=state.phase if state else "asleep",
+        phase_text=phase_text(state),
+        problem=entry.problem or (state.trouble if state else ""),
         chosen=chosen,
-        can_load=runs and phase in ("asleep", "crashed"),
-        can_unload=runs and phase in ("loading", "awake", "busy"),
-        can_talk=runs,
     )
-
-
-def _memory(needs: Needs) -> str:
-    """What the memory is for, and how much there is."""
-    told = needs.forecast
-    context = f"{words.count(told.context)} tokens {words.size(told.kv)}"
-    parts = f"Weights {words.size(told.weights)}, {context}, room to work {words.size(told.working)}"
-    return f"{parts}; {words.size(needs.free)} are free" if needs.free is not None else parts
-
-
-def _phase_text(state: ModelState | None) -> str:
-    if state is None:
-        return PHASES["asleep"]
-    if state.phase == "loading":
-        return f"loading {words.percent(state.fraction)}"
-    return PHASES[state.phase]
 
 
 def pill(entries: tuple[ModelEntry, ...], states: tuple[ModelState, ...], chosen: str) -> Pill:
     """The pill for the model `chosen`, which may no longer be on this machine."""
-    rows = model_rows(entries, states, chosen)
+    standing = {state.id: state for state in states}
+    rows = tuple(_choice(entry, standing.get(entry.id), entry.id == chosen) for entry in entries)
     row = next((row for row in rows if row.id == chosen), None)
     if row is None:
         name = words.shorten(chosen, 28)

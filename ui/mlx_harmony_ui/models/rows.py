@@ -146,7 +146,7 @@ def row_of(info: ModelInfo, standing: Standing, now_s: float) -> Row:
         used=_used(info.last_used_at, now_s),
         used_exact=words.exact(info.last_used_at) if info.last_used_at else "",
         phase=phase,
-        phase_text=_phase_text(state),
+        phase_text=listing.phase_text(state),
         fraction=state.fraction if state else 0.0,
         problem=problem,
         key="" if bundled else key_of(Selected(id=entry.id)),
@@ -229,9 +229,3 @@ def _fit_title(needs: Needs) -> str:
     parts = f"Weights {words.size(told.weights)}, {context}, room to work {words.size(told.working)}"
     return f"{parts}; {words.size(needs.free)} are free" if needs.free is not None else parts
 
-
-def _phase_text(state: ModelState | None) -> str:
-    if state is None:
-        return listing.PHASES["asleep"]
-    text = listing.PHASES[state.phase]
-    return f"{text} {words.percent(state.fraction)}" if state.phase == "loading" else text
