@@ -95,4 +95,4 @@ def _folder_of(model: str, settings: Settings) -> str:
 def _as_json(shelf: Kept) -> dict[str, Any]:
     fields = {name: getattr(shelf.identity, name) for name in shelf.identity.__struct_fields__}
     entries = [{name: getattr(entry, name) for name in entry.__struct_fields__} for entry in shelf.entries]
-    return {**fields, "bytes": shelf.bytes, "entries": entries}
+    return {**fields, "bytes": shelf.bytes, "problem": shelf.problem, "entries": entries}

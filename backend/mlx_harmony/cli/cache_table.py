@@ -20,6 +20,8 @@ def cache_lines(found: Iterable[Kept], now: float) -> Iterator[str]:
             yield ""
         empty = False
         yield f"{shelf.identity.model}: {size(shelf.bytes)}"
+        if shelf.problem:
+            yield shelf.problem
         rows = [COLUMNS, *(_row(entry, depth, now) for entry, depth in in_order(shelf.entries))]
         widths = [max(len(row[at]) for row in rows) for at in range(len(COLUMNS))]
         for row in rows:

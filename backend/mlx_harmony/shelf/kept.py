@@ -12,7 +12,7 @@ from mlx_harmony.errors import InvalidRequest, StorageError
 from mlx_harmony.records import Record
 from mlx_harmony.shelf.bundle import refuse_to_overwrite, write_bundle
 from mlx_harmony.shelf.piece import Head, Unreadable, read_head
-from mlx_harmony.shelf.shelf import Identity, PieceFile, Shelf, about, pieces, shelves
+from mlx_harmony.shelf.shelf import Identity, PieceFile, Shelf, about, pieces, problem, shelves
 from mlx_harmony.shelf.uses import read_uses, remove_uses, stays_until, users_of
 
 FOLDER = "cache"
@@ -35,6 +35,7 @@ class Shelves:
             disk_bytes=sum(shelf.bytes for shelf in mine),
             disk_budget=self._budget_bytes,
             entries=tuple(kept for shelf in mine for kept in shelf.entries),
+            problem=next((shelf.problem for shelf in mine if shelf.problem), ""),
         )
 
     def sizes(self) -> dict[str, int]:
@@ -62,11 +63,12 @@ class Shelves:
 
 
 class Kept(Record):
-    """One model's shelf: whose it is, its bytes, and its entries, the last used first."""
+    """One model's shelf: whose it is, its bytes, and its entries, the last used first. `problem` says what is wrong, "" for nothing."""
 
     identity: Identity
     bytes: int
     entries: tuple[CacheEntry, ...]
+    problem: str = ""
 
 
 def kept_in(root: Path) -> tuple[Kept, ...]:
@@ -215,4 +217,4 @@ def _kept(folder: Path) -> Kept | None:
         )
         for head, file in runs
     )
-    return Kept(identity=identity, bytes=sum(file.bytes for file in files.values()), entries=entries)
+    return Kept(identity=identity, bytes=sum(file.bytes for file in files.values()), entries=entries, problem=problem(folder))

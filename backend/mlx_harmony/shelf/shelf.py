@@ -21,6 +21,7 @@ SUFFIX = ".kv"
 PIN = ".pin"
 ABOUT = "about.json"
 PACE = "pace.json"
+PROBLEM = "problem.txt"
 LEFT_OVER_S = 600.0
 """A half-written file older than this is of a process that was killed."""
 
@@ -87,6 +88,7 @@ class Shelf:
             folder.chmod(0o700)
         (self.folder / ABOUT).write_bytes(msgspec.json.encode(self.identity))
         (self.folder / ABOUT).chmod(0o600)
+        self.note_problem("")
         self._sweep()
         found = []
         for file in sorted(pieces(self.folder), key=lambda file: file.end):
@@ -160,6 +162,13 @@ class Shelf:
         """Write it down. Raises OSError."""
         (self.folder / PACE).write_bytes(msgspec.json.encode(token_s))
 
+    def note_problem(self, problem: str) -> None:
+        """Write down what is wrong while the model is loaded, "" for nothing. Raises OSError."""
+        if problem:
+            (self.folder / PROBLEM).write_text(problem, "utf-8")
+        else:
+            (self.folder / PROBLEM).unlink(missing_ok=True)
+
     def shorten(self, piece_id: str, until: int) -> int:
         """Cut a run's file to end at token `until`, and return its bytes; 0 where it cannot be read. Raises OSError.
 
@@ -222,6 +231,14 @@ def about(folder: Path) -> Identity | None:
         return msgspec.json.decode((folder / ABOUT).read_bytes(), type=Identity)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def problem(folder: Path) -> str:
+    """What is wrong with what a loaded model keeps there, "" for nothing."""
+    try:
+        return (folder / PROBLEM).read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def pieces(folder: Path) -> Iterator[PieceFile]:

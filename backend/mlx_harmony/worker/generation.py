@@ -102,7 +102,9 @@ class Generation:
                 ((_, drawing),) = batch.step()
                 step = steps.send(drawing)
                 continue
-            if not isinstance(step, Reading | Rendering):
+            if isinstance(step, Reading):
+                step.wait()
+            elif not isinstance(step, Rendering):
                 yield step
             step = next(steps, None)
 
@@ -169,10 +171,9 @@ class Generation:
 
     def _read(self, reading: Reading, boundaries: Sequence[int]) -> Steps:
         total = len(self._prompt)
-        yield reading
-        if self._cancelled():
+        yield from self._begin(reading, boundaries)
+        if not reading.begun:
             return
-        reading.begin(boundaries)
         self._cached, self._reuse = reading.cached, reading.reuse
         yield Prefill(done=reading.done, total=total, cached=self._cached)
         while not reading.over and not self._cancelled():
@@ -183,6 +184,14 @@ class Generation:
         if self._cancelled():
             reading.leave()
             self._size = size_of(reading.layers)
+
+    def _begin(self, reading: Reading, boundaries: Sequence[int] = ()) -> Steps:
+        """Wait for its turn and for what it takes from the disk; who is cancelled meanwhile does not begin."""
+        yield reading
+        while not self._cancelled() and not reading.begin(boundaries):
+            yield reading
+        if not reading.begun:
+            reading.leave()
 
     def _write(self, batch: Batch, layers: Layers, sampler: Sampler) -> Steps:
         loaded, request = self._desk.loaded, self._request
@@ -232,8 +241,7 @@ class Generation:
             draft, note = None, TOO_LONG
         if draft is not None:
             reading = Reading(draft.loaded.model, draft.cache, draft.pace, self._prompt)
-            yield reading
-            reading.begin()
+            yield from self._begin(reading)
             while not reading.over and not self._cancelled():
                 reading.read()
                 yield reading
@@ -259,6 +267,8 @@ class Generation:
                 return
             if row.lost and row.left > 0:
                 yield from self._resume(batch, row, reply)
+                if row.lost:
+                    return
             if (closing := reply.closing(row.left)) is not None:
                 yield from self._say(batch, row, reply, closing)
 
@@ -272,11 +282,13 @@ class Generation:
         """Read again what a row had read and said, whose caches were lost when others failed beside it."""
         again, asker = [*self._prompt, *reply.written], Asker(self._request.chat)
         reading = Reading(self._desk.loaded.model, self._kept, self._desk.pace, again, asker)
-        yield reading
-        reading.begin()
-        while not reading.over:
+        yield from self._begin(reading)
+        while not reading.over and not self._cancelled():
             reading.read()
             yield reading
+        if not reading.over:
+            reply.reason = "cancelled"
+            return
         row.lost, row.held = False, reading.end
         batch.join(row, reading.layers, reply.written[-1:])
 

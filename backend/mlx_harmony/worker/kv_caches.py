@@ -4,7 +4,7 @@ A form is checked against the model when it is first asked for. It knows no requ
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import mlx.nn as nn
@@ -12,9 +12,10 @@ import msgspec
 
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import KvOptions
+from mlx_harmony.worker.cache.account import Asker
 from mlx_harmony.worker.kv import PLAIN, KvForm
 from mlx_harmony.worker.kv_trial import check_form, tried_as, usual_group
-from mlx_harmony.worker.prompt_cache import Layers, PromptCache, Taken
+from mlx_harmony.worker.prompt_cache import Layers, Looking, Prompt, PromptCache
 
 MOST_FORMS = 4
 """So many forms beside the plain one are kept at once; the one not used for longest goes, in memory at least."""
@@ -31,15 +32,15 @@ class StartedCache:
         self._packed = packed
         self._start = start
 
-    def lookup(self, prompt: Sequence[int], **more: Any) -> Taken:
+    def looking(self, prompt: Prompt, asker: Asker) -> Looking:
         """As PromptCache has it. What was packed from the first token on is no prefix of what is plain there."""
-        taken = self._packed.lookup(prompt, **more)
-        if taken.length > self._start:
+        taken = yield from self._packed.looking(prompt, asker, self._start + 1)
+        if taken.length:
             return taken
-        below = self._plain.lookup(prompt[: self._start + 1], **more)
+        below = yield from self._plain.looking(prompt[: self._start + 1], asker)
         return below._replace(reuse=msgspec.structs.replace(below.reuse, prompt=len(prompt)))
 
-    def peek(self, prompt: Sequence[int]) -> int:
+    def peek(self, prompt: Prompt) -> int:
         """As PromptCache has it."""
         packed = self._packed.peek(prompt)
         return packed if packed > self._start else self._plain.peek(prompt[: self._start + 1])
@@ -54,7 +55,7 @@ class StartedCache:
         self._packed.learn(token_s)
         self._plain.learn(token_s)
 
-    def put(self, tokens: Sequence[int], layers: Layers, *more: Any, **named: Any) -> bool:
+    def put(self, tokens: Prompt, layers: Layers, *more: Any, **named: Any) -> bool:
         """As PromptCache has it."""
         return (self._packed if len(tokens) > self._start else self._plain).put(tokens, layers, *more, **named)
 

@@ -34,6 +34,8 @@ Kept = PromptCache | KvCaches
 
 SEATS = 16
 """How many requests are under way at once. Devices gain little beyond eight rows; a few more keep them full while some read."""
+MOMENT_S = 0.05
+"""How long a file is waited for, where there is nothing else to do, before it is seen who came and who left."""
 
 
 class _Seat:
@@ -127,6 +129,15 @@ class Loop:
             self._batch.settle()
             self._desk.pace.shared = len(self._batch) > 0
             self._go_on(reader)
+        elif not len(self._batch):
+            self._wait_for_files()
+
+    def _wait_for_files(self) -> None:
+        """A moment, where all that can be done is to wait for what somebody's prompt begins with."""
+        for seat in self._readers():
+            if isinstance(seat.waits, Reading) and seat.waits.waits:
+                seat.waits.wait(MOMENT_S)
+                return
 
     def _write(self) -> None:
         """One token of every answer."""
@@ -143,11 +154,15 @@ class Loop:
     def _next_reader(self) -> _Seat | None:
         """By turns the one that came first and the one with the least to read, so that neither a long nor a short prompt starves.
 
-        One whose beginning somebody else is reading waits for that.
+        One whose beginning somebody else is reading waits for that, and one whose beginning is on the disk until it was read from there.
         """
         readings = [(seat, seat.waits) for seat in self._readers() if isinstance(seat.waits, Reading)]
-        begun = [reading for _, reading in readings if reading.begun]
-        ready = [(seat, reading) for seat, reading in readings if reading.begun or not [other for other in begun if other.serves(reading)]]
+        under_way = [reading for _, reading in readings if reading.under_way]
+        ready = [
+            (seat, reading)
+            for seat, reading in readings
+            if not reading.waits and (reading.under_way or not [other for other in under_way if other.serves(reading)])
+        ]
         if not ready:
             return None
         self._rounds += 1

@@ -6,48 +6,50 @@ silently: every look-up leaves a record. It knows nothing of chats or formats.
 """
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Any, NamedTuple
 
 from mlx_harmony.cache_records import CacheAction, CacheState, Reuse
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.shelf.piece import Unreadable
 from mlx_harmony.shelf.shelf import Identity, Shelf
 from mlx_harmony.worker.cache.account import Account, Asker, Found, Spell, explain
 from mlx_harmony.worker.cache.disk import Disk
+from mlx_harmony.worker.cache.fetching import Fetched
 from mlx_harmony.worker.cache.history import History
 from mlx_harmony.worker.cache.keeping import Fresh, Keeping, overhead, whole_of
-from mlx_harmony.worker.cache.layers import (
-    Layers,
-    Shape,
-    divisible,
-    holds,
-    keepable,
-    rebuilt,
-    shapes_of,
-    slices,
-    state_of,
-)
+from mlx_harmony.worker.cache.layers import Layers, Shape, cut_arrays, divisible, holds, keepable, shapes_of, state_of
 from mlx_harmony.worker.cache.memory import Memory
 from mlx_harmony.worker.cache.moving import Step, Whole, steps_of
 from mlx_harmony.worker.cache.owners import Owners
+from mlx_harmony.worker.cache.reaching import Reached, reach
 from mlx_harmony.worker.cache.report import Parts, point_of
 from mlx_harmony.worker.cache.report import state_of as report
+from mlx_harmony.worker.cache.restoring import Kept, Pause, finished
 from mlx_harmony.worker.cache.tree import Held, Run, State, Tokens, Tree, Way, token_array
 
 __all__ = ["DEFAULT_BYTES", "Layers", "PromptCache", "Taken", "divisible"]
 
 DEFAULT_BYTES = 2 * 1024**3
+Prompt = Sequence[int] | Tokens
 MIN_REUSE = 8
 FLUSH_S = 0.8
 
 
 class Taken(NamedTuple):
-    """Live caches that hold the first `length` tokens, None for none; and the record of the look-up."""
+    """What live caches of the first `length` tokens can be made of, None for none; and the record of the look-up."""
 
     length: int
-    layers: Layers | None
+    kept: Kept | None
     reuse: Reuse
+
+    @property
+    def layers(self) -> Layers | None:
+        """Live caches of them."""
+        return self.kept.live() if self.kept is not None else None
+
+
+Looking = Generator[Pause, None, Taken]
+"""A look-up under way; what it yields must be over before it goes on."""
 
 
 def _unspelt(tokens: list[int]) -> str:
@@ -101,17 +103,16 @@ class PromptCache:
         """How many runs can be had."""
         return sum(run.here for run in self._tree.runs())
 
-    def take(self, prompt: Sequence[int]) -> tuple[int, Layers | None]:
+    def take(self, prompt: Prompt) -> tuple[int, Layers | None]:
         """The longest reusable prefix of `prompt` and live caches that hold it; (0, None) where nothing is worth reusing."""
         taken = self.lookup(prompt)
         return taken.length, taken.layers
 
-    def peek(self, prompt: Sequence[int]) -> int:
+    def peek(self, prompt: Prompt) -> int:
         """How many tokens of `prompt` would need no reading now. It counts as no use and opens no file."""
         tokens = token_array(prompt)
         with self._lock:
-            length, _ = self._usable(self._tree.walk(tokens), len(tokens) - 1)
-        return length if length >= MIN_REUSE else 0
+            return reach(self._tree, tokens, self._shapes, MIN_REUSE).length
 
     @property
     def token_s(self) -> float:
@@ -122,31 +123,40 @@ class PromptCache:
         """Take note of how fast this model reads."""
         self._account.learn(token_s)
 
-    def lookup(self, prompt: Sequence[int], asker: Asker = Asker()) -> Taken:  # noqa: B008
-        """The same, with the record of what was reused and why not more."""
-        tokens = token_array(prompt)
-        with self._lock:
-            found, layers = self._reach(tokens)
-            reuse = explain(tokens, found, self._disk.others if self._disk else ())
-            if not self._memory.budget_bytes and self._disk is None:
-                reuse = Reuse(prompt=len(tokens), reason="off")
-            self._account.note(reuse, asker)
-            self._parts.history.note(lambda now: point_of(self._parts, self._disk, now))
-            return Taken(found.length, layers, reuse)
+    def lookup(self, prompt: Prompt, asker: Asker = Asker()) -> Taken:  # noqa: B008
+        """The same, with the record of what was reused and why not more. Waits for the disk."""
+        return finished(self.looking(prompt, asker))
 
-    def put(self, tokens: Sequence[int], layers: Layers, answer_from: int | None = None, chat: str = "") -> bool:
-        """Keep live caches that hold exactly `tokens`; False where these caches cannot be kept.
+    def looking(self, prompt: Prompt, asker: Asker = Asker(), least: int = MIN_REUSE) -> Looking:  # noqa: B008
+        """The same step by step, so that nobody else waits for the disk. Fewer tokens than `least` are not worth reusing."""
+        tokens, fetched = token_array(prompt), Fetched()
+        while True:
+            with self._lock:
+                reached = reach(self._tree, tokens, self._shapes, least)
+                missing = [held for held in reached.pieces if fetched.of(held) is None]
+                if not missing:
+                    return self._taken(tokens, reached, fetched, asker)
+            yield from self._fetching(missing, fetched)
 
-        `answer_from`: from which token on the model wrote them itself. `chat`: whose they are, "" for nobody's.
+    def put(
+        self, tokens: Prompt, layers: Layers, answer_from: int | None = None, chat: str = "", snapshot: bool = True, part_of: int = 0
+    ) -> bool:
+        """Keep live caches that hold exactly `tokens`; False where not all of them can be kept.
+
+        `answer_from`: from which token on the model wrote them itself. `chat`: whose they are, "" for nobody's. `snapshot`: whether a
+        prompt may go on from just here where caches cannot be cut. `part_of`: how many new tokens are about to be kept with them in all.
         """
-        if len(tokens) < MIN_REUSE or not keepable(layers) or not holds(layers, len(tokens)):
+        if len(tokens) < MIN_REUSE or not layers or not keepable(layers) or not holds(layers, len(tokens)):
             return False
         shapes = shapes_of(layers)
         with self._lock:
             if self._shapes not in (None, shapes):
                 return False
             self._shapes = shapes
-            return self._keep(token_array(tokens), layers, answer_from, chat)
+            wanted, way = token_array(tokens), self._keeping.way_of(token_array(tokens))
+            needless = not snapshot or divisible(layers) or self._has_state(way, wanted)
+            states = {} if needless else {len(wanted): state_of(layers)}
+            return self._keeping.hang(wanted, way, Fresh(cut_arrays(layers), states, answer_from, chat, part_of))
 
     def give_way(self, size: int) -> None:
         """Let so many bytes of memory go, the least recently used first; what is pinned stays."""
@@ -203,7 +213,7 @@ class PromptCache:
             way = self._keeping.way_of(loaded.tokens)
             known = {state.end for run in way.runs for state in run.states.values() if state.here}
             states = {end: state for end, state in loaded.states.items() if end > way.matched or end not in known}
-            if not self._keeping.hang(loaded.tokens, way, Fresh(loaded.after(way.matched), states, loaded.answer_from)):
+            if not self._keeping.hang(loaded.tokens, way, Fresh(loaded.arrays, states, loaded.answer_from)):
                 hint = "Give the cache more memory or some disk in the settings."
                 raise InvalidRequest("There is no room for it in the cache.", hint=hint, param="path")
 
@@ -223,88 +233,45 @@ class PromptCache:
             self._disk.note_pace(self.token_s)
             self._disk.close(FLUSH_S)
 
-    def _reach(self, tokens: Tokens) -> tuple[Found, Layers | None]:
-        """The longest prefix that can really be had: a piece that turns out damaged is forgotten, and the next best is tried."""
-        trouble = ""
-        while True:
-            way = self._tree.walk(tokens)
-            length, state = self._usable(way, len(tokens) - 1)
-            if length < MIN_REUSE:
-                return Found(way, 0, 0, trouble), None
-            try:
-                layers, from_disk = self._restored(way, length, state)
-            except (Unreadable, ValueError, TypeError, IndexError) as error:
-                trouble = str(error)
-                continue
-            self._use(way, length, state)
-            return Found(way, length, from_disk, trouble), layers
+    def _fetching(self, missing: Sequence[Held], fetched: Fetched) -> Generator[Pause, None, None]:
+        """Bring these from the disk; the first that cannot be had is forgotten."""
+        assert self._disk is not None and self._shapes is not None
+        yield from fetched.fetch(missing, self._disk, self._shapes)
+        if fetched.lost is not None:
+            with self._lock:
+                self._keeping.lose(fetched.lost)
+            fetched.lost = None
 
-    def _usable(self, way: Way, limit: int) -> tuple[int, State | None]:
-        """How many tokens of a way can be had, and the state to go on from where one is needed."""
-        reach = 0
-        states: list[State] = []
-        for at, run in enumerate(way.runs):
-            if not run.here:
-                break
-            reach = min(limit, way.upto(at))
-            states += [state for state in run.states.values() if state.end <= reach and state.here]
-        if self._shapes is not None and all(_cut(shape) for shape in self._shapes):
-            return reach, None
-        best = max(states, key=lambda state: state.end, default=None)
-        return (best.end, best) if best is not None else (0, None)
+    def _taken(self, tokens: Tokens, reached: Reached, fetched: Fetched, asker: Asker) -> Taken:
+        """What was reached, counted as used, and the record of it."""
+        found = Found(reached.way, reached.length, reached.from_disk, fetched.trouble)
+        kept = None
+        if reached.length:
+            for held in reached.pieces:
+                self._hold(held, fetched.of(held))
+            kept = reached.kept(self._shapes or ())
+            self._use(reached.pieces)
+        reuse = explain(tokens, found, self._disk.others if self._disk else ())
+        if not self._memory.budget_bytes and self._disk is None:
+            reuse = Reuse(prompt=len(tokens), reason="off")
+        self._account.note(reuse, asker)
+        self._parts.history.note(lambda now: point_of(self._parts, self._disk, now))
+        return Taken(reached.length, kept, reuse)
 
-    def _restored(self, way: Way, length: int, state: State | None) -> tuple[Layers, int]:
-        """Live caches of the first `length` tokens of a way, and how many of them came from the disk."""
-        assert self._shapes is not None
-        pieces, from_disk = [], 0
-        for at, run in enumerate(way.runs):
-            if run.start >= length:
-                break
-            until = min(way.upto(at), length)
-            from_disk += until - run.start if run.contents is None else 0
-            pieces.append([array[..., : until - run.start, :] for array in self._contents(run)])
-        if state is not None and state.contents is None:
-            from_disk = length
-        return rebuilt(self._shapes, pieces, length, self._contents(state) if state is not None else None), from_disk
-
-    def _contents(self, held: Held) -> Any:
-        """What a run or a state holds, from the disk where it is not in memory. Raises Unreadable; then it is forgotten."""
+    def _hold(self, held: Held, contents: Any) -> None:
         if held.contents is None:
-            try:
-                if self._disk is None:
-                    raise Unreadable("it was evicted")
-                contents = self._disk.load(held)
-            except Unreadable:
-                if isinstance(held, State):
-                    held.run.states.pop(held.end, None)
-                elif isinstance(held, Run):
-                    self._keeping.forget(self._tree.cut_off(held))
-                raise
             arrays = contents.arrays if isinstance(held, State) else contents
             self._memory.hold(held, contents, sum(array.nbytes for array in arrays) + overhead(held))
-        return held.contents
 
-    def _use(self, way: Way, length: int, state: State | None) -> None:
-        """Count the runs and the state as used now, and come within the budget."""
-        used: list[Held] = [run for run in way.runs if run.start < length]
-        used += [state] if state is not None else []
+    def _use(self, used: list[Held]) -> None:
+        """Count pieces as used now, and come within the budget."""
         self._keeping.touch(used)
         for held in used:
             if isinstance(held, Run):
                 held.hits += 1
         self._memory.make_room()
 
-    def _keep(self, tokens: Tokens, layers: Layers, answer_from: int | None, chat: str) -> bool:
-        way = self._keeping.way_of(tokens)
-        fresh = slices(layers, way.matched, len(tokens)) if way.matched < len(tokens) else []
-        states = {} if divisible(layers) or self._has_state(way, tokens) else {len(tokens): state_of(layers)}
-        return self._keeping.hang(tokens, way, Fresh(fresh, states, answer_from, chat))
-
     def _has_state(self, way: Way, tokens: Tokens) -> bool:
         """Whether a snapshot after exactly these tokens can be had already."""
         state = way.runs[-1].states.get(len(tokens)) if way.runs and way.matched == len(tokens) else None
         return state is not None and state.here
-
-
-def _cut(shape: Shape) -> bool:
-    return all(_cut(part) for part in shape.parts) if shape.parts else shape.cut

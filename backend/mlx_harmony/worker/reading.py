@@ -4,7 +4,8 @@ It begins from what the prompt cache holds of the prompt. No chunk is longer tha
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import wait
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -12,6 +13,8 @@ import numpy as np
 
 from mlx_harmony.cache_records import Reuse
 from mlx_harmony.worker.cache.account import Asker
+from mlx_harmony.worker.cache.layers import cut_arrays
+from mlx_harmony.worker.cache.restoring import STEP_BYTES, Pause
 from mlx_harmony.worker.kv import PLAIN
 from mlx_harmony.worker.kv_caches import KvUse
 from mlx_harmony.worker.pace import Pace
@@ -24,7 +27,7 @@ SHARED = 32
 
 
 class Reading:
-    """All of `tokens` but the last on their way into `layers`; `done` of them are there. `begin` comes first, `read` until `over`."""
+    """All of `tokens` but the last on their way into `layers`; `done` of them are there. `begin` comes first, until it has, then `read`."""
 
     def __init__(self, model: nn.Module, kept: PromptCache | KvUse, pace: Pace, tokens: list[int], asker: Asker = Asker()) -> None:  # noqa: B008
         self._asker = asker
@@ -39,7 +42,9 @@ class Reading:
         self.done = 0
         self.cached = 0
         self.reuse: Reuse | None = None
-        self._kept = 0
+        self._kept = self._snapshot_at = 0
+        self._beginning: Generator[Pause, None, None] | None = None
+        self._pause: Pause = None
 
     @property
     def end(self) -> int:
@@ -54,19 +59,47 @@ class Reading:
     def over(self) -> bool:
         return self.begun and self.done >= self.end
 
-    def begin(self, boundaries: Sequence[int] = ()) -> None:
-        """Take what was read before. Where caches cannot be cut, snapshots are kept at the first and the last of `boundaries`.
+    @property
+    def under_way(self) -> bool:
+        """Whether it has had its first turn."""
+        return self._beginning is not None
 
-        And where this prompt parts from what is known, if no snapshot lay near: others will part there too.
+    @property
+    def waits(self) -> bool:
+        """Whether it cannot go on yet, because what it begins with is still being read from the disk."""
+        return self._pause is not None and not self._pause.done()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Return when it can go on, or after that time."""
+        if self._pause is not None:
+            wait([self._pause], timeout_s)
+
+    def begin(self, boundaries: Sequence[int] = ()) -> bool:
+        """Take what was read before; False where that takes another step, after others have had their turn.
+
+        Where caches cannot be cut, snapshots are kept at the first and the last of `boundaries`. And where this prompt parts from what is
+        known, if no snapshot lay near: others will part there too.
         """
-        self.cached, layers, self.reuse = self._cache.lookup(self.tokens, asker=self._asker)
-        self.layers = self._form.at(self.cached, layers) if layers is not None else self._form.fresh(self._model)
+        if self._beginning is None:
+            self._beginning = self._taking(boundaries)
+        self._pause = next(self._beginning, None)
+        return self.begun
+
+    def _taking(self, boundaries: Sequence[int]) -> Generator[Pause, None, None]:
+        taken = yield from self._cache.looking(self._ids, self._asker)
+        self.cached, self.reuse = taken.length, taken.reuse
+        if taken.kept is not None:
+            made = yield from taken.kept.making()
+            self.layers = self._form.at(self.cached, made)
+        else:
+            self.layers = self._form.fresh(self._model)
         self.done, self.begun = self.cached, True
+        self._kept = self._snapshot_at = self.cached
         self._keep_at = {self.end}
         if not divisible(self.layers):
             self._keep_at |= {*boundaries[:EARLY_MARKS], *boundaries[-LATE_MARKS:]}
-            if self.reuse.matched - self.cached >= SHARED:
-                self._keep_at.add(self.reuse.matched)
+            if taken.reuse.matched - self.cached >= SHARED:
+                self._keep_at.add(taken.reuse.matched)
         if self._form.start:
             # There KV becomes packed: no chunk may lie on both sides of it.
             self._keep_at.add(self._form.start)
@@ -83,17 +116,26 @@ class Reading:
         self.done = until
         if until in self._keep_at:
             self._keep()
+        elif self._unkept_bytes >= STEP_BYTES:
+            self._keep(snapshot=False)
         self.layers = self._form.at(self.done, self.layers)
 
     def leave(self) -> None:
         """Keep what was read of a prompt that nobody waits for any more, where a part of it is of use."""
-        if self.begun and divisible(self.layers):
+        if self._beginning is not None:
+            self._beginning.close()
+        if self.begun and (divisible(self.layers) or self.done - self._snapshot_at >= SHARED):
             self._keep()
 
     def serves(self, other: "Reading") -> bool:
-        """Whether `other` should wait, because this is about to read what both begin with; it is then kept as soon as it is read."""
+        """Whether `other` should wait, because this is about to read what both begin with; it is then kept as soon as it is read.
+
+        Or because it is just bringing that from the disk.
+        """
         common = self._common(other) if other._model is self._model and other._form == self._form else 0
-        if not self.begun or common < max(SHARED, self.cached + SHARED):
+        if not self.begun:
+            return self.under_way and common >= SHARED
+        if common < max(SHARED, self.cached + SHARED):
             return False
         if self.done < common:
             self._keep_at.add(common)
@@ -108,6 +150,14 @@ class Reading:
         differing = np.flatnonzero(self._ids[:most] != other._ids[:most])
         return int(differing[0]) if differing.size else most
 
-    def _keep(self) -> None:
+    @property
+    def _unkept_bytes(self) -> int:
+        """What is to be copied when all that was read so far is kept."""
+        return (self.done - self._kept) * sum(array.nbytes // array.shape[-2] for array in cut_arrays(self.layers))
+
+    def _keep(self, snapshot: bool = True) -> None:
+        """Keep what was read so far; of a long prompt some every now and then, since copying all of it would take long."""
         self._kept = self.done
-        self._cache.put(self.tokens[: self.done], self.layers, chat=self._asker.chat)
+        self._snapshot_at = self.done if snapshot else self._snapshot_at
+        new = self.end - self.cached
+        self._cache.put(self._ids[: self.done], self.layers, chat=self._asker.chat, snapshot=snapshot, part_of=new)

@@ -1,7 +1,7 @@
 """Writes kept pieces to the disk behind the answers: one thread, which touches finished arrays and files, never a computation.
 
-What waits to be written is bounded; beyond that a piece stays in memory only. It knows no tree: whoever hands a piece in is told when
-it is on the disk, and which pieces went for want of room.
+What waits to be written is bounded; beyond that a piece is not taken in. It knows no tree: whoever hands a piece in is told when it is
+on the disk, and which pieces went for want of room.
 """
 
 import logging
@@ -18,6 +18,7 @@ from mlx_harmony.shelf.shelf import Shelf
 from mlx_harmony.worker.cache.layers import as_bytes
 
 MOST_WAITING_BYTES = 1024**3
+LOOK_AGAIN_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,6 @@ class WriteBehind:
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._waiting_bytes = 0
         self._counting = threading.Lock()
-        self.refused = 0
         self.problem = ""
         self._thread = threading.Thread(target=self._work, name="cache", daemon=True)
         self._thread.start()
@@ -50,7 +50,6 @@ class WriteBehind:
         size = piece.head.payload_bytes
         with self._counting:
             if self._waiting_bytes + size > MOST_WAITING_BYTES:
-                self.refused += 1
                 return False
             self._waiting_bytes += size
         copied = piece._replace(arrays=readable(piece.arrays))
@@ -73,11 +72,12 @@ class WriteBehind:
         """Do this after all that waits; an OSError becomes the `problem`."""
         self._jobs.put(job)
 
-    def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until all that was handed in so far is done; False where that takes too long."""
+    def flush(self) -> None:
+        """Wait until all that was handed in so far is done, as far as the thread still works."""
         done = threading.Event()
         self._jobs.put(done.set)
-        return done.wait(timeout_s)
+        while not done.wait(LOOK_AGAIN_S) and self._thread.is_alive():
+            pass
 
     def close(self, timeout_s: float) -> None:
         """Write what waits, as far as the time allows, and end the thread."""

@@ -5,17 +5,19 @@ pieces say of themselves.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import mlx.core as mx
 import msgspec
 
-from mlx_harmony.shelf.piece import Head, Part, Unreadable
+from mlx_harmony.shelf.piece import Head, Part
 from mlx_harmony.shelf.shelf import PieceFile, Shelf
 from mlx_harmony.shelf.uses import Use, read_uses, remove_uses, write_use
 from mlx_harmony.worker.cache.behind import Piece, WriteBehind
-from mlx_harmony.worker.cache.layers import StateOf, dtype_name, from_bytes, raw
+from mlx_harmony.worker.cache.layers import dtype_name, raw
 from mlx_harmony.worker.cache.tree import Held, Run, State, Tree, token_array
+
+SOME = 4
+"""So many pieces at once: handing them over takes a moment in which nothing else is done."""
 
 
 class Disk:
@@ -25,6 +27,7 @@ class Disk:
         self._tree = tree
         self.shelf = shelf
         self._known: dict[str, Held] = {}
+        self._refused: dict[str, tuple[Held, int]] = {}
         self.others = [shelf.identity.differs_from(other) for other in shelf.others()]
         self._behind = WriteBehind(shelf, self._written, self._gone)
 
@@ -34,7 +37,12 @@ class Disk:
 
     @property
     def problem(self) -> str:
-        return self._behind.problem or (self.shelf.problems[-1] if self.shelf.problems else "")
+        return self._behind.problem or _unwritten(self.refused_bytes) or (self.shelf.problems[-1] if self.shelf.problems else "")
+
+    @property
+    def refused_bytes(self) -> int:
+        """What was to be kept and is not on the disk, because too much waited to be written when it came."""
+        return sum(size for _, size in list(self._refused.values()))
 
     def restore(self, found: list[tuple[Head, PieceFile]]) -> int:
         """Hang what the shelf holds into the tree; a piece whose place is not there is taken off the disk. Returns the latest use."""
@@ -59,22 +67,27 @@ class Disk:
         ancestors = held.chain()[:-1] if isinstance(held, Run) else held.run.chain() if isinstance(held, State) else []
         self._known[held.id] = held
         held.on_its_way = True
+        before = self.refused_bytes
+        self._refused.pop(held.id, None)
         if not self._behind.write(Piece(head, arrays, tuple(run.id for run in ancestors))):
             del self._known[held.id]
             held.on_its_way = False
+            self._refused[held.id] = held, head.payload_bytes
+        if self.refused_bytes != before:
+            self._note_problem()
 
-    def load(self, held: Held) -> Any:
-        """A piece's contents. Raises Unreadable where they are not, or no longer, what was written; then it is off the disk."""
+    def catch_up(self) -> None:
+        """Write some of what was refused and is still in memory, as far as there is room for it by now."""
+        for held in [held for held, _ in self._refused.values() if held.contents is not None][:SOME]:
+            self.keep(held)
+            if not held.on_its_way:
+                return
+
+    def read(self, held: Held) -> tuple[Head, list[memoryview]]:
+        """A piece's bytes, checked; from any thread. Raises Unreadable where they are not what was written; then it is off the disk."""
         if not held.disk_bytes:
             self.flush()
-        try:
-            head, payload = self.shelf.read(held.id)
-            arrays = [from_bytes(data, part.shape, part.dtype) for data, part in zip(payload, head.parts, strict=True)]
-        except (ValueError, TypeError) as error:
-            self.drop([held])
-            raise Unreadable(str(error)) from error
-        mx.eval(arrays)
-        return StateOf(head.statics, arrays) if isinstance(held, State) else arrays
+        return self.shelf.read(held.id)
 
     def touch(self, held: list[Held]) -> None:
         self._behind.touch([each.id for each in held])
@@ -88,11 +101,14 @@ class Disk:
         for each in held:
             each.disk_bytes, each.on_its_way = 0, False
             self._known.pop(each.id, None)
+            self._refused.pop(each.id, None)
         self._behind.remove([each.id for each in held])
 
     def shorten(self, run: Run) -> None:
         """Let a run's file end where the run ends now."""
         if run.id in self._known:
+            # Until then whoever wants it has to wait: the file still holds what goes.
+            run.disk_bytes, run.on_its_way = 0, True
             piece, until = run.id, run.end
             self._behind.do(lambda: self._written(piece, self.shelf.shorten(piece, until)))
 
@@ -117,6 +133,11 @@ class Disk:
 
     def close(self, timeout_s: float) -> None:
         self._behind.close(timeout_s)
+
+    def _note_problem(self) -> None:
+        """Write it down for those who look at the shelf without its model."""
+        problem = _unwritten(self.refused_bytes)
+        self._behind.do(lambda: self.shelf.note_problem(problem))
 
     def _hung(self, head: Head) -> Held | None:
         """The run or state of a head in its place in the tree; None where it has none."""
@@ -150,6 +171,13 @@ class Disk:
         for piece_id in piece_ids:
             if (held := self._known.pop(piece_id, None)) is not None:
                 held.disk_bytes = 0
+
+
+def _unwritten(size: int) -> str:
+    if not size:
+        return ""
+    told = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+    return f"Not all that was read is on the disk: {told} came faster than it could be written."
 
 
 def written(held: Held) -> tuple[Head, list[mx.array]]:

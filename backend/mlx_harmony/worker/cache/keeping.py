@@ -4,7 +4,7 @@ Everything here belongs under the prompt cache's lock.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -14,18 +14,39 @@ from mlx_harmony.worker.cache.layers import StateOf, evaluated
 from mlx_harmony.worker.cache.report import Parts
 from mlx_harmony.worker.cache.tree import Held, Run, State, Tokens, Way
 
+RUN_BYTES = 64 * 1024**2
+"""A longer run is kept as several: so much is written, read and evicted at once."""
+
 
 class Fresh(NamedTuple):
-    """What is to be kept anew: a run's arrays, the states after certain tokens, and from which token on a model wrote it."""
+    """What is to be kept anew: arrays that hold each token from the first on, the states after certain tokens, whose it is.
 
-    arrays: list[Any]
+    `answer_from`: from which token on a model wrote it. `part_of`: how many new tokens are kept with it, before and after.
+    """
+
+    arrays: Sequence[mx.array]
     states: dict[int, StateOf]
     answer_from: int | None = None
     chat: str = ""
+    part_of: int = 0
 
     @property
-    def bytes(self) -> int:
-        return sum(array.nbytes for array in [*self.arrays, *(array for state in self.states.values() for array in state.arrays)])
+    def token_bytes(self) -> int:
+        """What one token takes, states aside."""
+        return sum(array.nbytes // array.shape[-2] for array in self.arrays)
+
+    def size(self, tokens: int) -> int:
+        """What so many new tokens and all states take."""
+        return self.token_bytes * tokens + sum(array.nbytes for state in self.states.values() for array in state.arrays)
+
+    def links(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """From where to where the runs go that hold these tokens."""
+        most = max(1, RUN_BYTES // self.token_bytes) if self.token_bytes else max(1, end - start)
+        return ((at, min(at + most, end)) for at in range(start, end, most))
+
+    def between(self, start: int, end: int) -> list[mx.array]:
+        """Copies of these tokens' arrays, not yet evaluated."""
+        return [mx.contiguous(array[..., start:end, :]) for array in self.arrays]
 
 
 class Keeping:
@@ -46,36 +67,43 @@ class Keeping:
         return self._tree.walk(tokens)
 
     def hang(self, tokens: Tokens, way: Way, fresh: Fresh) -> bool:
-        """Keep what the way does not hold yet; False where there is no room for it at all."""
-        too_large = fresh.bytes > self._memory.budget_bytes
-        if too_large and self.disk is None:
+        """Keep what the way does not hold yet; False where there is no room for all of it."""
+        through = fresh.size(max(fresh.part_of, len(tokens) - way.matched)) > self._memory.budget_bytes
+        if through and self.disk is None:
             return False
         runs, new = list(way.runs), []  # type: list[Run], list[Held]
-        if way.matched < len(tokens):
-            run = self._tree.add(way, tokens)
+        for start, end in fresh.links(way.matched, len(tokens)):
+            run = self._tree.add(runs[-1] if runs else self._tree.root, start, tokens[start:end])
             run.answer_from = fresh.answer_from if fresh.answer_from is not None and fresh.answer_from < run.end else None
             run.text = self._account.opening(run)
-            self._memory.hold(run, fresh.arrays, evaluated(fresh.arrays) + overhead(run))
             runs.append(run)
             new.append(run)
+            if not self._keep(run, fresh.between(start, end), through):
+                break
         for end, state in fresh.states.items():
-            run = next(run for run in reversed(runs) if run.start < end)
-            snapshot = run.states.setdefault(end, State(run, end))
-            self._memory.hold(snapshot, state, evaluated(state.arrays))
-            new.append(snapshot)
+            if runs and end <= runs[-1].end and (not new or runs[-1].here):
+                run = next(run for run in reversed(runs) if run.start < end)
+                new.append(run.states.setdefault(end, State(run, end)))
+                self._keep(new[-1], state, through)
         self.touch([*runs[-1].chain(), *(held for held in new if held is not runs[-1])])
-        for held in new:
-            if self.disk is not None:
-                self.disk.keep(held)
-            if too_large:
-                # On its way to the disk; in memory it would push out everything else.
-                self._memory.release(held)
-        use = self._owners.note(fresh.chat, runs, len(tokens))
+        use = self._owners.note(fresh.chat, runs, min(len(tokens), runs[-1].end))
         if self.disk is not None:
             self.disk.note_use(use)
         self._memory.make_room()
         self.keep_within_entries()
-        return True
+        return runs[-1].here
+
+    def _keep(self, held: Held, contents: Any, through: bool) -> bool:
+        """Hold a new piece in memory and let it be written. One that goes `through` to the disk would push out everything else here.
+
+        False where it can be had from nowhere then.
+        """
+        self._memory.hold(held, contents, evaluated(contents.arrays if isinstance(held, State) else contents) + overhead(held))
+        if self.disk is not None:
+            self.disk.keep(held)
+        if through:
+            self._memory.release(held)
+        return held.here
 
     def touch(self, used: list[Held]) -> None:
         moment, now = self._memory.tick(), time.time()
@@ -84,6 +112,7 @@ class Keeping:
             if isinstance(held, Run):
                 held.used_at = now
         if self.disk is not None:
+            self.disk.catch_up()
             self.disk.touch([held for held in used if held.disk_bytes])
 
     def keep_within_entries(self) -> None:
@@ -119,6 +148,16 @@ class Keeping:
             self._memory.release(each)
         if self.disk is not None:
             self.disk.drop(held)
+
+    def lose(self, held: Held) -> None:
+        """Forget a piece whose file turned out bad, and what hangs on it; one that went meanwhile is ignored."""
+        if isinstance(held, State) and held.run.states.get(held.end) is held:
+            del held.run.states[held.end]
+            self._memory.release(held)
+            if self.disk is not None:
+                self.disk.drop([held])
+        elif isinstance(held, Run) and self._tree.has(held):
+            self.forget(self._tree.cut_off(held))
 
     def pin(self, runs: list[Run], pinned: bool) -> None:
         """Pin entries with all that they go on from; unpinning frees the entry alone."""

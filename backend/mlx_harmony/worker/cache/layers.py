@@ -63,6 +63,11 @@ def divisible(layers: Layers) -> bool:
     return all(type(leaf) in CUT for leaf in leaves(layers))
 
 
+def all_cut(shapes: Sequence[Shape]) -> bool:
+    """The same of their shapes."""
+    return all(shape.cut for shape in _leaf_shapes(shapes))
+
+
 def keepable(layers: Layers) -> bool:
     """Whether every layer holds something and can be made again from its state."""
     return all(hasattr(leaf, "from_state") and not leaf.empty() for leaf in leaves(layers))
@@ -74,10 +79,9 @@ def holds(layers: Layers, length: int) -> bool:
     return all(offset == length for offset in offsets)
 
 
-def slices(layers: Layers, start: int, end: int) -> list[mx.array]:
-    """Keys and values of the tokens from `start` to `end`, of each layer that can be cut: copies, not yet evaluated."""
-    cut = (leaf for leaf in leaves(layers) if type(leaf) in CUT)
-    return [mx.contiguous(array[..., start:end, :]) for leaf in cut for array in _kv_arrays(leaf)]
+def cut_arrays(layers: Layers) -> list[mx.array]:
+    """Keys and values of each layer that can be cut, tokens on the last axis but one, with unused room after them."""
+    return [array for leaf in leaves(layers) if type(leaf) in CUT for array in _kv_arrays(leaf)]
 
 
 def state_of(layers: Layers) -> StateOf:
@@ -99,12 +103,20 @@ def state_of(layers: Layers) -> StateOf:
     return StateOf(statics, arrays)
 
 
-def rebuilt(shapes: Sequence[Shape], runs: Sequence[list[mx.array]], length: int, state: StateOf | None) -> Layers:
-    """Live caches of `length` tokens from runs that follow one another and the state after the last; independent of what they came from.
+class Stretch(NamedTuple):
+    """The arrays of a run, of which the first `length` tokens are wanted."""
 
-    Raises ValueError, IndexError or TypeError where the pieces are not those of such layers.
+    arrays: list[mx.array]
+    length: int
+
+
+def rebuilding(shapes: Sequence[Shape], runs: Sequence[Stretch], state: StateOf | None) -> Iterator[Any]:
+    """Live caches from runs that follow one another and the state after the last, layer by layer; independent of what they came from.
+
+    Nothing is copied before it is evaluated. Raises ValueError, IndexError or TypeError where the pieces are not those of such layers.
     """
-    columns = iter([_joined(list(column), length) for column in zip(*runs, strict=True)])
+    lengths, length = [run.length for run in runs], sum(run.length for run in runs)
+    columns = (_joined(column, lengths) for column in zip(*(run.arrays for run in runs), strict=True))
     statics = iter(state.statics if state else [])
 
     def made(shape: Shape) -> Any:
@@ -118,9 +130,32 @@ def rebuilt(shapes: Sequence[Shape], runs: Sequence[list[mx.array]], length: int
         return shape.kind.from_state(_filled(next(statics), state.arrays if state else []))
 
     try:
-        return [made(shape) for shape in shapes]
+        for shape in shapes:
+            yield made(shape)
     except StopIteration as error:
         raise ValueError("a layer is missing") from error
+
+
+def rebuilt(shapes: Sequence[Shape], runs: Sequence[Stretch], state: StateOf | None) -> Layers:
+    """The same, all layers at once."""
+    return list(rebuilding(shapes, runs, state))
+
+
+def run_fits(shapes: Sequence[Shape], arrays: Sequence[mx.array], length: int) -> bool:
+    """Whether these are the arrays of a run of `length` tokens in such layers."""
+    columns = sum(2 if leaf.kind is KVCache else 6 for leaf in _leaf_shapes(shapes) if leaf.cut)
+    return len(arrays) == columns and all(array.ndim > 1 and array.shape[-2] == length for array in arrays)
+
+
+def state_fits(shapes: Sequence[Shape], state: StateOf) -> bool:
+    """Whether this is a state of such layers."""
+    uncut = [leaf for leaf in _leaf_shapes(shapes) if not leaf.cut]
+    try:
+        for leaf, statics in zip(uncut, state.statics, strict=True):
+            leaf.kind.from_state(_filled(statics, state.arrays))
+    except (ValueError, TypeError, IndexError):
+        return False
+    return True
 
 
 def as_bytes(array: mx.array) -> memoryview:
@@ -157,6 +192,11 @@ def _shape(layer: Any) -> Shape:
     return Shape(kind, (), layer.max_size if kind in ROTATING else 0)
 
 
+def _leaf_shapes(shapes: Sequence[Shape]) -> Iterator[Shape]:
+    for shape in shapes:
+        yield from _leaf_shapes(shape.parts) if shape.parts else (shape,)
+
+
 def leaves(layers: Sequence[Any]) -> Iterator[Any]:
     """Every cache, those in lists of caches one by one."""
     for layer in layers:
@@ -185,12 +225,12 @@ def _compact(leaf: Any) -> Any:
     return leaf.state
 
 
-def _joined(pieces: list[mx.array], length: int) -> mx.array:
-    """Pieces of one array end to end, cut to `length` tokens, with room up to the next step."""
-    whole = pieces[0] if len(pieces) == 1 else mx.concatenate(pieces, axis=-2)
-    room = -length % STEP or STEP
-    padding = mx.zeros((*whole.shape[:-2], room, whole.shape[-1]), whole.dtype)
-    return mx.concatenate([whole[..., :length, :], padding], axis=-2)
+def _joined(pieces: Sequence[mx.array], lengths: Sequence[int]) -> mx.array:
+    """The first tokens of each piece end to end, with room up to the next step."""
+    room = -sum(lengths) % STEP or STEP
+    padding = mx.zeros((*pieces[0].shape[:-2], room, pieces[0].shape[-1]), pieces[0].dtype)
+    whole = (piece if piece.shape[-2] == length else piece[..., :length, :] for piece, length in zip(pieces, lengths, strict=True))
+    return mx.concatenate([*whole, padding], axis=-2)
 
 
 def _filled(statics: Any, arrays: list[mx.array]) -> Any:

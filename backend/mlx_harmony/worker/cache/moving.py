@@ -14,7 +14,7 @@ from mlx_harmony.shelf.piece import Head, Unreadable
 from mlx_harmony.shelf.shelf import Identity, Shelf
 from mlx_harmony.worker.cache.behind import readable
 from mlx_harmony.worker.cache.disk import written
-from mlx_harmony.worker.cache.layers import Shape, StateOf, as_bytes, from_bytes, rebuilt
+from mlx_harmony.worker.cache.layers import Shape, StateOf, all_cut, as_bytes, from_bytes, run_fits, state_fits
 from mlx_harmony.worker.cache.tree import Held, Run, Tokens, token_array
 
 
@@ -63,18 +63,11 @@ class Whole(NamedTuple):
     states: dict[int, StateOf]
     answer_from: int | None
 
-    def after(self, start: int) -> list[mx.array]:
-        """The arrays from token `start` on."""
-        return [mx.contiguous(array[..., start:, :]) for array in self.arrays] if start < len(self.tokens) else []
-
     def fits(self, shapes: Sequence[Shape]) -> bool:
         """Whether caches of these shapes can be made of it."""
-        try:
-            for state in self.states.values() or (None,):
-                rebuilt(shapes, [self.arrays], len(self.tokens), state)
-        except (ValueError, TypeError, IndexError):
-            return False
-        return True
+        goes_on = all_cut(shapes) or bool(self.states)
+        states = self.states.values()
+        return goes_on and run_fits(shapes, self.arrays, len(self.tokens)) and all(state_fits(shapes, state) for state in states)
 
 
 def whole(path: Path, bundle: Bundle) -> Whole:

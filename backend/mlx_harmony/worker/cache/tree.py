@@ -113,6 +113,10 @@ class Tree:
     def runs(self) -> Iterator[Run]:
         return (run for run in self.root.below() if run is not self.root)
 
+    def has(self, run: Run) -> bool:
+        """Whether it hangs where its parent says."""
+        return run.parent is not None and run.parent.children.get((run.start, int(run.tokens[0]))) is run
+
     def walk(self, tokens: Tokens) -> Way:
         """The way of these tokens as far as it is known. Every token is compared once."""
         run, matched, way = self.root, 0, []
@@ -123,14 +127,17 @@ class Tree:
             run = child
             way.append(run)
             ours = tokens[matched : run.end]
+            if ours.tobytes() == run.tokens.tobytes():
+                matched = run.end
+                continue
             differing = np.flatnonzero(run.tokens[: len(ours)] != ours)
             matched += int(differing[0]) if differing.size else len(ours)
         return Way(way, matched, _going_on(run, matched))
 
-    def add(self, way: Way, tokens: Tokens) -> Run:
-        """Hang what the way does not hold of the tokens where it ends, and return the new run."""
-        parent = way.runs[-1] if way.runs else self.root
-        return self.hang(Run(parent, way.matched, tokens[way.matched :]))
+    def add(self, parent: Run, start: int, tokens: Tokens) -> Run:
+        """Hang the tokens that follow the first `start` ones on a run, and return the run that holds them."""
+        # A copy: a part of an array would keep all of it.
+        return self.hang(Run(parent, start, tokens.copy()))
 
     def hang(self, run: Run) -> Run:
         """Put a run where its parent says; of two with the same beginning the longer stays. Returns the one that is there then."""
@@ -144,7 +151,7 @@ class Tree:
 
     def cut_off(self, run: Run) -> list[Run]:
         """Take a run out with all that hangs on it; they are returned."""
-        if run.parent is not None and run.parent.children.get((run.start, int(run.tokens[0]))) is run:
+        if run.parent is not None and self.has(run):
             del run.parent.children[run.start, int(run.tokens[0])]
         return list(run.below())
 
@@ -159,7 +166,7 @@ class Tree:
             self.cut_off(run)
 
 
-def token_array(tokens: Sequence[int]) -> Tokens:
+def token_array(tokens: Sequence[int] | Tokens) -> Tokens:
     return np.asarray(tokens, np.int32)
 
 
