@@ -12,6 +12,7 @@ import mlx.core as mx
 from mlx_harmony.worker.cache.disk import Disk
 from mlx_harmony.worker.cache.layers import StateOf, evaluated
 from mlx_harmony.worker.cache.report import Parts
+from mlx_harmony.worker.cache.thinning import surplus
 from mlx_harmony.worker.cache.tree import Held, Run, State, Tokens, Way
 
 RUN_BYTES = 64 * 1024**2
@@ -85,6 +86,8 @@ class Keeping:
                 run = next(run for run in reversed(runs) if run.start < end)
                 new.append(run.states.setdefault(end, State(run, end)))
                 self._keep(new[-1], state, through)
+        if fresh.states:
+            self._thin(runs[-1])
         self.touch([*runs[-1].chain(), *(held for held in new if held is not runs[-1])])
         use = self._owners.note(fresh.chat, runs, min(len(tokens), runs[-1].end))
         if self.disk is not None:
@@ -104,6 +107,15 @@ class Keeping:
         if through:
             self._memory.release(held)
         return held.here
+
+    def _thin(self, run: Run) -> None:
+        """Drop the snapshots that are too many on the way to the end of a run."""
+        gone = surplus(run)
+        for state in gone:
+            self._memory.release(state)
+            del state.run.states[state.end]
+        if self.disk is not None and gone:
+            self.disk.drop(gone)
 
     def touch(self, used: list[Held]) -> None:
         moment, now = self._memory.tick(), time.time()
