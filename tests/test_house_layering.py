@@ -32,7 +32,8 @@ ARROWS: dict[str, set[str]] = {
     | {"worker.inprocess", "worker.raw_prompt"},
     "__main__": {"cli"},
     "ui": {"service", "conversation.records", "conversation.commands", "engine.protocols", "prompting.adding"}
-    | {"models.filtering", "models.holdings", "models.info", "models.outlook", "models.removal", "models.trash"},
+    | {"models.filtering", "models.holdings", "models.info", "models.outlook", "models.removal", "models.trash"}
+    | {"getting", "jobs.records", "models.hub.fit", "models.hub.offers"},
 }
 """What each room may import beside the shared modules and itself: a room, or one module of it. Arrows never point back."""
 

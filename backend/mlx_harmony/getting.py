@@ -3,12 +3,29 @@
 Nothing is asked of the hub before a person asks. How the hub is spoken to is the business of `models.hub`, how jobs live that of `jobs`.
 """
 
+from collections.abc import Sequence
+
 from mlx_harmony.errors import HubRefused
 from mlx_harmony.jobs import Job, Jobs
+from mlx_harmony.models.hub.cache import Repository
 from mlx_harmony.models.hub.client import Found, Hub, Offer
-from mlx_harmony.models.hub.download import refuse_useless
+from mlx_harmony.models.hub.download import SPARE_BYTES, free_bytes, refuse_useless
 from mlx_harmony.models.hub.fit import Fit, fit_of_found, fit_of_offer
-from mlx_harmony.models.hub.names import MAIN, checked_revision, is_commit
+from mlx_harmony.models.hub.names import MAIN, checked_id, checked_revision, is_commit
+from mlx_harmony.models.hub_cache import hub_cache_folder
+from mlx_harmony.records import Record
+
+
+class Space(Record):
+    """What a download does to the disk, in bytes: `missing` is still to come, `free` is there before it, None where nobody says."""
+
+    missing: int
+    free: int | None = None
+
+    @property
+    def enough(self) -> bool:
+        """Whether the download would be begun."""
+        return not self.missing or self.free is None or self.missing + SPARE_BYTES <= self.free
 
 
 class Getting:
@@ -33,6 +50,23 @@ class Getting:
     def fit(self, model: Found | Offer) -> Fit:
         """Whether it would fit this machine's memory."""
         return fit_of_found(model) if isinstance(model, Found) else fit_of_offer(model)
+
+    def fits(self, models: Sequence[Found | Offer]) -> tuple[Fit, ...]:
+        """The same for several, in their order. Asks the machine what is free: called in threads."""
+        return tuple(map(self.fit, models))
+
+    def space(self, offer: Offer) -> Space:
+        """What its download would do to the disk. Looks into the cache: called in threads."""
+        repository = Repository(hub_cache_folder(), offer.id)
+        missing = sum({file.etag: file.bytes - repository.here(file) for file in offer.files}.values())
+        try:
+            return Space(missing=missing, free=free_bytes(hub_cache_folder()))
+        except OSError:
+            return Space(missing=missing)
+
+    def page(self, model_id: str) -> str:
+        """The address at which a person can look at a model, and accept its licence. Raises InvalidRequest and SettingsError."""
+        return Hub.of_environment().asked(checked_id(model_id)).page
 
     async def download(self, model_id: str, revision: str = MAIN) -> Job:
         """Begin to get a model, or go on with the job that does; a model that could not be used here is refused.

@@ -10,7 +10,7 @@ from mlx_harmony_ui import shortcuts
 from mlx_harmony_ui.components.surface import Handler, bridge, surface, text_of, wire
 from mlx_harmony_ui.environment import seal
 from mlx_harmony_ui.render import HERE, render
-from mlx_harmony_ui.tabs import cache, chat, cleaning, models, settings, trash
+from mlx_harmony_ui.tabs import cache, chat, cleaning, getting, jobs, models, settings, trash
 from mlx_harmony_ui.tabs.files import drop_html
 from mlx_harmony_ui.theme import head, theme
 
@@ -59,7 +59,7 @@ def build(service: Service) -> gr.Blocks:
             at = chat.layout()
             with gr.Column(elem_id="models-view"):
                 models_view = models.layout()
-                surface("get", "get-view", render("howto"))
+                get_views = getting.layout()
                 cleaning_views = cleaning.layout()
             cache_view = cache.layout()
             settings_view = settings.layout()
@@ -68,11 +68,14 @@ def build(service: Service) -> gr.Blocks:
             surface("shortcuts", "shortcuts", render("shortcuts", groups=shortcuts.GROUPS, meta=shortcuts.META))
             surface("questions", "questions", render("questions"))
             surface("speech", "speech", render("speech"))
+            tray_view = jobs.layout()
             surface("veil", "veil")
             surface("drop", "drop", drop_html(service.limits))
         chat.connect(speaker, at, pill, service)
         models_tab = models.connect(speaker, models_view, pill, at.starter, service)
         cleaning.connect(speaker, cleaning_views, service, models_tab.forget)
+        tray = jobs.connect(speaker, tray_view, service)
+        getting.connect(speaker, (*get_views, tray_view), service, tray)
         cache_tab = cache.connect(speaker, cache_view, service)
         settings_tab = settings.connect(speaker, settings_view, service)
         trash_tab = trash.connect(speaker, trash_view, at.chats, service)

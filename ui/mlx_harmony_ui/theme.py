@@ -21,6 +21,8 @@ STYLES = (
     "cache",
     "narrow",
     "models",
+    "getting",
+    "jobs",
 )
 SCRIPTS = (
     "patch",
@@ -33,6 +35,8 @@ SCRIPTS = (
     "trash",
     "cache",
     "models",
+    "getting",
+    "jobs",
     "details",
     "plain",
     "menus",
