@@ -44,6 +44,14 @@ def test_json_has_every_field(root: Path, capsys: pytest.CaptureFixture[str]) ->
     }
 
 
+def test_what_could_not_be_kept_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shelf(root, str(root.parent / "model")).note_problem("Not all that was read is on the disk.")
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "Not all that was read is on the disk."
+    assert main(["cache", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["problem"] == "Not all that was read is on the disk."
+
+
 def test_entries_are_pinned_and_dropped_by_the_beginning_of_their_id(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cache", "pin", "77"]) == 0
     assert all(entry.pinned for kept in kept_in(root) for entry in kept.entries)

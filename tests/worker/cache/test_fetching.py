@@ -16,7 +16,7 @@ from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.loop import Loop
 from mlx_harmony.worker.prompt_cache import PromptCache
 from tests.worker.cache.reading import cache_on, read, shelf_at, tokens
-from tests.worker.company import GREEDY, Acts, Watched, alone, ask, end, run_loop, text
+from tests.worker.company import GREEDY, Acts, Watched, alone, ask, end, run_loop, text, tokens_of
 
 LATEST_S = 10.0
 KNOWN = tokens(300)
@@ -156,7 +156,12 @@ def test_a_file_that_turns_bad_is_a_miss_with_its_reason_and_the_prompt_is_read(
 def test_what_several_prompts_begin_with_is_brought_once(loaded: LoadedModel, shelf: Held) -> None:
     cache = cache_on(shelf, loaded)
     others = tuple(known(str(at), 40 + at, 50 + at) for at in range(3))
-    acts: Acts = {("writer", 10): lambda inbox: [inbox.put(other) for other in others] and None, ("writer", 30): release(shelf)}
+
+    def come(inbox: Inbox) -> None:
+        for other in others:
+            inbox.put(other)
+
+    acts: Acts = {("writer", 10): come, ("writer", 30): release(shelf)}
     heard = heard_with(loaded, cache, acts, expected=4)
     assert len(shelf.ids) == len(set(shelf.ids))
     for other in others:
@@ -176,7 +181,7 @@ def test_what_was_dropped_while_it_was_read_is_not_used(loaded: LoadedModel, she
     cache = cache_on(shelf, loaded)
     acts: Acts = {
         ("writer", 10): lambda inbox: inbox.put(READER),
-        ("writer", 20): lambda _inbox: cache.act("clear") and None,
+        ("writer", 20): lambda _inbox: cache.clear(),
         ("writer", 21): release(shelf),
     }
     heard = heard_with(loaded, cache, acts)
@@ -216,7 +221,7 @@ def test_a_long_prompt_is_kept_while_it_is_read_and_gone_on_from_after_a_stop(
     heard = heard_with(loaded, cache, {("long", 6): lambda inbox: inbox.cancel("long")}, (long,), expected=1)
     assert end(heard["long"]).reason == "cancelled"
     read_before = end(heard["long"]).timings.prompt_n
-    kept = cache.peek([*long.prompt.tokens])  # type: ignore[union-attr]
+    kept = cache.peek(tokens_of(long))
     assert 32 <= kept <= read_before
     again = heard_with(loaded, cache, {}, (long,), expected=1)
     assert end(again["long"]).usage.cached_tokens == kept
