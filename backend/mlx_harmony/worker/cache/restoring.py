@@ -1,6 +1,6 @@
 """Live caches made of what is kept, at once or a bounded part at a time, so that answers go on meanwhile. Knows no tree and no files."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any, NamedTuple, TypeVar
 
@@ -31,17 +31,16 @@ class Kept(NamedTuple):
     def making(self) -> Generator[Pause, None, Layers]:
         """Live caches, evaluated part by part. Belongs to the thread that owns mlx."""
         layers: Layers = []
-        fresh: Layers = []
-        size = 0
+        part: list[mx.array] = []
         for layer in rebuilding(self.shapes, self.runs, self.state):
-            if size >= STEP_BYTES:
-                _evaluate(fresh)
-                size, fresh = 0, []
-                yield None
             layers.append(layer)
-            fresh.append(layer)
-            size += layer.nbytes
-        _evaluate(fresh)
+            for array in _arrays(layer.state):
+                if part and sum(each.nbytes for each in (*part, array)) > STEP_BYTES:
+                    mx.eval(part)
+                    part = []
+                    yield None
+                part.append(array)
+        mx.eval(part)
         return layers
 
 
@@ -57,5 +56,9 @@ def finished(steps: Generator[Pause, None, T]) -> T:
             wait([pause])
 
 
-def _evaluate(layers: Layers) -> None:
-    mx.eval([layer.state for layer in layers])
+def _arrays(state: Any) -> Iterator[mx.array]:
+    if isinstance(state, mx.array):
+        yield state
+    elif isinstance(state, list | tuple):
+        for inner in state:
+            yield from _arrays(inner)
