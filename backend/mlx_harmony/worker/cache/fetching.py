@@ -37,7 +37,12 @@ class Fetched:
             for batch in _batches(wanted):
                 reading = reader.submit(_read, batch, disk)
                 yield reading
+                size = 0
                 for held, found in zip(batch, reading.result(), strict=False):
+                    if size and size + _size(found) > STEP_BYTES:
+                        size = 0
+                        yield None
+                    size += _size(found)
                     try:
                         self._contents[held.id, held.end] = yield from _made(held, found, shapes)
                     except Unreadable as error:
@@ -50,13 +55,20 @@ class Fetched:
 def _batches(wanted: Sequence[Held]) -> Iterator[list[Held]]:
     """Small pieces together, so that many of them cost few turns."""
     batch: list[Held] = []
+    size = 0
     for held in wanted:
-        if batch and sum(each.disk_bytes for each in batch) + held.disk_bytes > STEP_BYTES:
+        # Of a piece that is still being written the size is not known.
+        size += held.disk_bytes or STEP_BYTES
+        if batch and size > STEP_BYTES:
             yield batch
-            batch = []
+            batch, size = [], held.disk_bytes or STEP_BYTES
         batch.append(held)
     if batch:
         yield batch
+
+
+def _size(found: Bytes | Unreadable) -> int:
+    return 0 if isinstance(found, Unreadable) else found[0].payload_bytes
 
 
 def _read(batch: Sequence[Held], disk: Disk) -> list[Bytes | Unreadable]:
