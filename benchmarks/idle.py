@@ -1,4 +1,4 @@
-"""What the program costs while nobody asks it anything, its page and a model included. `python -m benchmarks.idle [SECONDS]`; Linux only."""
+"""What the program costs while nobody asks it anything, page and model included. Run `python -m benchmarks.idle [SECONDS]`; Linux only."""
 
 import asyncio
 import os

@@ -228,4 +228,3 @@ def _fit_title(needs: Needs) -> str:
     context = f"{words.count(told.context)} tokens {words.size(told.kv)}"
     parts = f"Weights {words.size(told.weights)}, {context}, room to work {words.size(told.working)}"
     return f"{parts}; {words.size(needs.free)} are free" if needs.free is not None else parts
-
