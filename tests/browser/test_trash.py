@@ -5,11 +5,11 @@ from playwright.sync_api import expect
 
 from tests.browser.visit import Visit
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 
-def test_what_was_deleted_comes_back_or_goes_for_good_after_a_question(visit: Visit) -> None:
-    page = visit.page
+def test_what_was_deleted_comes_back_or_goes_for_good_after_a_question(real_visit: Visit) -> None:
+    visit, page = real_visit, real_visit.page
     visit.ask("a whole chat to delete")
     page.locator(".side-foot").get_by_role("button", name="Trash").click()
     expect(page.locator(".bin li, .bin .nothing").first).to_be_visible()
