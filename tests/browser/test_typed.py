@@ -6,11 +6,11 @@ from playwright.sync_api import expect
 from tests.browser.axe import faults
 from tests.browser.visit import Visit
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 
-def test_commands_are_offered_completed_and_obeyed_by_keys_alone(visit: Visit) -> None:
-    page, offered = visit.page, visit.page.locator("#suggest [role=option]:not([hidden])")
+def test_commands_are_offered_completed_and_obeyed_by_keys_alone(real_visit: Visit) -> None:
+    page, offered = real_visit.page, real_visit.page.locator("#suggest [role=option]:not([hidden])")
     page.locator("#message").press_sequentially("\\")
     expect(offered).to_have_count(4)
     expect(offered.first).to_have_attribute("aria-selected", "true")
