@@ -29,6 +29,20 @@ def test_a_chat_that_is_not_kept_yet_has_a_meter_from_the_first_word_on(real_vis
     expect(meter).to_have_count(0)
 
 
+def test_the_meter_shows_what_the_next_answers_prompt_takes(real_visit: Visit) -> None:
+    page, meter = real_visit.page, real_visit.page.locator("#meter .meter")
+    real_visit.ask("Hello!")
+    expect(meter).to_contain_text(" of 3,072 tokens")
+    before = meter.inner_text()
+    page.fill("#message", "What does the seed do?")
+    expect(meter).not_to_have_text(before)
+    expect(meter).to_contain_text(re.compile(r"^[\d,]+ of 3,072 tokens"))
+    tokens = meter.inner_text().split()[0]
+    page.press("#message", "Enter")
+    answer = real_visit.finished(2)
+    expect(answer.locator(".figures [title^='Tokens of the prompt, the whole'] dd")).to_have_text(tokens)
+
+
 def test_a_chat_beyond_its_context_says_what_is_no_longer_seen(real_visit: Visit) -> None:
     page = real_visit.page
     real_visit.ask("My cat is called Pixel. Please remember that.")
