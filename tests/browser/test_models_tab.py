@@ -111,7 +111,7 @@ def test_models_are_found_sorted_and_opened(page: Page) -> None:
     context.fill("0")
     expect(drawer.locator(".forecast-context")).to_have_text("1,024 tokens")
     # What is drawn anew meanwhile leaves the slider where it is.
-    page.wait_for_timeout(3000)
+    page.wait_for_timeout(4500)
     expect(drawer.locator(".forecast-context")).to_have_text("1,024 tokens")
     page.keyboard.press("Escape")
     expect(drawer).to_have_count(0)

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from mlx_harmony.errors import OutOfMemory
+from mlx_harmony.errors import OutOfMemory, StorageError
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 from mlx_harmony_ui.tabs.cleaning import CHANGED, CleaningUp
@@ -78,6 +78,15 @@ async def test_the_list_shows_what_is_asked_for_and_nothing_twice(tab: Models) -
 async def test_a_pattern_that_makes_no_sense_is_said_and_all_stays_listed(tab: Models) -> None:
     html, _ = await tab.look(looking(text="org/[a"))
     assert "That cannot be looked for" in str(html) and "org/A" in listed(html)
+
+
+async def test_a_disk_that_cannot_be_read_is_said(service: Service, tab: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken() -> None:
+        raise StorageError("The chats cannot be read.", hint="Look at the disk.")
+
+    monkeypatch.setattr(service, "infos", broken)
+    drawn, told = await tab.look(looking())
+    assert not isinstance(drawn, str) and [each["do"] for each in said(told)] == ["models_looked", "models_say"]
 
 
 async def test_the_drawer_shows_the_opened_model_and_the_bar_what_would_be_freed(tab: Models) -> None:

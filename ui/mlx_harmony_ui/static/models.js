@@ -233,7 +233,7 @@ drawn.models = () => {
 // Looked at at once when the part is opened, then again from time to time; often while something loads.
 function keepModelsTrue() {
   if (document.body.dataset.offline === "yes" || !looksAtDisk()) return;
-  if (Date.now() - models.looked > (one("#disk-view .dot.loading") ? 350 : 2500)) lookAtModels();
+  if (Date.now() - models.looked > (one("#disk-view .dot.loading") ? 350 : 4000)) lookAtModels();
 }
 window.setInterval(keepModelsTrue, 350);
 new MutationObserver(() => {

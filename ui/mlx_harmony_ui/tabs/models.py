@@ -15,20 +15,24 @@ from mlx_harmony.models.filtering import matching
 from mlx_harmony.models.holdings import Holding
 from mlx_harmony.models.info import ModelInfo
 from mlx_harmony.models.outlook import Needs
+from mlx_harmony.models.removal import Selected
 from mlx_harmony.prompting.adding import add_profile
 from mlx_harmony.records import ModelEntry
 from mlx_harmony.service import Service
 from mlx_harmony_ui import present
 from mlx_harmony_ui.components.surface import Commands, Handler, record_of, surface, text_of, wire
 from mlx_harmony_ui.models import drawer, rows, view
+from mlx_harmony_ui.models.cleaning import Bar
 from mlx_harmony_ui.models.wanted import Wanted, wanted_of
 from mlx_harmony_ui.render import render
 from mlx_harmony_ui.tabs.chosen import chosen_model, pill_html, starter_html
 from mlx_harmony_ui.tabs.cleaning import bar_for, told
 
 FRAME_S = 0.25
-FRESH_S = 4.0
+FRESH_S = 10.0
 """The disk is read again after so long, or when something was changed from here."""
+Summed = tuple[float, tuple[Selected, ...], Bar | None]
+"""When the disk was read, a selection, and what it came to."""
 
 
 class Models:
@@ -39,6 +43,7 @@ class Models:
         self._loading: dict[str, asyncio.Task[HarmonyError | None]] = {}
         self._refused: set[str] = set()
         self._held: tuple[float, tuple[Holding, ...]] = (-FRESH_S, ())
+        self._summed: Summed = (-FRESH_S, (), None)
 
     def pulse(self, event: gr.EventData) -> tuple[str, str]:
         """Pill and the Starter's line as they stand now; the page asks while it is looked at."""
@@ -47,8 +52,12 @@ class Models:
 
     async def look(self, event: gr.EventData) -> tuple[object, str]:
         """What is on this machine, for a page that shows it: nothing is drawn where nothing has changed since."""
-        html = await self.drawn(wanted_of(record_of(event, "wanted")), text_of(event, "mark", 64))
-        return html or gr.skip(), str(Commands().add("models_looked"))
+        commands = Commands().add("models_looked")
+        try:
+            html = await self.drawn(wanted_of(record_of(event, "wanted")), text_of(event, "mark", 64))
+        except HarmonyError as error:
+            return gr.skip(), str(commands.add("models_say", text=told(error), tone="bad"))
+        return html or gr.skip(), str(commands)
 
     async def load(self, event: gr.EventData) -> AsyncGenerator[tuple[object, object], None]:
         """Load, drawing the percent on the pill; a failure is said."""
@@ -132,7 +141,7 @@ class Models:
             beside=beside,
             standing=standing,
             opened=await self._opened(every, holdings, wanted.opened),
-            bar=await bar_for(self._service, holdings, wanted.picked),
+            bar=await self._bar(holdings, wanted.picked),
             free_bytes=await asyncio.to_thread(_free_bytes, self._service.settings.home),
             notices=notices,
         )
@@ -143,6 +152,12 @@ class Models:
             held = await self._service.cleaning.holdings()
             self._held = (time.monotonic(), held)
         return held
+
+    async def _bar(self, holdings: tuple[Holding, ...], picked: tuple[Selected, ...]) -> Bar | None:
+        """What the selection comes to; told anew for another selection, and when the disk was read again."""
+        if self._summed[:2] != (self._held[0], picked):
+            self._summed = (self._held[0], picked, await bar_for(self._service, holdings, picked))
+        return self._summed[2]
 
     def _standing(self, infos: tuple[ModelInfo, ...]) -> rows.Standing:
         return rows.Standing(
