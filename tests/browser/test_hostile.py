@@ -21,7 +21,8 @@ TRAP = """
 """
 # What no text may become: elements that load, run, lead away or stand for the page's own; handlers; addresses that are none of the web's.
 ODD = """() => {
-    const known = ['composer-form', 'preset-form', 'shortcuts-sheet', 'replay-question', 'cache-question', 'empty-trash'];
+    const known = ['composer-form', 'preset-form', 'get-form', 'disk-filter', 'profile-form', 'revision-form', 'shortcuts-sheet',
+        'replay-question', 'cache-question', 'empty-trash', 'empty-models', 'removal-question', 'jobs-open', 'jobs-close'];
     const ours = (element) => known.includes(element.id);
     const odd = [...document.querySelectorAll(`#app :is(script, img, iframe, object, embed, style, link, base, meta, video, audio, source,
         portal, applet, frame, marquee, template, slot, area, map, picture, foreignObject, use, image, animate, set, maction, dialog,
@@ -32,7 +33,7 @@ ODD = """() => {
             const address = ['href', 'src', 'srcset', 'action', 'formaction', 'ping', 'data', 'background', 'poster'].includes(name);
             const focusing = name === 'autofocus' && !ours(element.closest('dialog') ?? element);
             const leading = address && !/^(https?:|mailto:|#)/.test(value);
-            if (/^on|popovertarget/.test(name) || focusing || leading) odd.push(`${name}=${value}`);
+            if (/^on/.test(name) || (/popovertarget/.test(name) && !ours(element)) || focusing || leading) odd.push(`${name}=${value}`);
             if (name === 'style' && /url|image-set|expression/.test(value)) odd.push(`${name}=${value}`);
         }
     }
