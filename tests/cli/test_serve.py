@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -52,19 +53,26 @@ def test_it_says_one_line_and_stops_cleanly(number: signal.Signals, tmp_path: Pa
 
 def test_health_answers_within_four_seconds_with_the_page(tmp_path: Path) -> None:
     port = free_port()
+    # Asked from the first moment: the line that says that it is ready comes later, when the page is built.
+    with ThreadPoolExecutor(1) as asking:
+        took = asking.submit(seconds_to_health, port)
+        with serving(tmp_path, "--port", str(port)) as server:
+            assert took.result() < HEALTH_LIMIT_S
+            page = httpx.get(server.address)
+            assert page.status_code == 200 and "text/html" in page.headers["content-type"]
+            assert server.stop() == 0
+            assert len(server.stdout) == 1
+
+
+def seconds_to_health(port: int) -> float:
+    """How long until /health answers on that port."""
     began = time.monotonic()
-    with serving(tmp_path, "--port", str(port)) as server:
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
-                    break
-            time.sleep(0.02)
-        took = time.monotonic() - began
-        page = httpx.get(server.address)
-        assert took < HEALTH_LIMIT_S
-        assert page.status_code == 200 and "text/html" in page.headers["content-type"]
-        assert server.stop() == 0
-        assert len(server.stdout) == 1
+    while time.monotonic() - began < 60:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
+                break
+        time.sleep(0.02)
+    return time.monotonic() - began
 
 
 def test_a_port_in_use_is_an_error_with_a_way_out(tmp_path: Path) -> None:
