@@ -6,6 +6,7 @@ from html import unescape
 import pytest
 
 from mlx_harmony_ui.codeblock import LONGEST_COLOURED, LONGEST_PIECE, LONGEST_WHOLE, GrowingCode, code, pieces
+from mlx_harmony_ui.theme import head
 
 FUNCTIONS = "def f():\n    return 1\n\n"
 
@@ -48,6 +49,11 @@ def test_growing_code_changes_its_last_piece_only() -> None:
         spans = now
     assert len(spans) > 6
     assert text_of(growing.render(source)) == source
+
+
+def test_a_new_piece_of_growing_code_has_no_other_laid_out_again() -> None:
+    assert '<code data-key="c"><span data-key="l0">' in GrowingCode("python").render("x = 1\n")
+    assert ".code code > [data-key] { display: block; }" in head()
 
 
 def test_a_language_nobody_knows_is_shown_plain_and_named() -> None:
