@@ -38,7 +38,7 @@ def test_a_file_that_holds_no_chat_is_named_and_changes_nothing(visit: Visit, tm
     broken = tmp_path / "broken.json"
     broken.write_text("{ this is no chat", encoding="utf-8")
     visit.page.evaluate(
-        "() => { const real = setTimeout; window.waits = []; window.setTimeout = (f, ms, ...more) => (waits.push(ms), real(f, ms, ...more)); }"
+        "() => { const real = setTimeout; window.waits = []; window.setTimeout = (f, ms, ...a) => (waits.push(ms), real(f, ms, ...a)); }"
     )
     visit.page.locator("#import").set_input_files(broken)
     said = visit.page.locator("#say")
