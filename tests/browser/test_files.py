@@ -8,6 +8,12 @@ from playwright.sync_api import expect
 from tests.browser.visit import Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.integration]
+# Notes how long each timer from now on waits.
+TIMERS = """() => {
+  const real = setTimeout;
+  window.waits = [];
+  window.setTimeout = (act, ms, ...more) => (waits.push(ms), real(act, ms, ...more));
+}"""
 
 
 def choose(visit: Visit, name: str) -> None:
@@ -37,9 +43,7 @@ def test_a_file_that_holds_no_chat_is_named_and_changes_nothing(visit: Visit, tm
     visit.ask("hello")
     broken = tmp_path / "broken.json"
     broken.write_text("{ this is no chat", encoding="utf-8")
-    visit.page.evaluate(
-        "() => { const real = setTimeout; window.waits = []; window.setTimeout = (f, ms, ...a) => (waits.push(ms), real(f, ms, ...a)); }"
-    )
+    visit.page.evaluate(TIMERS)
     visit.page.locator("#import").set_input_files(broken)
     said = visit.page.locator("#say")
     expect(said).to_contain_text("“broken.json” could not be imported.")
