@@ -25,7 +25,14 @@ def test_code_is_shown_whole_and_as_it_was_written(lines: int) -> None:
 def test_very_long_code_is_coloured_in_its_beginning_only() -> None:
     html = code("x = 1\n" * LONGEST_COLOURED, "python")
     assert html.count("x</span>") > LONGEST_WHOLE / 6
-    assert html.endswith("x = 1\nx = 1\n</code></pre></figure>")
+    assert html.endswith("x = 1\nx = 1\n<!--c]--></span></code></pre></figure>")
+
+
+def test_long_code_ends_as_it_has_grown() -> None:
+    growing, source = GrowingCode("python"), FUNCTIONS * 700
+    for end in range(0, len(source), 4000):
+        growing.render(source[:end])
+    assert len(source) > LONGEST_WHOLE and code(source, "python") == growing.render(source)
 
 
 def test_code_is_cut_before_a_line_at_the_margin() -> None:
@@ -52,8 +59,9 @@ def test_growing_code_changes_its_last_piece_only() -> None:
 
 
 def test_a_new_piece_of_growing_code_has_no_other_laid_out_again() -> None:
-    assert '<code data-key="c"><span data-key="l0">' in GrowingCode("python").render("x = 1\n")
-    assert ".code code > [data-key] { display: block; }" in head()
+    assert '<code data-key="c"><span data-key="l0" style="--lines:2">' in GrowingCode("python").render("x = 1\ny = 2\n")
+    assert '<span data-key="l0" style="--lines:3">' in GrowingCode("python").render("x = 1\ny = 2\nz")
+    assert ".code code > [data-key] { display: block; width: max-content; min-width: 100%; content-visibility: auto;" in head()
 
 
 def test_a_language_nobody_knows_is_shown_plain_and_named() -> None:

@@ -51,6 +51,10 @@ def test_open_code_is_shown_as_code_and_closes() -> None:
     assert closed == blocks("So:\n\n```python\nx = 1\n\n\ny = 2\n```\n\nThere.")
 
 
+def test_open_code_comes_in_pieces_from_the_first() -> None:
+    assert 'data-key="l1"' in Growing().render("```python\n" + "x = 1\n" * 60)[0]
+
+
 def test_what_looks_like_the_end_of_code_may_turn_out_to_be_code() -> None:
     growing = Growing()
     growing.render("```\na\n")

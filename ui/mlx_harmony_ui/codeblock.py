@@ -1,4 +1,4 @@
-"""Code as HTML: its colours, its language and a copy button. Long code is coloured in pieces, and growing code redraws its last one only.
+"""Code as HTML: its colours, its language and a copy button. Long code comes in pieces, and growing code redraws its last one only.
 
 Knows nothing of Markdown; trusts no text.
 """
@@ -22,8 +22,10 @@ _FORMATTER = HtmlFormatter(nowrap=True, classprefix="k-")
 
 
 def code(source: str, language: str) -> str:
-    """A finished block of code."""
-    return f'<figure class="code">{_caption(language)}<pre tabindex="0"><code>{_colours(source, language)}</code></pre></figure>'
+    """A finished block of code; a long one in the pieces it has grown by, so that nothing of it is drawn anew at its end."""
+    if len(source) > LONGEST_WHOLE:
+        return GrowingCode(language).render(source)
+    return f'<figure class="code">{_caption(language)}<pre tabindex="0"><code>{_coloured(source, language)}</code></pre></figure>'
 
 
 class GrowingCode:
@@ -46,7 +48,8 @@ class GrowingCode:
         return f'<figure class="code" data-key="f">{caption}{pre}</figure>'
 
     def _drawn(self, number: int, start: int, piece: str) -> str:
-        return f'<span data-key="l{number}"><!--[c-->{_piece(start, piece, self._language)}<!--c]--></span>'
+        lines = piece.count("\n") + (not piece.endswith("\n"))
+        return f'<span data-key="l{number}" style="--lines:{lines}"><!--[c-->{_piece(start, piece, self._language)}<!--c]--></span>'
 
 
 def pieces(source: str) -> Iterator[str]:
@@ -67,16 +70,6 @@ def pieces(source: str) -> Iterator[str]:
 def _caption(language: str, key: str = "") -> str:
     name = escape(language[:24]) or "text"
     return f'<figcaption{key}><span>{name}</span><button type="button" data-do="copy-code">Copy</button></figcaption>'
-
-
-def _colours(source: str, language: str) -> str:
-    if len(source) <= LONGEST_WHOLE:
-        return _coloured(source, language)
-    at, found = 0, []
-    for piece in pieces(source):
-        found.append(_piece(at, piece, language))
-        at += len(piece)
-    return "".join(found)
 
 
 def _piece(start: int, source: str, language: str) -> str:

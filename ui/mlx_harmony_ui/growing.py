@@ -50,8 +50,12 @@ class Growing:
             self._kept += [html for _, html in found[:settled]]
             self._from += starts[settled]
         if settled >= 0 and settled == len(found) - 1:
-            self._fence = _Fence.at(tail[starts[settled] :])
-            self._from += starts[settled] if self._fence and settled == 0 else 0
+            last = tail[starts[settled] :]
+            self._fence = _Fence.at(last)
+            if self._fence:
+                self._from += starts[settled] if settled == 0 else 0
+                # In pieces from the first, so that the next one does not have all of it drawn anew.
+                shown = (*shown[:-1], self._fence.render(last))
         return shown
 
 

@@ -26,6 +26,7 @@ document.addEventListener("copy", (event) => {
   const formulas = all("math", copy);
   if (!formulas.length) return;
   for (const math of formulas) math.replaceWith(sourceOf(math));
+  for (const piece of all("code > [data-key]", copy)) piece.replaceWith(...piece.childNodes);
   // Laid out unseen, so that lines and paragraphs come out as they stand.
   const box = Object.assign(document.createElement("div"), { className: "unseen-copy" });
   box.append(copy);
