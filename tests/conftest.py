@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from mlx_harmony.worker.device import prepare
 from tests.fixtures.models import build_gpt_oss, build_llama
+
+# Before any test's module imports mlx: a BLAS that comes later is not bound to, and every model here would be 30 times slower.
+prepare()
 
 
 @pytest.fixture(scope="session")

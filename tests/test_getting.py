@@ -2,8 +2,6 @@
 
 import asyncio
 import hashlib
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -25,6 +23,7 @@ from tests.fixtures.server import serving
 
 WEIGHTS = "model-00001-of-00003.safetensors"
 MODEL = "org/Tiny-4bit"
+ROOT = Path(__file__).parents[1]
 NEVER_SILENT = Patience(silence_s=60)
 
 
@@ -189,20 +188,30 @@ async def test_offline_everything_here_works_and_the_hub_is_not_asked(
     assert hub.requests == []
 
 
-@pytest.mark.integration
-async def test_a_killed_program_leaves_a_job_that_goes_on_at_the_next_start(hub: HubServer, tmp_path: Path) -> None:
+@pytest.fixture
+def getter(hub: HubServer) -> Iterator[subprocess.Popen[str]]:
+    """Another program that gets the model and stands still half way, to be killed."""
     hub.trouble(WEIGHTS, stall_after=100_000, times=1)
-    process = subprocess.Popen([sys.executable, "-m", "tests.fixtures.killed_download", MODEL], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    job_id = (await asyncio.to_thread(process.stdout.readline)).strip()
+    command = [sys.executable, "-m", "tests.fixtures.killed_download", MODEL]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.integration
+async def test_a_killed_program_leaves_a_job_that_goes_on_at_the_next_start(
+    hub: HubServer, tmp_path: Path, getter: subprocess.Popen[str]
+) -> None:
+    assert getter.stdout is not None
+    job_id = (await asyncio.to_thread(getter.stdout.readline)).strip()
     half = half_of(hub, tmp_path)
     async with asyncio.timeout(60):
         while not half.exists() or half.stat().st_size < 65_000:
             await asyncio.sleep(0.02)
     other = Jobs(tmp_path / "home/jobs", {})
     assert other.find(job_id).state in ("waiting", "running"), "another program sees it run"
-    os.kill(process.pid, signal.SIGKILL)
-    await asyncio.to_thread(process.communicate)
+    getter.kill()
+    await asyncio.to_thread(getter.wait)
     assert other.find(job_id).state == "paused"
     kept, sent = half.stat().st_size, hub.sent[WEIGHTS]
     service = await Service.open(load_settings())

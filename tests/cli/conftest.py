@@ -1,6 +1,9 @@
 """A terminal whose two streams can be read back, with or without a person at it."""
 
+import contextlib
 import io
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +28,13 @@ class Recorded(Terminal):
         self.out = Stream(person=person)
         self.err = Stream(person=person)
         super().__init__(self.out, self.err)
+
+
+@pytest.fixture(autouse=True)
+def _working_folder() -> Iterator[None]:
+    """A server enters a folder of its own; the tests after it work where they began."""
+    with contextlib.chdir(Path.cwd()):
+        yield
 
 
 @pytest.fixture
