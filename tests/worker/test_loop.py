@@ -1,17 +1,19 @@
 """The loop answers one request after another; a request that raises fails alone, whatever it raised."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from mlx_harmony.engine.wire import WireError
 from mlx_harmony.errors import GenerationFailed, InvalidRequest, LoadFailed
-from mlx_harmony.events import Event, Failed, Finished
-from mlx_harmony.records import GenerationRequest, Prompt, TextPrompt
+from mlx_harmony.events import Event, Failed, Finished, TextDelta
+from mlx_harmony.records import GenerationRequest, Prompt, Sampling, TextPrompt
 from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
 from mlx_harmony.worker.inbox import Inbox
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.loop import Loop, guarded
 from mlx_harmony.worker.tokens import Tokens
+from tests.worker.company import ask
 
 
 class Raising:
@@ -83,6 +85,52 @@ def test_a_request_that_raises_fails_alone(llama: LoadedModel, error: BaseExcept
     assert first.message
     assert first.hint
     assert isinstance(second, Finished)
+
+
+class Pieces:
+    """An outlet that remembers what was sent in one piece, and can carry no text of the request `mute`."""
+
+    def __init__(self, inbox: Inbox, ends: int, mute: str = "") -> None:
+        self._inbox = inbox
+        self._ends = ends
+        self._mute = mute
+        self.sent: list[list[tuple[str, Event]]] = []
+
+    def pack(self, request_id: str, event: Event) -> tuple[str, Event]:
+        if request_id == self._mute and isinstance(event, TextDelta):
+            raise WireError("half a character")
+        return request_id, event
+
+    def send(self, packed: Sequence[tuple[str, Event]]) -> None:
+        self.sent.append(list(packed))
+        self._ends -= sum(isinstance(event, Finished | Failed) for _, event in packed)
+        if self._ends == 0:
+            self._inbox.close()
+
+
+FORCED = Sampling(temperature=0.0, repetition_penalty=1.0, logit_bias={60: 100.0})
+"""A letter with each token."""
+
+
+def sent(loaded: LoadedModel, mute: str = "") -> list[list[tuple[str, Event]]]:
+    """The pieces in which three requests that are answered together are told what comes of them."""
+    inbox = Inbox(lambda _request_id, _event: None)
+    pieces = inbox.outlet = Pieces(inbox, 3, mute)
+    for number in range(3):
+        inbox.put(ask(str(number), start=number * 31, sampling=FORCED))
+    Loop(loaded, inbox).run()
+    return pieces.sent
+
+
+def test_what_a_round_s_answers_say_goes_out_in_one_piece(llama: LoadedModel) -> None:
+    texts = [piece for piece in sent(llama) if any(isinstance(event, TextDelta) for _, event in piece)]
+    assert sum({name for name, _ in piece} == {"0", "1", "2"} for piece in texts) > 10
+    assert len(texts) < sum(len(piece) for piece in texts) / 2
+
+
+def test_what_cannot_travel_ends_its_request_alone(llama: LoadedModel) -> None:
+    ends = {name: event for piece in sent(llama, mute="1") for name, event in piece if isinstance(event, Finished | Failed)}
+    assert {name: type(event) for name, event in ends.items()} == {"0": Finished, "1": Failed, "2": Finished}
 
 
 def raising(error: BaseException) -> Callable[[], None]:

@@ -12,8 +12,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from mlx_harmony.cache_records import Reuse
-from mlx_harmony.errors import ShuttingDown
-from mlx_harmony.events import Event, Finished, FinishReason, Loading, Prefill, Trimmed
+from mlx_harmony.events import Event, Finished, FinishReason, Prefill, Trimmed
 from mlx_harmony.records import GenerationRequest, KvOptions, Prompt, PromptCount, Timings, Usage
 from mlx_harmony.worker.batch import Batch
 from mlx_harmony.worker.cache.account import Asker
@@ -34,6 +33,7 @@ from mlx_harmony.worker.speculation.drafting import NO_DRAFT_MODEL, TOO_LONG, Dr
 from mlx_harmony.worker.speculation.drafts import Drafts, Found
 from mlx_harmony.worker.speculation.gain import MOST, Choice
 from mlx_harmony.worker.trim import capped, fit_prompt, prompt_limit
+from mlx_harmony.worker.turns import Turn
 from mlx_harmony.worker.validate import check_against_model, check_prompt, check_request, end_token_ids, tokens_left
 
 Cancelled = Callable[[], bool]
@@ -41,28 +41,21 @@ RenderGuard = Callable[[], AbstractContextManager[None]]
 """Stands around the rendering of a prompt, which runs a model's own template."""
 
 
-Wait = Rendering | Reading | Row
-"""What a generation waits for: a long prompt's rendering, its turn to read the next chunk of it, or the next token of its row."""
+Wait = Rendering | Turn | Reading | Row
+"""What a generation waits for: a long prompt's rendering, a turn of what is fetched for it, its turn to read the next chunk, or the next
+token of its row."""
 
 Steps = Generator[Event | Wait, Drawing | None, None]
 
 
-def _untold(_request_id: str, _event: Event) -> None:
-    """Where nobody hears of a load."""
-
-
 class Desk(NamedTuple):
-    """What outlives a request: the model, what it has read before, and how fast it reads; and the draft model beside it.
-
-    `tell` sends an event of a request at once: a load has no other way.
-    """
+    """What outlives a request: the model, what it has read before, and how fast it reads; and the draft model beside it."""
 
     loaded: LoadedModel
     cache: PromptCache
     pace: Pace
     guard: RenderGuard = nullcontext
     drafts: Drafts | None = None
-    tell: Callable[[str, Event], None] = _untold
     caches: KvCaches | None = None
 
     def kept(self, kv: KvOptions) -> KvUse:
@@ -102,7 +95,7 @@ class Generation:
                 ((_, drawing),) = batch.step()
                 step = steps.send(drawing)
                 continue
-            if isinstance(step, Reading):
+            if isinstance(step, Reading | Turn):
                 step.wait()
             elif not isinstance(step, Rendering):
                 yield step
@@ -118,7 +111,7 @@ class Generation:
         check_against_model(request, loaded.card)
         end_token_ids(request, loaded.format)
         self._kept = self._desk.kept(request.kv)
-        found = self._draft_model()
+        found = yield from self._draft_model()
         rendered = yield from self._fit(busy=len(batch) > 0) if request.trim else self._whole(busy=len(batch) > 0)
         self._prompt = rendered.tokens
         check_prompt(self._prompt, capped(loaded.card, request))
@@ -126,7 +119,7 @@ class Generation:
         asker = Asker(request.chat, partial(self._place, rendered))
         reading = Reading(loaded.model, self._kept, self._desk.pace, self._prompt, asker)
         yield from self._read(reading, rendered.boundaries)
-        self._drafting = yield from self._guessing(found, batch.gain, sampler)
+        self._drafting = self._guessing(found, batch.gain, sampler)
         if self._cancelled():
             yield self._finished("cancelled", sampler.seed)
             return
@@ -215,24 +208,18 @@ class Generation:
         called = reply.parser.called_tool and reply.reason == "stop" and reply.stop is None
         yield self._finished("tool_calls" if called else reply.reason, sampler.seed, reply)
 
-    def _draft_model(self) -> Found:
+    def _draft_model(self) -> Generator[Event | Wait, Drawing | None, Found]:
         """The draft model that is to guess for this answer, loaded where it is not yet."""
         request, drafts = self._request, self._desk.drafts
         if drafts is None or request.speculation not in ("auto", "draft"):
             return Found()
-
-        def progress(stage: str, fraction: float) -> None:
-            if self._cancelled():
-                raise ShuttingDown("The load was cancelled.")
-            self._desk.tell(request.id, Loading(stage=f"Draft model: {stage[:1].lower()}{stage[1:]}", fraction=fraction))
-
-        found = drafts.wanted(request, progress)
+        found = yield from drafts.wanted(request, self._cancelled)
         if request.speculation == "draft" and found == Found():
             return Found(note=NO_DRAFT_MODEL)
         return found
 
-    def _guessing(self, found: Found, gain: Choice, sampler: Sampler) -> Generator[Event | Wait, Drawing | None, Drafting | None]:
-        """Who guesses the tokens of this answer, None where nobody is to; a draft model reads the prompt first."""
+    def _guessing(self, found: Found, gain: Choice, sampler: Sampler) -> Drafting | None:
+        """Who guesses the tokens of this answer, None where nobody is to."""
         request, draft, note = self._request, found.draft, found.note
         if request.speculation == "off" or self._cancelled():
             return None
@@ -240,12 +227,7 @@ class Generation:
         if draft is not None and not draft.can_read(self._prompt):
             draft, note = None, TOO_LONG
         if draft is not None:
-            reading = Reading(draft.loaded.model, draft.cache, draft.pace, self._prompt)
-            yield from self._begin(reading)
-            while not reading.over and not self._cancelled():
-                reading.read()
-                yield reading
-            drafters.append(Draft(draft, reading.layers, self._prompt, sampler, self._desk.loaded.card.vocabulary_size))
+            drafters.append(Draft(draft, self._prompt, sampler, self._desk.loaded.card.vocabulary_size))
         return Drafting(drafters, gain, request.num_draft_tokens or MOST, note, draft.id if draft is not None else "")
 
     def _draw(self, batch: Batch, row: Row, reply: Reply) -> Steps:

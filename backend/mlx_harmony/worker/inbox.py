@@ -6,14 +6,22 @@ The thread that reads the socket puts and cancels; the thread that owns mlx take
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from mlx_harmony.events import Event, Finished, Queued
 from mlx_harmony.records import GenerationRequest, Timings, Usage
 
 Emit = Callable[[str, Event], None]
 """Sends one event of one request; may be called from either thread."""
+
+
+class Outlet(Protocol):
+    """Sends several events in one piece. `pack` makes one ready, and raises where it cannot travel; `send` takes what was packed."""
+
+    def pack(self, request_id: str, event: Event) -> Any: ...
+
+    def send(self, packed: Sequence[Any]) -> None: ...
 
 
 class Ticket(NamedTuple):
@@ -31,12 +39,13 @@ Errand = Callable[[], None]
 class Inbox:
     """Waiting requests and cancelled ids. At most `seats` requests are under way at once; the others wait.
 
-    A request that is cancelled while it waits ends at once, without the loop.
+    A request that is cancelled while it waits ends at once, without the loop. Without an `outlet` events are sent one by one.
     """
 
-    def __init__(self, emit: Emit, seats: int = 1) -> None:
+    def __init__(self, emit: Emit, seats: int = 1, outlet: Outlet | None = None) -> None:
         self.emit = emit
         self.seats = seats
+        self.outlet = outlet or _OneByOne(self)
         self._changed = threading.Condition()
         self._waiting: deque[Ticket] = deque()
         self._errands: deque[Errand] = deque()
@@ -133,6 +142,20 @@ class Inbox:
         for name, place in self._told.items():
             if before.get(name) != place:
                 self.emit(name, Queued(position=place))
+
+
+class _OneByOne:
+    """An Outlet that sends as the inbox does."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    def pack(self, request_id: str, event: Event) -> tuple[str, Event]:
+        return request_id, event
+
+    def send(self, packed: Sequence[tuple[str, Event]]) -> None:
+        for request_id, event in packed:
+            self._inbox.emit(request_id, event)
 
 
 def _never_started(ticket: Ticket) -> Finished:

@@ -1,11 +1,11 @@
 """Loads a checked model folder into mlx: architecture, weights layer by layer with progress, tokenizer, prompt format, card.
 
-It knows no sockets. `progress` may raise to stop a load half way.
+It knows no sockets. Weights are read in pieces: whoever has answers to go on with does so between two of them.
 """
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,11 +26,13 @@ from mlx_harmony.worker.footprint import peak_bytes
 from mlx_harmony.worker.formats import PromptFormat
 from mlx_harmony.worker.numerics import numerics
 from mlx_harmony.worker.room import SMALLER, Free, Room
-from mlx_harmony.worker.warming import chunk_lengths, warm_up
+from mlx_harmony.worker.warming import chunk_lengths, warming_up
 
 Progress = Callable[[str, float], None]
 
 MIN_CONTEXT = 16
+PIECE_BYTES = 64 * 1024**2
+"""So much is evaluated at once, within a layer; a single array is never cut."""
 _BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, OSError, ArithmeticError, ImportError)
 
 
@@ -49,10 +51,30 @@ class LoadedModel(NamedTuple):
     least_chunk: int = pace.SMALLEST
 
 
+class Checked(NamedTuple):
+    """A folder that may be opened, and what goes with its weights."""
+
+    folder: CheckedFolder
+    room: Room
+    tokenizer: Any
+    format: PromptFormat
+    adapter: Adapter | None = None
+
+
+class Stage(NamedTuple):
+    """How far a load is; the fraction never falls."""
+
+    name: str
+    fraction: float
+
+
+Opening = Generator[Stage, None, LoadedModel]
+
+
 def load(options: LoadOptions, device: Device, progress: Progress, free: Free = free_bytes) -> LoadedModel:
     """Load a model folder. Raises LoadFailed and its siblings; stages report a fraction that never falls.
 
-    `free` tells how much memory may be taken.
+    `progress` may raise to stop it half way. `free` tells how much memory may be taken.
     """
     progress("Checking files", 0.0)
     folder = check_folder(options.path)
@@ -63,16 +85,28 @@ def load(options: LoadOptions, device: Device, progress: Progress, free: Free = 
         room.check()
     progress("Opening tokenizer", 0.02)
     tokenizer = open_tokenizer(folder)
-    prompt_format = choose_format(Path(folder.path), tokenizer)
-    progress("Reading weights", 0.1)
-    model, parameters, fitted = _open_weights(folder, device, progress, room, adapter)
+    checked = Checked(folder, room, tokenizer, choose_format(Path(folder.path), tokenizer), adapter)
+    opening = open_model(checked, options, device)
+    while True:
+        try:
+            progress(*next(opening))
+        except StopIteration as end:
+            loaded: LoadedModel = end.value
+            return loaded
+
+
+def open_model(checked: Checked, options: LoadOptions, device: Device) -> Opening:
+    """Read the weights of a checked folder, piece by piece; LoadedModel in the end. Raises LoadFailed and its siblings."""
+    folder, room, adapter = checked.folder, checked.room, checked.adapter
+    yield Stage("Reading weights", 0.1)
+    model, parameters, fitted = yield from _open_weights(checked, device)
     (context, shorter), least = room.context(_context(folder, options)), max(pace.SMALLEST, fitted.least_chunk)
-    _warm_up(model, chunk_lengths(device.kind, least, context), progress)
+    yield from _warm_up(model, chunk_lengths(device.kind, least, context))
     card = ModelCard(
-        format=prompt_format.name,
+        format=checked.format.name,
         architecture=folder.config["model_type"],
         context_length=context,
-        vocabulary_size=vocabulary_size(model, tokenizer),
+        vocabulary_size=vocabulary_size(model, checked.tokenizer),
         weight_bytes=sum(leaf.nbytes for _, leaf in tree_flatten(model.parameters())),
         parameters=parameters,
         device=device.kind,
@@ -81,8 +115,8 @@ def load(options: LoadOptions, device: Device, progress: Progress, free: Free = 
         peak_bytes=peak_bytes(device.kind),
         numerics=numerics(model, device.kind),
     )
-    progress("Ready", 1.0)
-    return LoadedModel(model, tokenizer, prompt_format, card, folder.repetition_penalty, least)
+    yield Stage("Ready", 1.0)
+    return LoadedModel(model, checked.tokenizer, checked.format, card, folder.repetition_penalty, least)
 
 
 def check_architecture(config: dict[str, Any]) -> None:
@@ -108,21 +142,19 @@ def open_tokenizer(folder: CheckedFolder) -> Any:
         raise LoadFailed(f"The tokenizer cannot be opened: {_first_line(error)}", hint="Download the model again.") from error
 
 
-def _open_weights(
-    folder: CheckedFolder, device: Device, progress: Progress, room: Room, adapter: Adapter | None
-) -> tuple[nn.Module, int, Fitted]:
-    """Read lazily, fit to the device, then evaluate a layer at a time so that progress and cancelling are real."""
+def _open_weights(checked: Checked, device: Device) -> Generator[Stage, None, tuple[nn.Module, int, Fitted]]:
+    """Read lazily, fit to the device, then evaluate a part of a layer at a time so that progress and cancelling are real."""
     try:
-        model, _ = load_model(Path(folder.path), lazy=True)
-        if adapter is not None:
-            apply_adapter(model, adapter)
+        model, _ = load_model(Path(checked.folder.path), lazy=True)
+        if checked.adapter is not None:
+            apply_adapter(model, checked.adapter)
         parameters = int(get_total_parameters(model))
-        fitted = fit(model, device, parameters, room.for_plain(parameters))
-        pieces = list(_pieces(model))
-        for done, piece in enumerate(pieces, 1):
-            mx.eval(piece.parameters())
-            progress("Reading weights", 0.1 + (0.88 if device.kind == "cpu" else 0.7) * done / len(pieces))
-        mx.eval(model.parameters())
+        fitted = fit(model, device, parameters, checked.room.for_plain(parameters))
+        yield Stage("Reading weights", 0.1)
+        parts = [part for arrays in _by_layer(model) for part in _parts(arrays)]
+        for done, part in enumerate(parts, 1):
+            mx.eval(part)
+            yield Stage("Reading weights", 0.1 + (0.88 if device.kind == "cpu" else 0.7) * done / len(parts))
     except HarmonyError:
         raise
     except MemoryError as error:
@@ -133,11 +165,12 @@ def _open_weights(
     return model, parameters, fitted
 
 
-def _warm_up(model: nn.Module, lengths: tuple[int, ...], progress: Progress) -> None:
+def _warm_up(model: nn.Module, lengths: tuple[int, ...]) -> Generator[Stage, None, None]:
     if not lengths:
         return
     try:
-        warm_up(model, lengths, lambda done, of: progress(f"Warming up, {done + 1} of {of}", 0.8 + 0.19 * done / of))
+        for done, of in warming_up(model, lengths):
+            yield Stage(f"Warming up, {done + 1} of {of}", 0.8 + 0.19 * done / of)
     except HarmonyError:
         raise
     except _BROKEN as error:
@@ -154,10 +187,27 @@ def weights_error(error: Exception) -> HarmonyError:
     return LoadFailed(f"The weights do not fit the model's config: {line}", hint="Download the model again.")
 
 
-def _pieces(model: nn.Module) -> Iterator[nn.Module]:
-    """The layers, wherever the architecture keeps them, or the whole where it has none."""
-    layers = getattr(model, "layers", None) or getattr(getattr(model, "model", None), "layers", None)
-    yield from layers or [model]
+def _by_layer(model: nn.Module) -> Iterator[list[mx.array]]:
+    """All arrays of a model: layer by layer, wherever the architecture keeps them, then those outside of all layers."""
+    layers = getattr(model, "layers", None) or getattr(getattr(model, "model", None), "layers", None) or ()
+    inside = set()
+    for layer in layers:
+        arrays = [leaf for _, leaf in tree_flatten(layer.parameters())]
+        inside |= {id(leaf) for leaf in arrays}
+        yield arrays
+    yield [leaf for _, leaf in tree_flatten(model.parameters()) if id(leaf) not in inside]
+
+
+def _parts(arrays: list[mx.array]) -> Iterator[list[mx.array]]:
+    """The same arrays in parts of about PIECE_BYTES."""
+    part: list[mx.array] = []
+    for array in arrays:
+        if part and sum(each.nbytes for each in (*part, array)) > PIECE_BYTES:
+            yield part
+            part = []
+        part.append(array)
+    if part:
+        yield part
 
 
 def _context(folder: CheckedFolder, options: LoadOptions) -> int:

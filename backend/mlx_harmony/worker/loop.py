@@ -1,16 +1,18 @@
 """The loop: seats requests as they come and brings them on together, step by step. One thread, which owns mlx. It knows no transport.
 
 A round answers questions for counts, seats who may come in, reads one chunk of one prompt, and draws one token of every answer. So
-an answer waits for at most one chunk of somebody else's prompt, and a cancel for at most one round.
+an answer waits for at most one chunk of somebody else's prompt, and a cancel for at most one round. What a round's answers have to say
+goes out at once, so that whoever hears it wakes once.
 """
 
 from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import mlx.core as mx
 
 from mlx_harmony.errors import GenerationFailed
-from mlx_harmony.events import Counted
+from mlx_harmony.events import Counted, Event
 from mlx_harmony.records import GenerationRequest
 from mlx_harmony.worker.batch import Batch
 from mlx_harmony.worker.decode import Drawing, Row
@@ -26,6 +28,7 @@ from mlx_harmony.worker.reading import Reading
 from mlx_harmony.worker.rendering import Rendering, beside, is_long
 from mlx_harmony.worker.speculation.drafts import Guessing
 from mlx_harmony.worker.speculation.gain import Gain
+from mlx_harmony.worker.turns import Turn
 
 __all__ = ["SEATS", "Loop", "guarded"]
 
@@ -35,7 +38,7 @@ Kept = PromptCache | KvCaches
 SEATS = 16
 """How many requests are under way at once. Devices gain little beyond eight rows; a few more keep them full while some read."""
 MOMENT_S = 0.05
-"""How long a file is waited for, where there is nothing else to do, before it is seen who came and who left."""
+"""How long a file or a process is waited for, where there is nothing else to do, before it is seen who came and who left."""
 
 
 class _Seat:
@@ -60,10 +63,12 @@ class Loop:
     ) -> None:
         gain, drafts = guessing or Guessing(Gain())
         caches = cache if isinstance(cache, KvCaches) else KvCaches(loaded.model, PromptCache() if cache is None else cache)
-        self._desk = Desk(loaded, caches.plain, Pace(least=loaded.least_chunk), guard, drafts, inbox.emit, caches)
+        self._desk = Desk(loaded, caches.plain, Pace(least=loaded.least_chunk), guard, drafts, caches)
         self._batch = Batch(loaded.model, gain, free_on(loaded.card.device))
         self._inbox = inbox
         self._seats: list[_Seat] = []
+        self._packed: list[Any] = []
+        self._gathers = False
         self._rounds = 0
 
     def run(self) -> None:
@@ -74,6 +79,7 @@ class Loop:
                 self._admit()
                 for errand in self._inbox.take_errands():
                     errand()
+                self._fetch()
                 self._read()
             self._write()
 
@@ -120,6 +126,13 @@ class Loop:
         count = yield from beside(request.prompt, lambda: count_prompt(self._desk, request), busy=True)
         yield Counted(count=count)
 
+    def _fetch(self) -> None:
+        """A turn of what is fetched for requests: draft models."""
+        for seat in list(self._seats):
+            if isinstance(seat.waits, Turn) and (not seat.waits.waits or self._inbox.cancelled(seat.id)):
+                self._batch.settle()
+                self._go_on(seat)
+
     def _read(self) -> None:
         """One chunk of one prompt; who was cancelled meanwhile ends here."""
         for seat in self._readers():
@@ -130,23 +143,28 @@ class Loop:
             self._desk.pace.shared = len(self._batch) > 0
             self._go_on(reader)
         elif not len(self._batch):
-            self._wait_for_files()
+            self._wait_a_moment()
 
-    def _wait_for_files(self) -> None:
-        """A moment, where all that can be done is to wait for what somebody's prompt begins with."""
-        for seat in self._readers():
-            if isinstance(seat.waits, Reading) and seat.waits.waits:
-                seat.waits.wait(MOMENT_S)
-                return
+    def _wait_a_moment(self) -> None:
+        """Where all that can be done is to wait for what is read from the disk, or looked at beside."""
+        waits = [seat.waits for seat in self._seats if isinstance(seat.waits, Reading | Turn)]
+        if any(isinstance(each, Turn) and not each.waits for each in waits):
+            return
+        if (waiting := next((each for each in waits if each.waits), None)) is not None:
+            waiting.wait(MOMENT_S)
 
     def _write(self) -> None:
         """One token of every answer."""
         if not len(self._batch):
             return
         writers = {seat.waits: seat for seat in self._seats if isinstance(seat.waits, Row)}
-        for row, drawing in self._batch.step():
+        drawn = self._batch.step()
+        self._gathers = True
+        for row, drawing in drawn:
             if (writer := writers.get(row)) is not None:
                 self._go_on(writer, drawing)
+        self._gathers = False
+        self._send()
 
     def _readers(self) -> list[_Seat]:
         return [seat for seat in self._seats if isinstance(seat.waits, Reading)]
@@ -172,19 +190,29 @@ class Loop:
         """Send a request's events until it waits again, or has ended."""
         failed = guarded(lambda: self._advance(seat, drawing), GenerationFailed)
         if failed is not None:
-            self._inbox.emit(seat.id, failed)
+            self._tell(seat, failed)
             seat.waits = None
         if seat.waits is None:
             self._seats.remove(seat)
             self._inbox.done(seat.id)
             mx.clear_cache()
 
+    def _tell(self, seat: _Seat, event: Event) -> None:
+        self._packed.append(self._inbox.outlet.pack(seat.id, event))
+        if not self._gathers:
+            self._send()
+
+    def _send(self) -> None:
+        packed, self._packed = self._packed, []
+        if packed:
+            self._inbox.outlet.send(packed)
+
     def _advance(self, seat: _Seat, drawing: Drawing | None) -> None:
         seat.waits = None
         try:
             step = seat.steps.send(drawing)
-            while not isinstance(step, Rendering | Reading | Row):
-                self._inbox.emit(seat.id, step)
+            while not isinstance(step, Rendering | Turn | Reading | Row):
+                self._tell(seat, step)
                 step = next(seat.steps)
             seat.waits = step
         except StopIteration:

@@ -8,7 +8,7 @@ import os
 import resource
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mlx_harmony.engine.wire import (
@@ -36,6 +36,7 @@ from mlx_harmony.engine.wire import (
     encode,
 )
 from mlx_harmony.errors import GenerationFailed, LoadFailed, ShuttingDown
+from mlx_harmony.events import Event
 from mlx_harmony.records import LoadOptions
 from mlx_harmony.worker.cache.door import CacheDoor
 from mlx_harmony.worker.guard import guarded
@@ -65,7 +66,10 @@ class Link:
 
     def send(self, frame: FromWorker) -> None:
         """Send a frame whole. A server that has gone is no error here: the reading side ends the process."""
-        data = encode(frame)
+        self.write(encode(frame))
+
+    def write(self, data: bytes) -> None:
+        """Send frames that are bytes already."""
         try:
             with self._sending:
                 self._connection.sendall(data)
@@ -94,10 +98,24 @@ def serve(connection: socket.socket) -> None:
     first = next(frames, None)
     if not isinstance(first, Load):
         return
-    inbox = Inbox(lambda request_id, event: link.send(EventFrame(request_id=request_id, event=event)))
+    inbox = Inbox(lambda request_id, event: link.send(EventFrame(request_id=request_id, event=event)), outlet=EventOutlet(link))
     door = CacheDoor(inbox)
     threading.Thread(target=_read, args=(frames, inbox, CacheDesk(link, door)), name="socket", daemon=True).start()
     _work(first.options, link, inbox, door)
+
+
+class EventOutlet:
+    """Sends the events of requests in one piece, so that the server wakes once for all of them."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def pack(self, request_id: str, event: Event) -> bytes:
+        """Raises WireError for what cannot travel."""
+        return encode(EventFrame(request_id=request_id, event=event))
+
+    def send(self, packed: Sequence[bytes]) -> None:
+        self._link.write(b"".join(packed))
 
 
 class CacheDesk:

@@ -73,8 +73,17 @@ def open_model(folder: str, fitted: bool) -> tuple[Any, int]:
     return model, vocabulary_size(model, tokenizer)
 
 
+def device_kind() -> str:
+    """What mlx computes on here."""
+    import mlx.core as mx
+
+    if mx.metal.is_available():
+        return "metal"
+    return "cuda" if mx.default_device() == mx.Device(mx.gpu, 0) else "cpu"
+
+
 def steps(folder: str, fitted: bool) -> None:
-    """Load the model, say so, then do what each line asks for."""
+    """Load the model, say so, then do what each line asks for; each answer tells how much memory it took at most so far."""
     began = time.perf_counter()
     model, vocabulary = open_model(folder, fitted)
     _say({"load_s": time.perf_counter() - began, "vocabulary": vocabulary, "version": version("mlx-lm")})
@@ -113,7 +122,9 @@ def serve(folder: str, port: int, fitted: bool) -> None:
 
 
 def _say(answer: Command) -> None:
-    print(json.dumps(answer), flush=True)
+    from mlx_harmony.worker.footprint import peak_bytes
+
+    print(json.dumps({**answer, "peak_bytes": peak_bytes(device_kind())}), flush=True)
 
 
 def main() -> None:

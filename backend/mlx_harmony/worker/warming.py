@@ -1,6 +1,6 @@
 """Lets a GPU compile its kernels while a load shows its progress, not in the first answer. Knows neither requests nor the pace's mind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -32,10 +32,16 @@ def chunk_lengths(device: str, least: int, context: int) -> tuple[int, ...]:
 
 def warm_up(model: nn.Module, lengths: tuple[int, ...], told: Callable[[int, int], None]) -> None:
     """Read chunks of these lengths into one cache and draw tokens after them; `told` hears how many steps of how many are done."""
+    for done, of in warming_up(model, lengths):
+        told(done, of)
+
+
+def warming_up(model: nn.Module, lengths: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """The same step by step: how many of how many are done, before each of them."""
     layers = make_prompt_cache(model)
     steps = (*lengths, *([1] * DECODED))
     for done, length in enumerate(steps):
-        told(done, len(steps))
+        yield done, len(steps)
         logits = model(mx.zeros((1, length), mx.int32), cache=layers)
         # Of a chunk only the caches are wanted, as when a prompt is read; of a single token its logits.
         mx.eval([layer.state for layer in layers] if length > 1 else mx.argmax(logits[:, -1], axis=-1))

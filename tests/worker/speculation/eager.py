@@ -1,15 +1,15 @@
 """Guessing for tests: a choice that always guesses, a drafter that is right and wrong by turns, and answers made with them."""
 
+import math
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from mlx_harmony.events import Event
 from mlx_harmony.records import GenerationRequest, SpeculationKind
-from mlx_harmony.worker.decode import Drawing
-from mlx_harmony.worker.generation import Desk, Generation, Wait
+from mlx_harmony.worker.generation import Desk, Generation
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
@@ -31,12 +31,15 @@ class Eager:
     def worth(self, chances: Sequence[float], each_s: float = 0.0, redone: bool = False) -> int:
         return len(chances)
 
+    def saves(self, chances: Sequence[float], each_s: float = 0.0, redone: bool = False) -> float:
+        return math.inf
+
 
 class Knowing:
     """A Drafter that knows the answer, and says every `wrong`-th token of it wrongly; 0: none."""
 
     kind: SpeculationKind = "lookup"
-    each_s = 0.0
+    each_s = unread_s = 0.0
 
     def __init__(self, answer: Sequence[int], wrong: int) -> None:
         self._answer = list(answer)
@@ -69,8 +72,7 @@ class _Guessing(Generation):
 
     drafter: Knowing
 
-    def _guessing(self, found: Found, gain: Choice, sampler: Sampler) -> Generator[Event | Wait, Drawing | None, Drafting | None]:
-        yield from ()
+    def _guessing(self, found: Found, gain: Choice, sampler: Sampler) -> Drafting | None:
         return Drafting([self.drafter], gain)
 
 

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
 from mlx_harmony.worker.speculation.draft_model import DraftModel
 from mlx_harmony.worker.speculation.drafting import NO_DRAFT_MODEL, TOO_LONG
-from mlx_harmony.worker.speculation.drafts import Drafts, Found, Guessing
+from mlx_harmony.worker.speculation.drafts import Drafts, Found, Guessing, Wanting
+from mlx_harmony.worker.speculation.looking import Looked, look
 from tests.fixtures.models import build_llama
 from tests.worker.company import GREEDY, Watched, alone, ask, end, run_loop, text
 from tests.worker.speculation.eager import Eager
@@ -33,8 +35,24 @@ class Given(Drafts):
     def __init__(self, drafting: LoadedModel) -> None:
         self.draft = DraftModel("given", "", drafting, 2**26)
 
-    def wanted(self, request: GenerationRequest, progress: Callable[[str, float], None]) -> Found:
+    def wanted(self, request: GenerationRequest, cancelled: Callable[[], bool]) -> Wanting:
+        yield from ()
         return Found(self.draft)
+
+
+class LookingHere:
+    """Looks into folders in this process, which spares the start of another."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = iter(paths)
+
+    def next(self) -> Future[Looked]:
+        found: Future[Looked] = Future()
+        found.set_result(look(next(self._paths)))
+        return found
+
+    def close(self) -> None:
+        pass
 
 
 def drafted(loaded: LoadedModel, drafts: Drafts, request: GenerationRequest) -> list[Event]:
@@ -44,11 +62,11 @@ def drafted(loaded: LoadedModel, drafts: Drafts, request: GenerationRequest) -> 
 
 def told(
     loaded: LoadedModel, drafts: Drafts, request: GenerationRequest, cancelled: Callable[[], bool] = lambda: False
-) -> tuple[list[Event], list[Event]]:
+) -> tuple[list[Event], list[Loading]]:
     """The events of an answer, and those that were told while the draft model was loaded."""
-    said: list[Event] = []
-    desk = Desk(loaded, PromptCache(0), Pace(), drafts=drafts, tell=lambda _name, event: said.append(event))
-    return list(Generation(desk, request, cancelled, time.perf_counter()).run(Eager())), said
+    desk = Desk(loaded, PromptCache(0), Pace(), drafts=drafts)
+    events = list(Generation(desk, request, cancelled, time.perf_counter()).run(Eager()))
+    return events, [event for event in events if isinstance(event, Loading)]
 
 
 def draft_of(model: str) -> DraftChoice:
@@ -109,19 +127,19 @@ def test_more_rows_or_fewer_than_the_model_has_are_no_harm(llama: LoadedModel) -
 
 
 def test_a_named_draft_is_loaded_with_progress_used_and_kept(llama: LoadedModel, device: Device, twin: DraftChoice) -> None:
-    drafts = Drafts(llama, device)
+    drafts = Drafts(llama, device, look=LookingHere)
     request = ask("r", max_tokens=30, draft_model="twin", drafts=(twin,))
     events, loading = told(llama, drafts, request)
     assert text(events) == text(alone(llama, request))
     assert end(events).speculation.draft_model == "twin"  # type: ignore[union-attr]
-    stages = [event for event in loading if isinstance(event, Loading)]
+    stages = loading
     assert [event.fraction for event in stages] == sorted(event.fraction for event in stages)
     assert stages[-1].stage == "Draft model: ready"
     assert told(llama, drafts, request)[1] == []
 
 
 def test_none_unloads_it_and_nothing_said_leaves_it(llama: LoadedModel, device: Device, twin: DraftChoice) -> None:
-    drafts = Drafts(llama, device)
+    drafts = Drafts(llama, device, look=LookingHere)
     request = ask("r", max_tokens=5, draft_model="twin", drafts=(twin,))
     told(llama, drafts, request)
     told(llama, drafts, ask("other", max_tokens=5))
@@ -132,7 +150,7 @@ def test_none_unloads_it_and_nothing_said_leaves_it(llama: LoadedModel, device: 
 
 def test_auto_takes_the_first_with_the_same_tokens(llama: LoadedModel, device: Device, twin: DraftChoice, fx2: Path) -> None:
     request = ask("r", max_tokens=5, draft_model="auto", drafts=(draft_of("/nowhere"), draft_of(str(fx2)), twin))
-    assert end(told(llama, Drafts(llama, device), request)[0]).speculation.draft_model == "twin"  # type: ignore[union-attr]
+    assert end(told(llama, Drafts(llama, device, look=LookingHere), request)[0]).speculation.draft_model == "twin"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +165,7 @@ def test_where_no_draft_can_be_had_the_answer_comes_plainly_and_says_why(
     llama: LoadedModel, device: Device, fx2: Path, asked: dict[str, Any], said: str
 ) -> None:
     request = ask("r", max_tokens=20, drafts=(draft_of(str(fx2)),), **asked)
-    events, _ = told(llama, Drafts(llama, device), request)
+    events, _ = told(llama, Drafts(llama, device, look=LookingHere), request)
     assert text(events) == text(alone(llama, request))
     assert end(events).speculation.note.startswith(said)  # type: ignore[union-attr]
 
@@ -156,7 +174,7 @@ def test_a_draft_whose_weights_are_broken_is_named_and_the_answer_comes(llama: L
     for file in Path(twin.path).glob("*.safetensors"):
         file.write_bytes(b"nothing")
     request = ask("r", max_tokens=20, draft_model="twin", drafts=(twin,))
-    events, _ = told(llama, Drafts(llama, device), request)
+    events, _ = told(llama, Drafts(llama, device, look=LookingHere), request)
     assert text(events) == text(alone(llama, request))
     assert end(events).speculation.note.startswith("The model twin cannot guess for this one: model-0")  # type: ignore[union-attr]
 
@@ -165,7 +183,7 @@ def test_a_draft_whose_weights_do_not_fit_its_config_is_named_too(llama: LoadedM
     config = Path(twin.path, "config.json")
     config.write_text(config.read_text("utf-8").replace('"num_hidden_layers": 2', '"num_hidden_layers": 3'), "utf-8")
     request = ask("r", max_tokens=20, draft_model="twin", drafts=(twin,))
-    events, _ = told(llama, Drafts(llama, device), request)
+    events, _ = told(llama, Drafts(llama, device, look=LookingHere), request)
     assert text(events) == text(alone(llama, request))
     assert end(events).speculation.note.startswith("The draft model twin could not be loaded")  # type: ignore[union-attr]
 
@@ -173,7 +191,7 @@ def test_a_draft_whose_weights_do_not_fit_its_config_is_named_too(llama: LoadedM
 def test_a_tokenizer_that_was_changed_meanwhile_is_looked_at_again(
     llama: LoadedModel, device: Device, twin: DraftChoice, fx2: Path
 ) -> None:
-    drafts = Drafts(llama, device)
+    drafts = Drafts(llama, device, look=LookingHere)
     path = Path(twin.path, "tokenizer.json")
     right = path.read_bytes()
     shutil.copy(fx2 / "tokenizer.json", path)
@@ -224,7 +242,7 @@ def test_a_draft_that_fails_on_the_way_costs_nothing_but_its_guesses(llama: Load
 def test_a_cancel_stops_the_load(llama: LoadedModel, device: Device, twin: DraftChoice) -> None:
     asked = iter(range(1000))
     request = ask("r", max_tokens=20, draft_model="twin", drafts=(twin,))
-    events, loading = told(llama, Drafts(llama, device), request, lambda: next(asked) > 1)
+    events, loading = told(llama, Drafts(llama, device, look=LookingHere), request, lambda: next(asked) > 1)
     assert end(events).reason == "cancelled"
     assert len(loading) <= 2
 

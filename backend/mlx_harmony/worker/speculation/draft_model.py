@@ -1,7 +1,7 @@
 """A draft model: a smaller model with the same tokens, whose draws are the guesses. It reads along in caches of its own.
 
 It draws with the answer's own sampler and its next keys, so it guesses rightly also where chance decides, as far as both models agree.
-It knows token ids, models and caches; nothing of requests.
+It reads what was said only once it is asked for guesses, a chunk at each step. It knows token ids, models and caches; nothing of requests.
 """
 
 import time
@@ -16,6 +16,7 @@ from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
+from mlx_harmony.worker.reading import Reading
 from mlx_harmony.worker.sampling import Sampler
 from mlx_harmony.worker.speculation.gain import WEIGHT
 from mlx_harmony.worker.speculation.going_back import Before
@@ -50,20 +51,21 @@ class DraftModel:
 
 
 class Draft:
-    """The guesses of a draft model for one answer, whose prompt it has read into `layers` but for the last token.
-
-    `vocabulary` is how many rows the answering model's logits have.
-    """
+    """The guesses of a draft model for one answer to `prompt`. `vocabulary` is how many rows the answering model's logits have."""
 
     kind: SpeculationKind = "draft"
 
-    def __init__(self, draft: DraftModel, layers: Layers, prompt: Sequence[int], sampler: Sampler, vocabulary: int) -> None:
+    def __init__(self, draft: DraftModel, prompt: Sequence[int], sampler: Sampler, vocabulary: int) -> None:
         self._draft = draft
-        self._layers = layers
         self._sampler = sampler
         self._vocabulary = vocabulary
         self._text = list(prompt)
-        self._owed = self._text[-1:]
+        self._asked = len(self._text)
+        self._known: int | None = None
+        self._reading: Reading | None = None
+        self._layers: Layers = []
+        self._reads_along = False
+        self._owed: list[int] = []
         self._before: Before | None = None
         self._fed: list[int] = []
         self._matched = 0
@@ -75,9 +77,21 @@ class Draft:
     def each_s(self) -> float:
         return self._draft.each_s
 
+    @property
+    def unread_s(self) -> float:
+        """How long it has to read before it can guess, in seconds; 0 once it reads along."""
+        if self._reads_along:
+            return 0.0
+        if self._known is None:
+            self._known = self._draft.cache.peek(self._text)
+        done = self._reading.done if self._reading is not None and self._reading.begun else self._known
+        return (len(self._text) - done) * self._draft.pace.token_s
+
     def saw(self, token: int) -> None:
         self._dead = self._dead or not self._draft.can_read([token])
         self._text.append(token)
+        if not self._reads_along:
+            return
         if not self._owed and self._matched < len(self._fed) and self._fed[self._matched] == token:
             self._matched += 1
         else:
@@ -85,10 +99,15 @@ class Draft:
 
     def chances(self, count: int) -> list[float]:
         room = self._draft.loaded.card.context_length - len(self._text)
-        return [] if self._dead else [self._right / self._tried] * min(count, room)
+        # The first token waits for nobody's reading.
+        return [] if self._dead or len(self._text) == self._asked else [self._right / self._tried] * min(count, room)
 
     def guess(self, count: int) -> list[int]:
-        """Its own draws; where it fails, it guesses no more and the answer goes on without."""
+        """Its own draws, none while it still reads; where it fails, it guesses no more and the answer goes on without."""
+        if not self._reads_along:
+            self._dead = guarded(self._read_on, GenerationFailed) is not None
+        if self._dead or not self._reads_along:
+            return []
         guesses: list[int] = []
         mark, began = self._sampler.mark(), time.perf_counter()
         failed = guarded(lambda: guesses.extend(self._draws(count)), GenerationFailed)
@@ -104,9 +123,24 @@ class Draft:
 
     def close(self) -> None:
         """Keep what it has read for the next turn."""
-        if not self._dead:
+        if self._reading is not None:
+            guarded(self._reading.leave, GenerationFailed)
+        if self._reads_along and not self._dead:
             guarded(self._keep, GenerationFailed)
-        self._dead = True
+        self._dead, self._reading = True, None
+
+    def _read_on(self) -> None:
+        """Read a chunk of what was said so far. What is said meanwhile is caught up on before the first guess."""
+        if self._reading is None:
+            self._reading = Reading(self._draft.loaded.model, self._draft.cache, self._draft.pace, list(self._text))
+        reading = self._reading
+        if reading.waits or not (reading.begun or reading.begin()):
+            return
+        if not reading.over:
+            reading.read()
+        if reading.over:
+            self._reads_along, self._reading = True, None
+            self._layers, self._owed = reading.layers, self._text[reading.end :]
 
     def _draws(self, count: int) -> list[int]:
         self._go_back()

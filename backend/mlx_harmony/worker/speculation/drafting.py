@@ -12,16 +12,24 @@ from mlx_harmony.worker.speculation.gain import MOST, Choice
 from mlx_harmony.worker.speculation.ngrams import Ngrams
 
 NO_DRAFT_MODEL = "No draft model was chosen, so none guessed for this answer."
+EXPECTED = 512
+"""Tokens that an answer is taken to have at most, where it is weighed what a drafter may read first: few are longer."""
 TOO_LONG = "The chat is too long for the draft model, so it did not guess."
 
 
 class Drafter(Protocol):
-    """Makes guesses. `saw` tells it each token of the answer; `each_s` is what one guess costs, in seconds."""
+    """Makes guesses. `saw` tells it each token of the answer; `each_s` is what one guess costs, in seconds.
+
+    While it has to read before it can guess, which takes `unread_s`, to be asked for guesses has it read a part, and it makes none.
+    """
 
     kind: SpeculationKind
 
     @property
     def each_s(self) -> float: ...
+
+    @property
+    def unread_s(self) -> float: ...
 
     def saw(self, token: int) -> None: ...
 
@@ -38,7 +46,7 @@ class Lookup:
     """Guesses that the conversation goes on as it did before. Its index is made when it is first needed, not before the first token."""
 
     kind: SpeculationKind = "lookup"
-    each_s = 0.0
+    each_s = unread_s = 0.0
 
     def __init__(self, prompt: Sequence[int]) -> None:
         self._tokens = list(prompt)
@@ -135,7 +143,13 @@ class Drafting:
         """The drafter that is surest of its next guess of those whose guesses pay, and how many."""
         offers = [(drafter, drafter.chances(min(room, self._most))) for drafter in self._drafters]
         for drafter, chances in sorted(offers, key=lambda offer: offer[1][:1], reverse=True):
-            if (count := self.choice.worth(chances, drafter.each_s, redone)) > 0:
+            pays = self._pays_to_read(drafter, chances, room, redone)
+            if pays and (count := self.choice.worth(chances, drafter.each_s, redone)) > 0:
                 return drafter, count
             self._declined += bool(chances)
         return None, 0
+
+    def _pays_to_read(self, drafter: Drafter, chances: Sequence[float], room: int, redone: bool) -> bool:
+        """Whether what a drafter has to read first is worth it for the rest of the answer. It is not read for a mere trial."""
+        unread_s = drafter.unread_s
+        return not unread_s or self.choice.saves(chances, drafter.each_s, redone) * min(room, EXPECTED) > unread_s

@@ -25,6 +25,8 @@ class Choice(Protocol):
 
     def worth(self, chances: Sequence[float], each_s: float = 0.0, redone: bool = False) -> int: ...
 
+    def saves(self, chances: Sequence[float], each_s: float = 0.0, redone: bool = False) -> float: ...
+
 
 class Gain:
     """Costs of passes by their width, 1 being a plain step."""
@@ -78,6 +80,12 @@ class Gain:
             return 0
         self._waited += 1
         return best if self._waited >= self._pause else 0
+
+    def saves(self, chances: Sequence[float], each_s: float = 0.0, redone: bool = False) -> float:
+        """The seconds that guessing promises to save for each token of an answer, 0 where it does not. It is no try."""
+        _, rate = self._best(chances, each_s, redone)
+        single = self.cost(1)
+        return single - 1 / rate if rate * single > MARGIN else 0.0
 
     def _best(self, chances: Sequence[float], each_s: float, redone: bool) -> tuple[int, float]:
         """The number of guesses with the most tokens a second, and those."""
