@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 MARK = "<!-- measured -->"
+ELSEWHERE = ("On CUDA",)
+"""Sections that come from another machine: `benchmarks.cuda_table` prints them, and they stand after the others."""
 
 
 def parts(quick: bool) -> list[tuple[str, list[str]]]:
@@ -57,7 +59,7 @@ def with_section(page: str, heading: str, text: str) -> str:
     head, mark, tail = page.partition(MARK)
     sections = {each.partition("\n")[0]: f"## {each.strip()}\n" for each in tail.split("\n## ")[1:]}
     sections[heading] = text
-    order = [known for known, _ in parts(quick=False)]
+    order = [*(known for known, _ in parts(quick=False)), *ELSEWHERE]
     return f"{head}{mark}\n\n" + "\n".join(sections[each] for each in order if each in sections)
 
 

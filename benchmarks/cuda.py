@@ -2,7 +2,8 @@
 
 Run `python -m benchmarks.cuda --json out.json`. Experts are mxfp4, all else bfloat16, as the model is published. Both models have the
 same arrays; ours reads long chunks through unpacked experts. What is known is written to the file after each step, so that a run that
-is cut short has said what it found. `--tiny` runs the same steps on a model that any CPU can take, to see that they run.
+is cut short has said what it found; `python -m benchmarks.cuda_table out.json` makes Markdown of it, which a whole run prints at its end.
+`--tiny` runs the same steps on a model that any CPU can take, to see that they run.
 
 It needs no more than mlx, mlx-lm, msgspec and numpy.
 """
@@ -12,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cuda_table import section
 from mlx_harmony.worker.device import prepare
 
 UNUSED = {
@@ -203,7 +206,7 @@ def _once(work: Callable[[], mx.array]) -> float:
 
 
 class Report:
-    """What is known so far, printed and in the file."""
+    """What is known so far, told on stderr and in the file."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -213,7 +216,7 @@ class Report:
     def add(self, name: str, value: Any) -> None:
         self.found[name] = value
         self.found["seconds"] = round(self.spent, 1)
-        print(f"[{self.spent:6.1f} s] {name}: {json.dumps(value)}", flush=True)
+        print(f"[{self.spent:6.1f} s] {name}: {json.dumps(value)}", file=sys.stderr, flush=True)
         if self._path is not None:
             self._path.write_text(json.dumps(self.found, indent=1) + "\n", "utf-8")
 
@@ -224,6 +227,7 @@ class Report:
 
 def measure(args: argparse.Namespace, report: Report) -> None:
     made = shape(args.tiny, args.layers)
+    report.add("asked", {"prompt": args.prompt, "tokens": args.tokens, "date": date.today().isoformat()})
     report.add("device", {"kind": DEVICE.kind, "mlx": mx.__version__, "name": str(mx.device_info().get("device_name", ""))})
     began = time.perf_counter()
     plain = with_random_weights(skeleton(made), mx.float32 if DEVICE.kind == "cpu" else mx.bfloat16)
@@ -233,7 +237,9 @@ def measure(args: argparse.Namespace, report: Report) -> None:
     report.add("model", {"layers": args.layers, "active_gb": mx.get_active_memory() / 1e9, "built_s": time.perf_counter() - began})
     pace = Pace(least=least)
     began = time.perf_counter()
-    warm_up(unpacking, chunk_lengths("cuda", least, 2 * args.prompt), lambda done, of: print(f"warming up, {done} of {of}", flush=True))
+    warm_up(
+        unpacking, chunk_lengths("cuda", least, 2 * args.prompt), lambda done, of: print(f"warming up, {done} of {of}", file=sys.stderr)
+    )
     report.add("warm_up_s", time.perf_counter() - began)
     report.add("ours_first_prompt", ours(unpacking, pace, prompt_of(0, args.prompt, made.vocab_size), 8))
     report.add("stock_first_prompt", stock(plain, prompt_of(0, args.prompt, made.vocab_size), 8))
@@ -266,7 +272,9 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=200, metavar="S", help="no round begins after so many seconds (default: 200)")
     parser.add_argument("--tiny", action="store_true", help="a model of a few kilobytes, to see that all of it runs")
     args = parser.parse_args()
-    measure(args, Report(args.json))
+    report = Report(args.json)
+    measure(args, report)
+    print(section(report.found), end="")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
+from benchmarks.cuda_table import section
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -23,6 +25,28 @@ def test_the_cuda_benchmark_runs_on_a_tiny_model(tmp_path: Path) -> None:
     assert set(found["ratios"]) == {"prompt_per_second", "answer_per_second"}
     assert found["agreement"]["relative_distance"] < 1e-3
     assert found["agreement"]["equal_likeliest"] == 1.0
+    assert done.stdout == section(found)
+
+
+def test_what_the_cuda_benchmark_found_becomes_a_table() -> None:
+    side = {"prompt_per_second": 4000.0, "answer_per_second": 120.0, "first_token_ms": 1000.0, "peak_gb": 14.0}
+    ours = {"prompt_per_second": 18000.0, "answer_per_second": 126.0, "first_token_ms": 250.0, "peak_gb": 16.0}
+    page = section({"best": {"stock": side, "ours": ours}, "asked": {"prompt": 4096, "tokens": 128, "date": "2026-11-30"}})
+    assert page.startswith("## On CUDA\n\n`python -m benchmarks.cuda` (2026-11-30")
+    assert "| reading, tok/s | 4,000 | 18,000 | 4.50 |" in page
+    assert "| first token, ms | 1,000 | 250 | 4.00 |" in page
+    assert "| most memory of the GPU, GB | 14.0 | 16.0 | 0.88 |" in page
+
+
+def test_a_section_that_is_written_leaves_the_one_from_another_machine_in_its_place() -> None:
+    from benchmarks.__main__ import MARK, with_section
+
+    head, cuda, rest = f"# Benchmarks\n\n{MARK}\n\n", "## On CUDA\n\nfast\n", "## At rest\n\nquiet\n"
+    assert with_section(head + cuda, "At rest", rest) == f"{head}{rest}\n{cuda}"
+
+
+def test_what_a_cuda_run_that_was_cut_short_found_is_told_too() -> None:
+    assert "cut short" in section({"device": {"kind": "cuda", "mlx": "0.32.4", "name": "H200"}, "warm_up_s": 70.0})
 
 
 @pytest.mark.integration

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from pathlib import Path
 
 from mlx_harmony.bench.figures import Single
-from mlx_harmony.bench.memory import peak_memory_bytes
 from mlx_harmony.bench.sides import Prompt
 from mlx_harmony.engine.process import WorkerHome
 from mlx_harmony.engine.protocols import Progress
@@ -38,6 +37,7 @@ class Ours:
         self._engine = engine
         self._numbers = itertools.count()
         self._kv_tokens: int | None = None
+        self._peak_bytes = engine.card.peak_bytes
         self.load_s = load_s
 
     @property
@@ -57,8 +57,7 @@ class Ours:
             async for end in events:
                 if not isinstance(end, Prefill | MessageEnded | Finished):
                     stamps.append(time.perf_counter())
-        finished = _finished(end)
-        timings = finished.timings
+        timings = self._noted(end).timings
         self._kv_tokens = timings.kv_length
         return Single(
             first_token_s=timings.first_token_ms / 1000 if timings.first_token_ms else time.perf_counter() - began,
@@ -88,8 +87,8 @@ class Ours:
         return (await self._ended(self._asked(prompt, tokens, speculation))).timings.predicted_per_second
 
     def peak_memory_bytes(self) -> int | None:
-        """The worker's."""
-        return peak_memory_bytes(self._engine.pid)
+        """What the worker itself says that it took at most: of the memory that its device computes in."""
+        return self._peak_bytes or None
 
     async def close(self) -> None:
         await self._engine.close()
@@ -100,7 +99,12 @@ class Ours:
     async def _ended(self, request: GenerationRequest) -> Finished:
         async with aclosing(self._engine.generate(request)) as events:
             heard = [event async for event in events]
-        return _finished(heard[-1])
+        return self._noted(heard[-1])
+
+    def _noted(self, end: Event | None) -> Finished:
+        finished = _finished(end)
+        self._peak_bytes = max(self._peak_bytes, finished.timings.peak_bytes)
+        return finished
 
     def _request(self, prompt: Prompt, tokens: int) -> GenerationRequest:
         asked = TokenPrompt(tokens=tuple(prompt))

@@ -11,7 +11,6 @@ from typing import IO, Any
 import msgspec
 
 from mlx_harmony.bench.figures import Single
-from mlx_harmony.bench.memory import peak_memory_bytes
 from mlx_harmony.bench.sides import Prompt, Unmeasured
 
 MODULE = "mlx_harmony.worker.stock"
@@ -31,6 +30,7 @@ class Stock:
     def __init__(self, process: asyncio.subprocess.Process, complaints: IO[bytes]) -> None:
         self._process = process
         self._complaints = complaints
+        self._peak_bytes = 0
 
     @property
     def pid(self) -> int:
@@ -53,7 +53,8 @@ class Stock:
         """The bare loops keep nothing."""
 
     def peak_memory_bytes(self) -> int | None:
-        return peak_memory_bytes(self._process.pid)
+        """What the process itself says that it took at most, as our worker does."""
+        return self._peak_bytes or None
 
     async def close(self) -> None:
         if self._process.returncode is None:
@@ -88,7 +89,9 @@ class Stock:
                 raise Unmeasured(self._last_words())
             # What mlx-lm itself prints is no answer.
             if line.startswith(b"{"):
-                return dict(json.loads(line))
+                said = dict(json.loads(line))
+                self._peak_bytes = said.pop("peak_bytes", self._peak_bytes)
+                return said
 
     def _last_words(self) -> str:
         self._complaints.seek(0)
