@@ -41,6 +41,7 @@ from mlx_harmony.conversation.replay import Server, copied, options_again, weigh
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns, ending_in_failed
 from mlx_harmony.conversation.uses import CHATS_FILE
+from mlx_harmony.conversation.writable import writable
 from mlx_harmony.engine.protocols import ModelState, Provider
 from mlx_harmony.engine.provider import worker_provider
 from mlx_harmony.engine.residency import MEGABYTE
@@ -214,7 +215,7 @@ class Service:
 
     async def search(self, query: str) -> tuple[SearchHit, ...]:
         """Titles and messages of all chats that hold every word of the query, the best first; any text is a query."""
-        return await self._store.search(_writable("query", query))
+        return await self._store.search(writable("query", query))
 
     async def create_chat(self, options: TurnOptions | None = None) -> Chat:
         """A new chat, empty but for its setup's greeting; without options, with the defaults."""
@@ -228,38 +229,38 @@ class Service:
 
     async def read_chat(self, chat_id: str) -> Chat:
         """The chat with the path that is shown. Raises ChatNotFound."""
-        return await self._store.read_chat(_writable("chat_id", chat_id))
+        return await self._store.read_chat(writable("chat_id", chat_id))
 
     async def rename_chat(self, chat_id: str, title: str) -> None:
         """Give the chat a title of one line. Raises InvalidRequest for an empty or overlong one."""
-        line = " ".join(_writable("title", title).split())
+        line = " ".join(writable("title", title).split())
         if not 0 < len(line) <= LONGEST_TITLE:
             raise InvalidRequest(f"A title has 1 to {LONGEST_TITLE} characters.", param="title")
-        await self._store.rename_chat(_writable("chat_id", chat_id), line)
+        await self._store.rename_chat(writable("chat_id", chat_id), line)
 
     async def delete_chat(self, chat_id: str) -> None:
         """Take the chat out of the list; `restore_chat` brings it back."""
-        await self._store.trash_chat(_writable("chat_id", chat_id))
+        await self._store.trash_chat(writable("chat_id", chat_id))
 
     async def restore_chat(self, chat_id: str) -> None:
         """Bring a deleted chat back."""
-        await self._store.restore_chat(_writable("chat_id", chat_id))
+        await self._store.restore_chat(writable("chat_id", chat_id))
 
     async def fork(self, chat_id: str, message_id: str) -> Chat:
         """A new chat that holds the messages up to this one."""
-        chat = await self._store.read_chat(_writable("chat_id", chat_id))
-        path = await self._store.read_path(chat_id, _writable("message_id", message_id))
+        chat = await self._store.read_chat(writable("chat_id", chat_id))
+        path = await self._store.read_path(chat_id, writable("message_id", message_id))
         copy = forked(chat, path)
         await self._store.add_chat(copy)
         return await self._store.read_chat(copy.summary.id)
 
     async def delete_message(self, chat_id: str, message_id: str) -> str:
         """Delete a message with all that followed it; the token is for `undo_delete`. Raises Unavailable while the chat is answering."""
-        return await self._turns.delete(_writable("chat_id", chat_id), _writable("message_id", message_id))
+        return await self._turns.delete(writable("chat_id", chat_id), writable("message_id", message_id))
 
     async def undo_delete(self, token: str) -> None:
         """Bring a deleted message back with what followed it. Raises ChatNotFound once the trash was emptied."""
-        await self._store.restore_message(_writable("token", token))
+        await self._store.restore_message(writable("token", token))
 
     async def list_trash(self) -> tuple[TrashItem, ...]:
         """What was deleted: chats for `restore_chat`, messages for `undo_delete`, the last deleted first."""
@@ -271,7 +272,7 @@ class Service:
 
     async def export_json(self, chat_id: str | None = None) -> bytes:
         """One chat, or all, as a conversation file of version 2, with every version of every message."""
-        chats = await self._store.whole_chats(None if chat_id is None else _writable("chat_id", chat_id))
+        chats = await self._store.whole_chats(None if chat_id is None else writable("chat_id", chat_id))
         return await asyncio.to_thread(as_json, chats)
 
     async def export_markdown(self, chat_id: str) -> str:
@@ -293,10 +294,10 @@ class Service:
 
         Raises what sending would raise: InvalidRequest for a draft that cannot be sent, ModelNotFound, ChatNotFound.
         """
-        chat = await self._store.read_chat(_writable("chat_id", chat_id)) if chat_id else new_chat(options)
+        chat = await self._store.read_chat(writable("chat_id", chat_id)) if chat_id else new_chat(options)
         asked = Asked(await asyncio.to_thread(self.usable_model, options.model), with_setup(options, chat.options), chat.summary.created_at)
         waiting = await self._store.read_waiting(attached)
-        return await measured(self._store, self._provider, chat, Draft(_writable("draft", draft), waiting), asked)
+        return await measured(self._store, self._provider, chat, Draft(writable("draft", draft), waiting), asked)
 
     async def attach(self, name: str, data: bytes, *, pasted: bool = False) -> Attachment:
         """Keep a text until the message it comes with is sent. Raises InvalidRequest where it is too large, empty or no text."""
@@ -314,7 +315,7 @@ class Service:
 
     async def read_attachment(self, chat_id: str, message_id: str, attachment_id: str) -> Attachment:
         """What came with a message. Raises ChatNotFound."""
-        message = (await self._store.read_path(_writable("chat_id", chat_id), _writable("message_id", message_id)))[-1]
+        message = (await self._store.read_path(writable("chat_id", chat_id), writable("message_id", message_id)))[-1]
         found = next((each for each in message.attachments if each.id == attachment_id), None)
         if found is None:
             raise ChatNotFound("That file does not come with this message.", hint="Reload the chat.", param="attachment_id")
@@ -322,36 +323,36 @@ class Service:
 
     async def count_text(self, text: str, model_id: str | None = None) -> int | None:
         """How many tokens a text has for a model, with what its tokenizer begins a text with; None while it is asleep."""
-        request = GenerationRequest(id=new_id(), prompt=TextPrompt(text=_writable("text", text)))
+        request = GenerationRequest(id=new_id(), prompt=TextPrompt(text=writable("text", text)))
         count = await self._provider.count(await asyncio.to_thread(self.usable_model, model_id), request) if text else None
         return count.total if count else (None if text else 0)
 
     async def replay_options(self, chat_id: str, message_id: str) -> TurnOptions:
         """What made an answer, its seed included: regenerating with it gives the same text. Raises InvalidRequest where it is not known."""
-        return options_again((await self._store.read_path(_writable("chat_id", chat_id), _writable("message_id", message_id)))[-1])
+        return options_again((await self._store.read_path(writable("chat_id", chat_id), writable("message_id", message_id)))[-1])
 
     async def copy_as(self, chat_id: str, message_id: str, kind: CopyKind, address: str = "") -> str:
         """The request that made an answer, ready to run in a terminal or in Python; `address` is the server's own where none is given.
 
         Raises InvalidRequest where what made it is not known.
         """
-        chat = await self._store.read_chat(_writable("chat_id", chat_id))
-        path = await self._store.read_path(chat_id, _writable("message_id", message_id))
+        chat = await self._store.read_chat(writable("chat_id", chat_id))
+        path = await self._store.read_path(chat_id, writable("message_id", message_id))
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         server = Server(address.rstrip("/") or f"http://{host}:{self.settings.port}", bool(self.settings.api_key_hashes))
         return copied(kind, path, chat.summary.created_at, server, chat.options.setup)
 
     async def read_options(self, chat_id: str) -> TurnOptions:
         """What was chosen for the next turn of a chat. Raises ChatNotFound."""
-        return await self._store.read_options(_writable("chat_id", chat_id))
+        return await self._store.read_options(writable("chat_id", chat_id))
 
     async def save_options(self, chat_id: str, options: TurnOptions) -> None:
         """Keep what the person chose for the next turn."""
-        await self._store.save_options(_writable("chat_id", chat_id), options)
+        await self._store.save_options(writable("chat_id", chat_id), options)
 
     async def show_version(self, chat_id: str, message_id: str) -> Chat:
         """Make that version of a message the one that is shown, and return the chat as it then is."""
-        await self._store.show(_writable("chat_id", chat_id), _writable("message_id", message_id))
+        await self._store.show(writable("chat_id", chat_id), writable("message_id", message_id))
         return await self._store.read_chat(chat_id)
 
     def send(
@@ -377,7 +378,7 @@ class Service:
 
         Raises InvalidRequest where what made the answer is not known, ModelNotFound and the errors of loading.
         """
-        answer = (await self._store.read_path(_writable("chat_id", chat_id), _writable("message_id", message_id)))[-1]
+        answer = (await self._store.read_path(writable("chat_id", chat_id), writable("message_id", message_id)))[-1]
         card = await self.load(options_again(answer).model or "")
         return weights_changed(answer, card.fingerprint)
 
@@ -388,12 +389,3 @@ class Service:
     def continue_answer(self, chat_id: str, message_id: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream more of an answer that was cut or stopped; TurnStarted says `resumed`, and the text grows in the same message."""
         return ending_in_failed(self._turns.continue_answer(chat_id, message_id, options))
-
-
-def _writable(param: str, text: str) -> str:
-    """The text itself; half a character, which no file or answer can hold, raises InvalidRequest."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidRequest(f"{param} holds half a character.", hint="Type it again.", param=param) from error
-    return text
