@@ -10,7 +10,8 @@ ROOT = Path(__file__).parent.parent
 BACKEND = ROOT / "backend" / "mlx_harmony"
 UI = ROOT / "ui" / "mlx_harmony_ui"
 
-SHARED = {"cache_records", "records", "events", "errors", "settings", "context", "field", "kv_ranges", "ranges", "__version__"}
+SHARED = {"cache_reasons", "cache_records", "records", "events", "errors", "settings", "context", "field", "kv_ranges", "ranges"}
+SHARED |= {"__version__"}
 """What every room may use; these know each other only."""
 
 ARROWS: dict[str, set[str]] = {
@@ -24,8 +25,9 @@ ARROWS: dict[str, set[str]] = {
     "conversation": {"engine.protocols", "models", "prompting"},
     "caches": {"engine.protocols", "shelf"},
     "cleaning": {"engine.protocols", "models"},
+    "comparing": {"conversation"},
     "library": {"conversation.beginning", "conversation.records", "models", "prompting"},
-    "service": {"caches", "cleaning", "getting", "jobs", "library", "conversation", "engine", "models", "prompting", "shelf"},
+    "service": {"caches", "cleaning", "comparing", "getting", "jobs", "library", "conversation", "engine", "models", "prompting", "shelf"},
     "bench": {"engine"},
     "api": {"service", "conversation.records", "engine.protocols", "models.filtering", "models.info"},
     "cli": {"service", "library", "jobs", "api", "bench", "models", "conversation", "prompting", "shelf"}
@@ -33,7 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "ui": {"service", "conversation.records", "conversation.commands", "engine.protocols", "prompting.adding"}
     | {"models.filtering", "models.holdings", "models.info", "models.outlook", "models.removal", "models.trash"}
-    | {"getting", "jobs.records", "models.hub.fit", "models.hub.offers"},
+    | {"comparing", "getting", "jobs.records", "models.hub.fit", "models.hub.offers"},
 }
 """What each room may import beside the shared modules and itself: a room, or one module of it. Arrows never point back."""
 

@@ -1,6 +1,6 @@
 """The one event union: what happens between a request and its end. Every stream ends in exactly one `Finished` or `Failed`.
 
-Order: any number of Queued, Loading, at most one Trimmed, Prefill; then for each message of the model MessageStarted, its TextDelta or
+Order: any number of Queued, Loading, at most one Routed, at most one Trimmed, Prefill; then for each message of the model MessageStarted, its TextDelta or
 ToolCallDelta, MessageEnded; then the end. Text never holds control tokens nor half a character.
 """
 
@@ -11,6 +11,8 @@ from mlx_harmony.errors import ERRORS, HarmonyError
 from mlx_harmony.records import Channel, PromptCount, Record, Speculated, Timings, Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
+WAITING = "Waiting until"
+"""How the `stage` of a Loading begins while there is no room yet; it goes on with the models that have to answer first."""
 
 
 class TokenLogprob(Record):
@@ -33,6 +35,14 @@ class Loading(Record, tag="loading"):
 
     stage: str
     fraction: float
+
+
+class Routed(Record, tag="routed"):
+    """An alias was asked, and `model` answers; `note` says so and why. It comes once that model is loaded."""
+
+    alias: str
+    model: str
+    note: str
 
 
 class Prefill(Record, tag="prefill"):
@@ -137,5 +147,7 @@ class Failed(Record, tag="failed"):
         return ERRORS.get(self.code, HarmonyError)(self.message, hint=self.hint, param=self.param)
 
 
-Event = Queued | Loading | Prefill | Trimmed | Counted | MessageStarted | TextDelta | ToolCallDelta | MessageEnded | Finished | Failed
+Event = (
+    Queued | Loading | Routed | Prefill | Trimmed | Counted | MessageStarted | TextDelta | ToolCallDelta | MessageEnded | Finished | Failed
+)
 """What a generation yields; match on it."""

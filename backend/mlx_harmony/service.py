@@ -14,6 +14,7 @@ import msgspec
 
 from mlx_harmony.caches import Caches
 from mlx_harmony.cleaning import Cleaning, recovered
+from mlx_harmony.comparing import Comparing
 from mlx_harmony.conversation.attachments import LARGEST_BYTES as LARGEST_ATTACHMENT
 from mlx_harmony.conversation.attachments import MOST, read_attachment
 from mlx_harmony.conversation.beginning import new_chat, options_of, with_setup
@@ -88,6 +89,7 @@ class Service:
         self._library = Library(settings)
         self._changing = asyncio.Lock()
         self._turns = Turns(store, provider, self.usable_model, partial(with_drafts, self))
+        self.comparing = Comparing(self._turns, store, self.default_options)
         shelves = Shelves(settings.home, settings.cache_disk_mb * MEGABYTE)
         self.caches = Caches(shelves, provider, self.find_model, self.models)
         self.cleaning = Cleaning(settings.home, lambda: self._library, provider.states, provider.unload)

@@ -10,7 +10,7 @@ import msgspec
 
 from mlx_harmony.conversation.attachments import MOST
 from mlx_harmony.conversation.history import can_continue, continued_prompt, prompt_of, told_ids
-from mlx_harmony.conversation.records import Attachment, ChatMessage, Provenance, TurnOptions, TurnStarted
+from mlx_harmony.conversation.records import Attachment, Chat, ChatMessage, Provenance, TurnOptions, TurnStarted
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Trimmed
 from mlx_harmony.field import LARGEST_SEED
@@ -25,6 +25,7 @@ class Plan(NamedTuple):
     """All that one turn needs: `answer` as it begins, `stored` what the turn adds to the tree, `resumed` the answer before it went on.
 
     `told` names the message behind each message of the prompt, "" for the instructions. `original` is the answer that is replayed.
+    `aside` is a whole chat that is new with this turn and begins in the trash.
     """
 
     entry: ModelEntry
@@ -36,6 +37,7 @@ class Plan(NamedTuple):
     resumed: ChatMessage | None = None
     told: tuple[str, ...] = ()
     original: ChatMessage | None = None
+    aside: Chat | None = None
 
     @property
     def started(self) -> TurnStarted:

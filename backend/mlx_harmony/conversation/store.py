@@ -145,8 +145,11 @@ class Store:
         await self._write(lambda db: gone.extend(trash.empty(db)))
         return tuple(gone)
 
-    async def add_chat(self, chat: Chat, shown: tuple[str, ...] = ()) -> None:
-        """Store a new chat whole: its messages parents first, versions oldest first; `shown` orders the ids so that the last counts."""
+    async def add_chat(self, chat: Chat, shown: tuple[str, ...] = (), *, aside: bool = False) -> None:
+        """Store a new chat whole: its messages parents first, versions oldest first; `shown` orders the ids so that the last counts.
+
+        `aside`: it lies in the trash from the first moment.
+        """
         summary = chat.summary
 
         def job(db: sqlite3.Connection) -> None:
@@ -157,6 +160,8 @@ class Store:
             parents = {message.id: message.parent_id for message in chat.messages}
             for message_id in shown or tuple(parents):
                 tree.point(db, summary.id, parents[message_id], message_id)
+            if aside:
+                db.execute("UPDATE chats SET trashed_at = ? WHERE id = ?", (time.time(), summary.id))
 
         await self._write(job)
 

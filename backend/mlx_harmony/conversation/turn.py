@@ -78,6 +78,17 @@ class Turns:
                 async for event in events:
                     yield event
 
+    async def begin_aside(self, chat: Chat, text: str) -> AsyncGenerator[TurnEvent, None]:
+        """Stream the answer to the first message of a chat that nobody keeps yet: it lies in the trash until it is brought back."""
+        with self._store.answering.hold(chat.summary.id):
+            user = user_message(chat.summary.id, text, last_id(chat) or None)
+            plan = new_answer((*chat.messages, user), await self._asked(chat, chat.options), (user,))
+            summary = msgspec.structs.replace(chat.summary, title=title_of(text))
+            whole = Chat(summary=summary, messages=(*chat.messages, *plan.stored), options=plan.options)
+            async with aclosing(self._run(plan._replace(aside=whole))) as events:
+                async for event in events:
+                    yield event
+
     async def edit(self, chat_id: str, message_id: str, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         """Stream the answer to another version of a user's message, with what came attached to it; the earlier ones stay beside it."""
         with self._store.answering.hold(chat_id):
@@ -172,7 +183,9 @@ class Turns:
 
     async def _begin(self, plan: Plan) -> None:
         try:
-            if plan.resumed is not None:
+            if plan.aside is not None:
+                await self._store.add_chat(plan.aside, aside=True)
+            elif plan.resumed is not None:
                 await self._store.resume_turn(plan.answer, plan.options)
             else:
                 await self._store.begin_turn(plan.stored, plan.options, plan.title)

@@ -17,7 +17,7 @@ from mlx_harmony.engine.residency import MEGABYTE, Limits, Plan, Resident, ends_
 from mlx_harmony.engine.slot import Load, Slot
 from mlx_harmony.engine.supervisor import workers_in
 from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, QueueFull, ShuttingDown
-from mlx_harmony.events import Event, Failed, Finished, Loading
+from mlx_harmony.events import WAITING, Event, Failed, Finished, Loading
 from mlx_harmony.records import GenerationRequest, LoadOptions, MemoryNeed, ModelCard, ModelEntry, PromptCount, Timings
 from mlx_harmony.settings import Settings
 from mlx_harmony.shelf.kept import FOLDER
@@ -229,7 +229,7 @@ class EngineProvider:
             plan = make_room(slot.entry.id, need, tuple(self._residents()), self._limits, force=load.force)
             if not plan.waits_for:
                 break
-            load.progress(f"Waiting until {' or '.join(plan.waits_for)} has answered", 0.0)
+            load.progress(f"{WAITING} {' or '.join(plan.waits_for)} has answered", 0.0)
             await changed.wait()
         slot.reserved = need.usual if need is not None else 0
         going = [self._slots[model_id] for model_id in plan.going]
