@@ -7,14 +7,15 @@ from playwright.sync_api import Browser, ViewportSize, expect
 
 from tests.browser.conftest import WIDE, ScriptedApp
 from tests.browser.visit import Visit, a_word_of_its_own
+from tests.fixtures.server import Running
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 NARROW = ViewportSize(width=390, height=844)
 
 
-def test_the_keys_people_bring(visit: Visit) -> None:
-    page = visit.page
+def test_the_keys_people_bring(real_visit: Visit) -> None:
+    visit, page = real_visit, real_visit.page
     visit.ask("hello")
     page.locator("#message").press("Shift+Enter")
     expect(page.locator("#message")).to_have_value("\n")
@@ -32,8 +33,8 @@ def test_the_keys_people_bring(visit: Visit) -> None:
     expect(page.locator("#message")).to_be_focused()
 
 
-def test_tabs_and_choices_follow_the_arrow_keys(visit: Visit) -> None:
-    page = visit.page
+def test_tabs_and_choices_follow_the_arrow_keys(real_visit: Visit) -> None:
+    page = real_visit.page
     page.get_by_role("tab", name="Chat").focus()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("heading", name="Models")).to_be_visible()
@@ -43,8 +44,8 @@ def test_tabs_and_choices_follow_the_arrow_keys(visit: Visit) -> None:
     expect(page.get_by_role("radio", name="High")).to_have_attribute("aria-checked", "true")
 
 
-def test_the_theme_follows_the_system_until_one_is_chosen(chromium: Browser, scripted_app: ScriptedApp) -> None:
-    with Visit.to(chromium, scripted_app.address, WIDE, "dark") as visit:
+def test_the_theme_follows_the_system_until_one_is_chosen(chromium: Browser, real_app: Running) -> None:
+    with Visit.to(chromium, real_app.address, WIDE, "dark") as visit:
         paper = "getComputedStyle(document.body).backgroundColor"
         assert visit.page.evaluate(paper) == "rgb(20, 20, 23)"
         visit.page.get_by_role("radio", name="Light").first.click()
@@ -67,8 +68,8 @@ def test_nothing_is_wider_than_a_telephone(chromium: Browser, scripted_app: Scri
         visit.assert_quiet()
 
 
-def test_the_side_panels_are_sheets_on_a_telephone(chromium: Browser, scripted_app: ScriptedApp) -> None:
-    with Visit.to(chromium, scripted_app.address, NARROW) as visit:
+def test_the_side_panels_are_sheets_on_a_telephone(chromium: Browser, real_app: Running) -> None:
+    with Visit.to(chromium, real_app.address, NARROW) as visit:
         expect(visit.page.locator("#side")).to_be_hidden()
         visit.page.get_by_role("button", name="Show the list of chats").click()
         expect(visit.page.locator("#side")).to_be_visible()
@@ -133,8 +134,8 @@ def test_every_control_has_a_name(visit: Visit) -> None:
     assert unnamed == []
 
 
-def test_a_chat_is_found_renamed_deleted_and_brought_back(visit: Visit) -> None:
-    page = visit.page
+def test_a_chat_is_found_renamed_deleted_and_brought_back(real_visit: Visit) -> None:
+    visit, page = real_visit, real_visit.page
     word = a_word_of_its_own()
     visit.ask(f"a very particular {word}")
     row = page.locator(f"[data-chat-row='{visit.chat_id}']")
@@ -169,8 +170,8 @@ SEARCH_AND_RENAME = """(chat) => {
 }"""
 
 
-def test_a_title_that_is_being_typed_outlasts_a_new_list(visit: Visit) -> None:
-    page = visit.page
+def test_a_title_that_is_being_typed_outlasts_a_new_list(real_visit: Visit) -> None:
+    visit, page = real_visit, real_visit.page
     visit.ask("the first title")
     page.evaluate(SEARCH_AND_RENAME, visit.chat_id)
     box = page.get_by_role("textbox", name="New title")
@@ -181,8 +182,8 @@ def test_a_title_that_is_being_typed_outlasts_a_new_list(visit: Visit) -> None:
     expect(page.locator("#chats")).to_contain_text("No chat holds these words.")
 
 
-def test_a_list_that_another_has_overtaken_is_not_drawn(visit: Visit) -> None:
-    page = visit.page
+def test_a_list_that_another_has_overtaken_is_not_drawn(real_visit: Visit) -> None:
+    visit, page = real_visit, real_visit.page
     word = a_word_of_its_own()
     visit.ask(f"a very particular {word}")
     page.get_by_role("searchbox", name="Search chats").fill(word)
@@ -195,8 +196,8 @@ def test_a_list_that_another_has_overtaken_is_not_drawn(visit: Visit) -> None:
     expect(page.locator("#chats")).not_to_contain_text("Late")
 
 
-def test_settings_act_and_say_what_cannot_be_used(visit: Visit) -> None:
-    page = visit.page
+def test_settings_act_and_say_what_cannot_be_used(real_visit: Visit) -> None:
+    page = real_visit.page
     page.get_by_role("tab", name="Settings").click()
     expect(page.get_by_role("heading", name="Appearance")).to_be_visible()
     page.get_by_label("Instructions", exact=True).last.fill("Speak plainly.")
@@ -215,8 +216,8 @@ def test_settings_act_and_say_what_cannot_be_used(visit: Visit) -> None:
     expect(page.get_by_label("Instructions", exact=True).last).to_have_value("")
 
 
-def test_a_chat_that_is_gone_says_so(chromium: Browser, scripted_app: ScriptedApp) -> None:
-    with Visit.to(chromium, scripted_app.address, WIDE) as visit:
+def test_a_chat_that_is_gone_says_so(chromium: Browser, real_app: Running) -> None:
+    with Visit.to(chromium, real_app.address, WIDE) as visit:
         visit.open("/#chat=0123456789abcdef")
         expect(visit.page.locator("#say")).to_have_text("That chat is no longer there.")
         expect(visit.page.get_by_role("heading", name="What shall we work on?")).to_be_visible()

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import WIDE, ScriptedApp
 from tests.browser.hostile_file import BATCHES, PAIRS, chat_id, hostile_file
 from tests.browser.visit import Visit
+from tests.fixtures.server import Running
 from tests.ui.hostile import CLASSES, IMAGES, SNIPPETS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -50,6 +51,14 @@ def trapped(chromium: Browser, scripted_app: ScriptedApp) -> Iterator[Visit]:
         assert_harmless(visitor)
 
 
+@pytest.fixture
+def really_trapped(chromium: Browser, real_app: Running) -> Iterator[Visit]:
+    """The same, of the real app."""
+    with Visit.to(chromium, real_app.address, WIDE, first=TRAP) as visitor:
+        yield visitor
+        assert_harmless(visitor)
+
+
 def assert_harmless(visit: Visit) -> None:
     assert visit.page.evaluate(ODD) == []
     assert visit.page.url.startswith(visit.address)
@@ -71,8 +80,8 @@ def test_the_trap_catches_what_it_should(chromium: Browser, scripted_app: Script
         assert visit.complaints
 
 
-def test_a_hostile_file_is_harmless_in_every_place_of_the_page(trapped: Visit) -> None:
-    page = trapped.page
+def test_a_hostile_file_is_harmless_in_every_place_of_the_page(really_trapped: Visit) -> None:
+    page = really_trapped.page
     file = {"name": "<img src=x onerror=window.pwned=1>.json", "mimeType": "application/json", "buffer": hostile_file()}
     page.locator("#import").set_input_files(file)  # type: ignore[arg-type]
     older = page.locator("#chats .older")
@@ -82,13 +91,13 @@ def test_a_hostile_file_is_harmless_in_every_place_of_the_page(trapped: Visit) -
         older.click()
         page.wait_for_timeout(400)
     expect(page.locator("[data-chat-row^=face]")).to_have_count(len(SNIPPETS), timeout=30_000)
-    assert_harmless(trapped)
+    assert_harmless(really_trapped)
     page.locator(".panel-open").click()
     for number, batch in enumerate(BATCHES):
         page.evaluate(f"location.hash = 'chat={chat_id(number)}'")
         expect(page.locator(f"#history [data-message={chat_id(number)}b{len(batch) - 1:02x}]")).to_be_attached(timeout=10_000)
         look_into(page)
-        assert_harmless(trapped)
+        assert_harmless(really_trapped)
         assert page.evaluate("document.querySelectorAll('#history .ask').length") == len(batch) <= PAIRS
 
 
@@ -101,17 +110,17 @@ def look_into(page: Page) -> None:
         page.wait_for_timeout(200)
 
 
-def test_hostile_words_are_harmless_to_search_for_and_as_a_title(trapped: Visit) -> None:
-    page = trapped.page
-    trapped.ask("<img src=x onerror='window.pwned = 1'> ${1} {{2}}")
+def test_hostile_words_are_harmless_to_search_for_and_as_a_title(really_trapped: Visit) -> None:
+    page = really_trapped.page
+    really_trapped.ask("<img src=x onerror='window.pwned = 1'> ${1} {{2}}")
     assert page.locator(".ask .typed").inner_text() == "<img src=x onerror='window.pwned = 1'> ${1} {{2}}"
-    row = page.locator(f"[data-chat-row='{trapped.chat_id}']")
+    row = page.locator(f"[data-chat-row='{really_trapped.chat_id}']")
     for snippets in CLASSES.values():
         page.fill("#search", snippets[0])
         page.wait_for_timeout(260)
     page.fill("#search", "onerror")
     expect(page.locator("#chats mark").first).to_have_text("onerror")
-    assert_harmless(trapped)
+    assert_harmless(really_trapped)
     page.fill("#search", "")
     expect(page.locator(".chats.found")).to_have_count(0)
     expect(row.locator("a")).to_contain_text("<img src=x")

@@ -8,8 +8,9 @@ from playwright.sync_api import Browser, Locator, ViewportSize, expect
 from mlx_harmony_ui.shortcuts import GROUPS
 from tests.browser.conftest import WIDE, ScriptedApp
 from tests.browser.visit import Visit
+from tests.fixtures.server import Running
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 NARROW = ViewportSize(width=390, height=844)
 
@@ -24,8 +25,8 @@ def link(visit: Visit, title: str) -> Locator:
     return visit.page.locator("[data-chat-row] > a:first-of-type", has_text=re.compile(f"^{title}$")).first
 
 
-def test_the_sheet_of_shortcuts_keeps_the_focus_and_gives_it_back(visit: Visit) -> None:
-    page = visit.page
+def test_the_sheet_of_shortcuts_keeps_the_focus_and_gives_it_back(real_visit: Visit) -> None:
+    page = real_visit.page
     sheet = page.get_by_role("dialog", name="Keyboard shortcuts")
     page.locator("#message").press("Control+/")
     expect(sheet).to_be_visible()
@@ -50,7 +51,8 @@ def test_the_sheet_of_shortcuts_keeps_the_focus_and_gives_it_back(visit: Visit) 
     expect(sheet).to_be_hidden()
 
 
-def test_keys_of_the_browser_stay_the_browsers(visit: Visit) -> None:
+def test_keys_of_the_browser_stay_the_browsers(real_visit: Visit) -> None:
+    visit = real_visit
     visit.page.evaluate("addEventListener('keydown', (event) => { window.taken = event.defaultPrevented; })")
     for key in ("n", "r", "t", "w"):
         visit.page.evaluate(
@@ -61,8 +63,8 @@ def test_keys_of_the_browser_stay_the_browsers(visit: Visit) -> None:
         assert visit.page.evaluate("window.taken") is False
 
 
-def test_menus_are_led_through_by_arrows_and_give_the_focus_back(visit: Visit) -> None:
-    page = visit.page
+def test_menus_are_led_through_by_arrows_and_give_the_focus_back(real_visit: Visit) -> None:
+    page = real_visit.page
     more = page.get_by_role("button", name="Export and import")
     more.press("Enter")
     expect(more).to_have_attribute("aria-expanded", "true")
@@ -84,8 +86,8 @@ def test_menus_are_led_through_by_arrows_and_give_the_focus_back(visit: Visit) -
     expect(pill).to_have_attribute("aria-expanded", "false")
 
 
-def test_the_list_of_chats_works_by_keys_and_the_focus_stays_in_it(visit: Visit) -> None:
-    page = visit.page
+def test_the_list_of_chats_works_by_keys_and_the_focus_stays_in_it(real_visit: Visit) -> None:
+    visit, page = real_visit, real_visit.page
     chats(visit, "keys one", "keys two", "keys three")
     page.keyboard.press("Control+k")
     page.keyboard.type("keys")
@@ -110,8 +112,8 @@ def test_the_list_of_chats_works_by_keys_and_the_focus_stays_in_it(visit: Visit)
     assert page.evaluate("[...document.querySelectorAll('[data-chat-row] > a')].filter((each) => each.tabIndex === 0).length") == 1
 
 
-def test_of_each_group_one_choice_is_in_the_tab_order(visit: Visit) -> None:
-    page = visit.page
+def test_of_each_group_one_choice_is_in_the_tab_order(real_visit: Visit) -> None:
+    page = real_visit.page
     page.locator(".panel-open").click()
     stops = """(role) => [...document.querySelectorAll(`#app [role=${role}]`)]
         .map((group) => group.querySelectorAll('[role=tab][tabindex="0"], [role=radio][tabindex="0"]').length)"""
@@ -125,8 +127,8 @@ def test_of_each_group_one_choice_is_in_the_tab_order(visit: Visit) -> None:
     expect(page.locator("#panel-details")).to_have_attribute("aria-selected", "true")
 
 
-def test_deleting_and_regenerating_leave_the_focus_where_one_goes_on(visit: Visit) -> None:
-    page = visit.page
+def test_deleting_and_regenerating_leave_the_focus_where_one_goes_on(real_visit: Visit) -> None:
+    visit, page = real_visit, real_visit.page
     visit.ask("one")
     visit.ask("two")
     page.locator("#history .answer").last.get_by_role("button", name="Delete this answer").press("Enter")
@@ -137,8 +139,8 @@ def test_deleting_and_regenerating_leave_the_focus_where_one_goes_on(visit: Visi
     assert page.evaluate("document.activeElement.closest('#history, #composer') !== null")
 
 
-def test_a_sheet_of_a_narrow_screen_is_shut_by_escape_and_only_one_is_open(chromium: Browser, scripted_app: ScriptedApp) -> None:
-    with Visit.to(chromium, scripted_app.address, NARROW) as visit:
+def test_a_sheet_of_a_narrow_screen_is_shut_by_escape_and_only_one_is_open(chromium: Browser, real_app: Running) -> None:
+    with Visit.to(chromium, real_app.address, NARROW) as visit:
         page = visit.page
         page.locator(".panel-open").press("Enter")
         expect(page.locator("#panel")).to_be_visible()

@@ -102,8 +102,8 @@ def test_the_meter_counts_what_the_next_message_sends(visit: Visit) -> None:
     expect(page.locator("#meter .meter")).to_contain_text("4 of 3,072 tokens")
 
 
-def test_an_answer_is_copied_as_a_request(visit: Visit) -> None:
-    page = visit.page
+def test_an_answer_is_copied_as_a_request(real_visit: Visit) -> None:
+    visit, page = real_visit, real_visit.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=visit.address)
     visit.ask("hello")
     page.get_by_role("button", name="Details of this answer").click()

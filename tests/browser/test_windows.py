@@ -7,13 +7,21 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import WIDE, ScriptedApp
 from tests.browser.visit import Visit
+from tests.fixtures.server import Running
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 
 @pytest.fixture
 def other(chromium: Browser, scripted_app: ScriptedApp) -> Iterator[Visit]:
     with Visit.to(chromium, scripted_app.address, WIDE) as visitor:
+        yield visitor
+        visitor.assert_quiet()
+
+
+@pytest.fixture
+def real_other(chromium: Browser, real_app: Running) -> Iterator[Visit]:
+    with Visit.to(chromium, real_app.address, WIDE) as visitor:
         yield visitor
         visitor.assert_quiet()
 
@@ -34,7 +42,8 @@ def texts(visitor: Visit) -> list[str]:
     return visitor.page.locator("#history .typed").all_inner_texts()
 
 
-def test_a_message_to_a_chat_that_went_on_elsewhere_is_given_back_with_what_is_new(visit: Visit, other: Visit) -> None:
+def test_a_message_to_a_chat_that_went_on_elsewhere_is_given_back_with_what_is_new(real_visit: Visit, real_other: Visit) -> None:
+    visit, other = real_visit, real_other
     visit.ask("first")
     follow(other, visit)
     visit.ask("second")
@@ -79,7 +88,8 @@ def test_an_answer_of_another_window_is_watched_and_its_chat_takes_nothing_meanw
     assert texts(visit) == texts(other) == ["hello", "long story"]
 
 
-def test_what_is_typed_into_a_message_outlives_the_other_window(visit: Visit, other: Visit) -> None:
+def test_what_is_typed_into_a_message_outlives_the_other_window(real_visit: Visit, real_other: Visit) -> None:
+    visit, other = real_visit, real_other
     visit.ask("one")
     follow(other, visit)
     ask = other.page.locator(".ask").first
