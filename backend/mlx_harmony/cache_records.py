@@ -36,7 +36,8 @@ class CacheEntry(Record):
     """A run of tokens that is kept or was: it goes on from `parent` ("" at the root) at token `start` and reaches to `end`.
 
     `text` is how it begins, `chats` whose last prompts or answers end in it. `snapshots` are the places at which a model that cannot cut
-    its cache can go on. Bytes are the run's with its snapshots'; `used_at` in seconds since the epoch.
+    its cache can go on. Bytes are the run's with its snapshots'; `used_at` in seconds since the epoch. `kv` is the form in which keys and
+    values are kept, in words, "" as the model computes them.
     """
 
     id: str
@@ -52,6 +53,7 @@ class CacheEntry(Record):
     used_at: float = 0.0
     text: str = ""
     chats: tuple[str, ...] = ()
+    kv: str = ""
 
 
 class CacheRequest(Record):
@@ -106,6 +108,11 @@ class CacheState(Record):
     history: tuple[CachePoint, ...] = ()
     most_entries: int = 0
 
+    @property
+    def hit_rate(self) -> float | None:
+        """The share of prompts of which something was reused; None before the first."""
+        return self.hits / self.requests if self.requests else None
+
 
 class SavedCache(Record):
     """A file that holds an entry of a prompt cache with all that it goes on from. `model` is the folder it was read with."""
@@ -126,3 +133,10 @@ class CacheKeeper(Record):
     folder: str
     disk_bytes: int = 0
     awake: bool = False
+
+
+class CacheStanding(Record):
+    """A model that keeps something, and how its cache stands: of one that is not loaded only what is on disk."""
+
+    keeper: CacheKeeper
+    state: CacheState

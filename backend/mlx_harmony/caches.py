@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
-from mlx_harmony.cache_records import CacheAction, CacheKeeper, CacheState, SavedCache
+from mlx_harmony.cache_records import CacheAction, CacheKeeper, CacheStanding, CacheState, SavedCache
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import EngineCrashed, ModelNotFound
 from mlx_harmony.records import ModelEntry
@@ -89,6 +89,14 @@ class Caches:
         ]
         gone = [CacheKeeper(model=folder, folder=folder, disk_bytes=size) for folder, size in sizes.items() if folder not in here]
         return (*known, *gone)
+
+    async def standing(self) -> tuple[CacheStanding, ...]:
+        """How the caches of all those stand; a model that dies meanwhile is left out."""
+        found = []
+        for keeper in await self.kept():
+            with suppress(EngineCrashed, ModelNotFound):
+                found.append(CacheStanding(keeper=keeper, state=await self.look(keeper.model)))
+        return tuple(found)
 
     def _here(self) -> dict[str, str]:
         """The ids of the models on this machine by their folders."""

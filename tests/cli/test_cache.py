@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mlx_harmony.cache_records import CacheEntry
 from mlx_harmony.cli.cache_table import cache_lines, in_order
 from mlx_harmony.cli.main import main
 from mlx_harmony.shelf.kept import kept_in
-from mlx_harmony.shelf.shelf import pieces
+from mlx_harmony.shelf.shelf import Shelf, pieces
 from tests.shelf.test_kept import keep, shelf
 
 
@@ -32,6 +33,31 @@ def test_the_table_has_a_line_for_each_entry(root: Path, capsys: pytest.CaptureF
     assert heading.split() == ["ID", "TOKENS", "SIZE", "USED", "BEGINS"]
     assert {row.split()[0]: row.split()[1] for row in rows} == {"3f2a3f2a3f": "0-1,200", "7777777777": "1,200-1,300"}
     assert all("just now" in row and "begins" in row for row in rows)
+
+
+def test_without_a_running_program_it_says_that_only_the_disk_is_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().err == "No MLX Harmony is running here. This is what lies on the disk.\n"
+    assert main(["cache", "--json"]) == 0
+    assert [shelf["source"] for shelf in json.loads(capsys.readouterr().out)] == ["disk"]
+
+
+def test_the_form_of_the_keys_and_values_stands_in_the_title(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = msgspec.structs.replace(shelf(root, str(root.parent / "model")).identity, kv="KVCache() 8 bits in groups of 64 from 0")
+    other = Shelf(root, packed, 10**9)
+    other.open()
+    keep(other, "ab" * 16, "", 0, 50)
+    assert main(["cache"]) == 0
+    titles = [line for line in capsys.readouterr().out.splitlines() if line.startswith(str(root.parent / "model"))]
+    assert [title.partition(": ")[0].removeprefix(str(root.parent / "model")) for title in sorted(titles)] == [
+        ", KV 8 bits in groups of 64 from 0",
+        "",
+    ]
+    assert {(entry.id[:2], entry.kv) for kept in kept_in(root) for entry in kept.entries} == {
+        ("3f", ""),
+        ("77", ""),
+        ("ab", "8 bits in groups of 64 from 0"),
+    }
 
 
 def test_json_has_every_field(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

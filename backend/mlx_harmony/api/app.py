@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from mlx_harmony.api import caches_route, chat_route, files_route, loading_route, models_route
+from mlx_harmony.api import caches_route, chat_route, files_route, loading_route, models_route, standing_route
 from mlx_harmony.api.answers import Pace
 from mlx_harmony.api.errors import on_harmony_error, on_http_exception, on_unexpected
 from mlx_harmony.api.gate import Gate
@@ -60,6 +60,7 @@ async def health(request: Request) -> Response:
 def _openai() -> APIRouter:
     router = APIRouter(redirect_slashes=False)
     router.include_router(chat_route.router)
+    router.include_router(standing_route.router)
     # Before the models, whose ids may hold slashes.
     router.include_router(loading_route.router)
     router.include_router(models_route.router)

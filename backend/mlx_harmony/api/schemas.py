@@ -179,3 +179,11 @@ class UseBody(Shape):
     """POST /v1/models/use."""
 
     model: str
+
+
+class CacheBody(Shape):
+    """POST /v1/caches; `entry` is of no use to `clear`."""
+
+    model: str
+    action: Literal["pin", "unpin", "drop", "clear"]
+    entry: str = ""

@@ -1,14 +1,17 @@
-"""`mlx-harmony cache`: what models keep on disk of what they read, as a table or as JSON; pin, drop and clear; hands over the rest."""
+"""`mlx-harmony cache`: what models keep of what they read, as a table or as JSON; pin, drop and clear; hands over the rest.
+
+A program that runs on this home is asked; without one it is the disk that is looked at and changed.
+"""
 
 import argparse
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlx_harmony.cache_records import CacheAction
-from mlx_harmony.cli import cache_files, cache_prompt
+from mlx_harmony.cache_records import CacheAction, CacheStanding
+from mlx_harmony.cli import cache_files, cache_live, cache_prompt
 from mlx_harmony.cli.cache_table import cache_lines
 from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.flags import add_model_flags, add_prompting_flags, chosen_settings
@@ -42,26 +45,52 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         return DONE
     root = Path(settings.home, FOLDER)
     model = _folder_of(args.model, settings) if args.model else ""
-    found = tuple(shelf for shelf in kept_in(root) if not model or shelf.identity.model == model)
-    if args.action == "list":
-        _show(found, terminal, as_json=args.json)
-        return DONE
     if args.action == "save":
         cache_files.named(args.file)
-        saved = cache_files.save(settings, _entry_id(args.entry, found), args.file, force=args.force)
+        saved = cache_files.save(settings, _entry_id(args.entry, _ids(_kept(root, model))), args.file, force=args.force)
         cache_files.shown("Saved", saved, terminal, as_json=args.json)
         return DONE
-    action: CacheAction = args.action
-    entry = "" if action == "clear" else _entry_id(args.entry, found)
-    met = act_on(root, action, entry, model)
-    if args.json:
-        terminal.line(json.dumps({"action": action, "entry": entry, "files": met}))
-    else:
-        terminal.line(f"{_DONE[action]} {met} {'file' if met == 1 else 'files'}.")
+    standing = cache_live.standing_of(settings.home, terminal)
+    if standing is not None:
+        return _run_live(args, cache_live.of_folder(standing, model), settings.home, terminal)
+    return _run_on_disk(args, root, model, terminal)
+
+
+def _run_live(args: argparse.Namespace, found: Sequence[CacheStanding], home: str, terminal: Terminal) -> int:
+    """With a program that runs, which keeps the memory and the disk."""
+    if args.action == "list":
+        cache_live.show(found, terminal, time.time(), as_json=args.json)
+        return DONE
+    ids = {entry.id for each in found for entry in each.state.entries}
+    entry = "" if args.action == "clear" else _entry_id(args.entry, ids)
+    meant = (each for each in found if not entry or any(kept.id == entry for kept in each.state.entries))
+    met = sum(cache_live.change(home, each, args.action, entry) for each in meant)
+    _say(args, entry, met, "entries", terminal)
     return DONE
 
 
+def _run_on_disk(args: argparse.Namespace, root: Path, model: str, terminal: Terminal) -> int:
+    """Without one."""
+    found = _kept(root, model)
+    if args.action == "list":
+        _show(found, terminal, as_json=args.json)
+        return DONE
+    action: CacheAction = args.action
+    entry = "" if action == "clear" else _entry_id(args.entry, _ids(found))
+    _say(args, entry, act_on(root, action, entry, model), "files", terminal)
+    return DONE
+
+
+def _say(args: argparse.Namespace, entry: str, met: int, things: str, terminal: Terminal) -> None:
+    """What was done, and to how many of these things."""
+    if args.json:
+        terminal.line(json.dumps({"action": args.action, "entry": entry, things: met}))
+    else:
+        terminal.line(f"{_DONE[args.action]} {met} {things if met != 1 else _ONE[things]}.")
+
+
 _DONE = {"pin": "Pinned", "unpin": "Unpinned", "drop": "Removed", "clear": "Removed"}
+_ONE = {"files": "file", "entries": "entry"}
 
 
 def _show(found: tuple[Kept, ...], terminal: Terminal, *, as_json: bool) -> None:
@@ -72,11 +101,20 @@ def _show(found: tuple[Kept, ...], terminal: Terminal, *, as_json: bool) -> None
         terminal.line(line)
 
 
-def _entry_id(beginning: str, found: Iterable[Kept]) -> str:
+def _kept(root: Path, model: str) -> tuple[Kept, ...]:
+    """What is on disk, of the model in that folder or of all."""
+    return tuple(shelf for shelf in kept_in(root) if not model or shelf.identity.model == model)
+
+
+def _ids(found: Iterable[Kept]) -> set[str]:
+    return {entry.id for shelf in found for entry in shelf.entries}
+
+
+def _entry_id(beginning: str, known: Collection[str]) -> str:
     """The one entry whose id begins so."""
     if not beginning:
         raise InvalidRequest("No entry is named.", hint="Give the id that `mlx-harmony cache` shows.", param="entry")
-    ids = sorted({entry.id for shelf in found for entry in shelf.entries if entry.id.startswith(beginning)})
+    ids = sorted(each for each in known if each.startswith(beginning))
     if len(ids) != 1:
         what = f"{len(ids)} entries begin" if ids else "No entry begins"
         raise InvalidRequest(f"{what} with {beginning!r}.", hint="Give more of the id that `mlx-harmony cache` shows.", param="entry")
@@ -95,4 +133,4 @@ def _folder_of(model: str, settings: Settings) -> str:
 def _as_json(shelf: Kept) -> dict[str, Any]:
     fields = {name: getattr(shelf.identity, name) for name in shelf.identity.__struct_fields__}
     entries = [{name: getattr(entry, name) for name in entry.__struct_fields__} for entry in shelf.entries]
-    return {**fields, "bytes": shelf.bytes, "problem": shelf.problem, "entries": entries}
+    return {**fields, "bytes": shelf.bytes, "problem": shelf.problem, "source": "disk", "entries": entries}

@@ -214,6 +214,7 @@ def _kept(folder: Path) -> Kept | None:
             used_at=file.used_at / 1e9,
             text=head.text,
             chats=ends.get(head.id, ()),
+            kv=identity.kv_form,
         )
         for head, file in runs
     )

@@ -45,6 +45,11 @@ class Identity(Record):
         body = msgspec.msgpack.encode(msgspec.structs.replace(self, model=""))
         return f"v{VERSION}-{hashlib.blake2b(body, digest_size=16).hexdigest()}"
 
+    @property
+    def kv_form(self) -> str:
+        """The form in which keys and values are kept, in words; "" as the model computes them."""
+        return self.kv.partition(" ")[2]
+
     def differs_from(self, other: "Identity") -> str:
         """Which of its parts are not the other's, in words."""
         names = {"weights": "weights", "format": "chat template or tokenizer", "kv": "KV format", "numerics": "way of computing"}

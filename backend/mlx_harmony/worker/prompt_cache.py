@@ -170,7 +170,7 @@ class PromptCache:
     def look(self) -> CacheState:
         """What is kept and what came of it."""
         with self._lock:
-            return report(self._parts, self._disk)
+            return report(self._parts, self._disk, self.identity.kv_form if self.identity else "")
 
     def act(self, action: CacheAction, entry: str = "") -> CacheState:
         """Drop or pin an entry by its id, or clear a tier; an id that is not there changes nothing."""

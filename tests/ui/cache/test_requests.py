@@ -4,8 +4,9 @@ from typing import get_args
 
 import pytest
 
+from mlx_harmony.cache_reasons import explained
 from mlx_harmony.cache_records import CacheRequest, Reuse, ReuseReason
-from mlx_harmony_ui.cache.requests import SHOWN, advised, difference, explained, request_rows
+from mlx_harmony_ui.cache.requests import SHOWN, advised, difference, request_rows
 from tests.fixtures.kept import NOW, RECENT, TITLES
 
 

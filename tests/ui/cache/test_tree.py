@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from mlx_harmony.cache_records import CacheEntry
-from mlx_harmony_ui.cache.tree import OPEN_ROWS, first_words, freed, tree
+from mlx_harmony_ui.cache.tree import OPEN_ROWS, first_words, freed, kv_form, tree
 from tests.fixtures.kept import ENTRIES, NOW, TITLES, large
 
 
@@ -56,6 +56,18 @@ def test_a_pin_or_another_tier_parts_a_row() -> None:
     moved = tuple(msgspec.structs.replace(entry, where="memory") if entry.id == "more" else entry for entry in ENTRIES)
     for entries in (pinned, moved):
         assert [row.first for row in tree(entries, TITLES, NOW).rows if row.kind == "run"] == ["root", "turn", "other", "more", "lost"]
+
+
+def test_another_form_of_keys_and_values_is_told_and_parts_a_row() -> None:
+    packed = tuple(msgspec.structs.replace(each, kv="8 bits in groups of 64 from 0") if each.id == "more" else each for each in ENTRIES)
+    rows = {row.first: row for row in tree(packed, TITLES, NOW).rows if row.kind == "run"}
+    assert (rows["other"].kv, rows["more"].kv, rows["more"].kv_text) == ("", "8-bit KV", "Keys and values: 8 bits in groups of 64 from 0")
+    assert rows["more"].label.endswith(", 8-bit KV")
+    assert [kv_form(words) for words in ("", "window of 64 with 4", "as computed and 4 bits in groups of 32 from 0")] == [
+        "",
+        "KV in a window",
+        "KV in several forms",
+    ]
 
 
 def test_dropping_says_what_it_frees_with_all_that_goes_on_from_it() -> None:

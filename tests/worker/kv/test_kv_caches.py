@@ -140,6 +140,13 @@ def test_every_form_survives_a_restart_on_a_shelf_of_its_own(llama: LoadedModel,
     assert [ended.usage.cached_tokens for ended in ends] == [0, 89]
     other = KvOptions(kv_bits=4, kv_group_size=64) if options.kv_bits else KvOptions(max_kv_size=23)
     caches = open_caches(loaded, told)
+    kept = {
+        entry.id: entry.kv
+        for cache in (caches.plain, caches.use(options).cache)
+        if isinstance(cache, PromptCache)
+        for entry in cache.look().entries
+    }
+    assert options.quantized_kv_start or set(kept.values()) == {KvForm.of(options).words}
     assert caches.use(other).cache.lookup(list(range(20, 110))).length == 0
     caches.close()
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Literal
 
-from mlx_harmony.cache_records import CacheRequest, Reuse, ReuseReason
+from mlx_harmony.cache_reasons import explained
+from mlx_harmony.cache_records import CacheRequest, Reuse
 from mlx_harmony.records import Record
 from mlx_harmony_ui import words
 from mlx_harmony_ui.listing import Piece
@@ -84,36 +85,6 @@ def outcome(reuse: Reuse) -> Outcome:
     if reuse.reason in ("whole", "new"):
         return "kept"
     return "partly" if reuse.reused else "read"
-
-
-def explained(request: CacheRequest) -> str:
-    """Why no more was reused, in a sentence."""
-    reuse = request.reuse
-    sentence = _differs(request) if reuse.reason == "differs" else _SENTENCES[reuse.reason]
-    return f"{sentence} {reuse.detail}".strip() if reuse.detail not in sentence else sentence
-
-
-def _differs(request: CacheRequest) -> str:
-    """Instructions change; a message may as well be one of another chat that began the same."""
-    token = f"token {words.count(request.reuse.position)}" if request.reuse.position is not None else "there"
-    place = request.place[:1].upper() + request.place[1:]
-    if place.startswith("Message"):
-        return f"{place} is not the one that was kept, from {token} on."
-    return f"{place} changed at {token}." if place else f"The prompt goes on otherwise than what was kept, from {token} on."
-
-
-_SENTENCES: dict[ReuseReason, str] = {
-    "whole": "All of it was kept; only its last token was read again.",
-    "new": "All that was known of it was reused; the rest is new.",
-    "answer": "The answer before stands in this prompt otherwise than the model wrote it, so it was read as it stands now.",
-    "differs": "",
-    "boundary": "This kind of model goes on only from places at which it was kept, and none lay nearer.",
-    "nothing": "Nothing that begins like this was kept.",
-    "evicted": "What was kept of it was evicted to make room.",
-    "other_model": "What is kept was read by this model as it was before.",
-    "damaged": "What was kept of it could not be used.",
-    "off": "The prompt cache is switched off: it has no room in memory and none on disk.",
-}
 
 
 def advised(request: CacheRequest) -> tuple[str, bool]:

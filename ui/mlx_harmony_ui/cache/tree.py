@@ -19,6 +19,7 @@ ENOUGH = 160
 DEEPEST = 9
 """Deeper rows stand no further in."""
 GONE = "a chat that is no longer listed"
+_BITS = re.compile(r"(\d+) bits")
 _CONTROL = re.compile(r"<\|[^|<>]{1,40}\|>")
 
 
@@ -27,7 +28,7 @@ class TreeRow(Record):
 
     A stretch may be several runs, each the only one that goes on from the one before: `first` is dropped to drop all of it, `last` pinned
     or saved. `place` of `peers` under the same row, `level` from 1; `inset` is `level` as far as it is drawn. `frees` says what dropping
-    it would free.
+    it would free. `kv` is the form of its keys and values in few words and `kv_text` in all, "" where they are as the model computes them.
     """
 
     key: str
@@ -53,6 +54,8 @@ class TreeRow(Record):
     exact: str = ""
     pinned: bool = False
     frees: str = ""
+    kv: str = ""
+    kv_text: str = ""
 
 
 class TreeView(Record):
@@ -138,7 +141,7 @@ def _peers(things: list["_Stretch | str"] | list[_Stretch], level: int, above: s
 def _stretch(entry: CacheEntry, under: Mapping[str, list[CacheEntry]]) -> _Stretch:
     runs = [entry]
     while not runs[-1].chats and len(below := under.get(runs[-1].id, [])) == 1:
-        if (below[0].where, below[0].pinned) != (entry.where, entry.pinned):
+        if (below[0].where, below[0].pinned, below[0].kv) != (entry.where, entry.pinned, entry.kv):
             break
         runs.append(below[0])
     return _Stretch(runs=tuple(runs))
@@ -186,7 +189,7 @@ def _run_row(place: _Place, stretch: _Stretch, weight: tuple[int, int, int], now
     text = first_words(_opening(stretch))
     tokens = words.several(last.end - first.start, "token")
     where = WHERE[last.where]
-    pinned = ", pinned" if last.pinned else ""
+    said, kv = " ".join(piece.text.strip() for piece in text if not piece.marked), kv_form(last.kv)
     return TreeRow(
         key=place.key,
         kind="run",
@@ -195,7 +198,7 @@ def _run_row(place: _Place, stretch: _Stretch, weight: tuple[int, int, int], now
         place=place.place,
         peers=place.peers,
         text=text,
-        label=f"{' '.join(piece.text.strip() for piece in text if not piece.marked) or 'Control tokens'}, {tokens}, {where}{pinned}",
+        label=", ".join(each for each in (said or "Control tokens", tokens, where, "pinned" if last.pinned else "", kv) if each),
         branches=folds[0],
         open=folds[1],
         first=first.id,
@@ -210,7 +213,18 @@ def _run_row(place: _Place, stretch: _Stretch, weight: tuple[int, int, int], now
         exact=words.exact(last.used_at) if last.used_at else "",
         pinned=last.pinned,
         frees=freed(*weight, pieces=len(stretch.runs)),
+        kv=kv,
+        kv_text=f"Keys and values: {last.kv}" if kv else "",
     )
+
+
+def kv_form(words: str) -> str:
+    """A form of keys and values in few words: `8-bit KV`; "" for the model's own."""
+    if " and " in words:
+        return "KV in several forms"
+    if bits := _BITS.match(words):
+        return f"{bits[1]}-bit KV"
+    return "KV in a window" if words else ""
 
 
 def freed(memory: int, disk: int, count: int, pieces: int = 1) -> str:

@@ -149,13 +149,13 @@ def _place(reuse: Reuse, asker: Asker) -> str:
     return ANSWER if reuse.reason == "answer" else asker.place(reuse.position)
 
 
-def entries_of(tree: Tree, chats: Mapping[str, tuple[str, ...]]) -> tuple[CacheEntry, ...]:
-    """The runs, the last used first. `chats`: by run, which end in it."""
+def entries_of(tree: Tree, chats: Mapping[str, tuple[str, ...]], kv_form: str = "") -> tuple[CacheEntry, ...]:
+    """The runs, the last used first. `chats`: by run, which end in it; `kv_form`: in what form all of them are kept."""
     newest = sorted(tree.runs(), key=lambda run: (-run.used, run.start))[:MOST_ENTRIES]
-    return tuple(_entry(run, chats.get(run.id, ())) for run in newest)
+    return tuple(_entry(run, chats.get(run.id, ()), kv_form) for run in newest)
 
 
-def _entry(run: Run, chats: tuple[str, ...]) -> CacheEntry:
+def _entry(run: Run, chats: tuple[str, ...], kv_form: str) -> CacheEntry:
     held = (run, *run.states.values())
     return CacheEntry(
         id=run.id,
@@ -171,4 +171,5 @@ def _entry(run: Run, chats: tuple[str, ...]) -> CacheEntry:
         used_at=run.used_at,
         text=run.text,
         chats=chats,
+        kv=kv_form,
     )

@@ -10,6 +10,7 @@ from mlx_harmony.cache_records import CacheEntry, CacheState
 
 RANKS: tuple[Literal["memory", "disk", "evicted"], ...] = ("memory", "disk", "evicted")
 RECENT = 100
+AS_COMPUTED = "as computed"
 SUMS = ("memory_bytes", "disk_bytes", "evictions", "requests", "hits", "tokens_asked", "tokens_reused", "tokens_from_disk", "seconds_saved")
 
 
@@ -31,7 +32,7 @@ def merged(states: Sequence[CacheState]) -> CacheState:
 
 
 def _entries(states: Sequence[CacheState]) -> tuple[CacheEntry, ...]:
-    """Every entry once: the same tokens in two forms have the same id, and their bytes add up."""
+    """Every entry once: the same tokens in two forms have the same id, their bytes add up, and both forms are named."""
     found: dict[str, CacheEntry] = {}
     for entry in (entry for state in states for entry in state.entries):
         found[entry.id] = _together(found[entry.id], entry) if entry.id in found else entry
@@ -49,4 +50,5 @@ def _together(one: CacheEntry, other: CacheEntry) -> CacheEntry:
         hits=one.hits + other.hits,
         used_at=max(one.used_at, other.used_at),
         chats=tuple(dict.fromkeys((*one.chats, *other.chats))),
+        kv=one.kv if one.kv == other.kv else f"{one.kv or AS_COMPUTED} and {other.kv or AS_COMPUTED}",
     )

@@ -23,8 +23,8 @@ class Parts(NamedTuple):
     most_entries: int = 0
 
 
-def state_of(parts: Parts, disk: Disk | None) -> CacheState:
-    """All of it, with the newest entries and requests."""
+def state_of(parts: Parts, disk: Disk | None, kv_form: str = "") -> CacheState:
+    """All of it, with the newest entries and requests; in which form of KV, in words, "" for the model's own."""
     memory, account = parts.memory, parts.account
     now = point_of(parts, disk, time.time())
     return CacheState(
@@ -39,7 +39,7 @@ def state_of(parts: Parts, disk: Disk | None) -> CacheState:
         tokens_reused=account.memory + account.disk,
         tokens_from_disk=account.disk,
         misses=dict(account.misses),
-        entries=entries_of(parts.tree, parts.owners.chats()),
+        entries=entries_of(parts.tree, parts.owners.chats(), kv_form),
         recent=tuple(account.recent),
         problem=disk.problem if disk else "",
         seconds_saved=account.seconds_saved,
