@@ -23,15 +23,19 @@ ARROWS: dict[str, set[str]] = {
     "shelf": set(),
     "prompting": set(),
     "conversation": {"engine.protocols", "models", "prompting"},
-    "caches": {"engine.protocols", "shelf"},
+    "caches": {"engine.protocols", "reading", "shelf"},
+    "reading": {"shelf.bundle"},
     "cleaning": {"engine.protocols", "models"},
     "comparing": {"conversation"},
-    "library": {"conversation.beginning", "conversation.records", "models", "prompting"},
-    "service": {"caches", "cleaning", "comparing", "getting", "jobs", "library", "conversation", "engine", "models", "prompting", "shelf"},
+    "routing": {"engine.protocols", "models.info", "prompting.reading"},
+    "library": {"conversation.beginning", "conversation.records", "models", "prompting", "routing.aliases", "routing.records"},
+    "service": {"caches", "cleaning", "comparing", "getting", "jobs", "library", "conversation", "engine", "models", "prompting", "shelf"}
+    | {"routing.door"},
     "bench": {"engine"},
-    "api": {"service", "conversation.records", "engine.protocols", "models.filtering", "models.info"},
-    "cli": {"service", "library", "jobs", "api", "bench", "models", "conversation", "prompting", "shelf"}
-    | {"worker.inprocess", "worker.raw_prompt"},
+    "api": {"service", "conversation.records", "conversation.single", "reading", "engine.protocols", "models.filtering", "models.info"}
+    | {"routing.door", "routing.listing"},
+    "cli": {"service", "library", "jobs", "api", "bench", "models", "conversation", "prompting", "reading", "shelf"}
+    | {"routing", "worker.inprocess", "worker.raw_prompt"},
     "__main__": {"cli"},
     "ui": {"service", "conversation.records", "conversation.commands", "engine.protocols", "prompting.adding"}
     | {"models.filtering", "models.holdings", "models.info", "models.outlook", "models.removal", "models.trash"}

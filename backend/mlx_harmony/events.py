@@ -1,7 +1,7 @@
 """The one event union: what happens between a request and its end. Every stream ends in exactly one `Finished` or `Failed`.
 
-Order: any number of Queued, Loading, at most one Routed, at most one Trimmed, Prefill; then for each message of the model MessageStarted, its TextDelta or
-ToolCallDelta, MessageEnded; then the end. Text never holds control tokens nor half a character.
+Order: any number of Queued, Loading, at most one Routed, at most one Trimmed, Prefill; then for each message of the model
+MessageStarted, its TextDelta or ToolCallDelta, MessageEnded; then the end. Text never holds control tokens nor half a character.
 """
 
 from typing import Literal

@@ -1,9 +1,10 @@
-"""The models of this machine as the service asks for them: by id, by folder or by profile. It owns the catalogue, and loads nothing.
+"""The models of this machine as the service asks for them: by id, folder, alias or profile. It owns the catalogue, and loads nothing.
 
 It knows no chats; whether a model is loaded is the provider's to say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -16,6 +17,8 @@ from mlx_harmony.models.used import Used
 from mlx_harmony.prompting.choosing import Given, profiles_of
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.records import ModelEntry
+from mlx_harmony.routing.aliases import Aliases, reached
+from mlx_harmony.routing.records import Alias, AliasRow
 from mlx_harmony.settings import Settings, absolute
 
 
@@ -27,11 +30,12 @@ class Library:
         self.places = _places(settings)
         self._catalog = Catalog(self.places)
         self._used = Used(settings.home)
+        self._aliases = Aliases(settings.home)
 
     @property
-    def home(self) -> str:
-        """The app's home."""
-        return self._settings.home
+    def settings(self) -> Settings:
+        """The settings it was made from."""
+        return self._settings
 
     def models(self) -> tuple[ModelEntry, ...]:
         """Every model on this machine, also those with a `problem`."""
@@ -42,7 +46,10 @@ class Library:
         self._catalog.rescan()
 
     def find(self, model_id: str | None) -> ModelEntry:
-        """The model of that id, or the default one. Raises ModelNotFound, which names the known ids."""
+        """The model or alias of that id, or the default one. Raises ModelNotFound, which names the known ids."""
+        named = self._settings.model if model_id is None else model_id
+        if not Path(named).is_absolute() and (found := self._alias(named)) is not None:
+            return found
         return self._catalog.find_chosen(self._settings.model) if model_id is None else self._catalog.find(model_id)
 
     def adapted(self, model_id: str | None, adapter: str) -> ModelEntry:
@@ -60,6 +67,39 @@ class Library:
             hint = "Name that model, or leave the model out."
             raise InvalidRequest(f"The adapter {found.id} is for {found.base}, not for {model_id}.", hint=hint, param="adapter")
         return found
+
+    def aliases(self) -> dict[str, Alias]:
+        """The aliases that can be used, by name. Raises SettingsError for a file that cannot be read."""
+        return {name: alias for name, alias in self._aliases.all(self._ids()).items() if not alias.problem}
+
+    def alias_rows(self) -> tuple[AliasRow, ...]:
+        """Every alias, with its models that are not on this machine. Raises SettingsError for a file that cannot be read."""
+        ids = self._ids()
+        aliases = self._aliases.all(ids)
+        rows = []
+        for alias in aliases.values():
+            names = reached(alias, aliases, ids)
+            missing = tuple(name for name in names if name not in ids)
+            rows.append(AliasRow(alias=alias, entry=_standing_for(alias, names, ids), missing=missing))
+        return tuple(rows)
+
+    def save_alias(self, alias: Alias) -> Alias:
+        """Keep an alias, in place of one that has its name. Raises InvalidRequest for one that could not be used, and StorageError."""
+        return self._aliases.save(alias, self._ids())
+
+    def remove_alias(self, name: str) -> None:
+        """Delete an alias. Raises InvalidRequest for one that is not there."""
+        self._aliases.remove(name)
+
+    def _ids(self) -> dict[str, ModelEntry]:
+        return {entry.id: entry for entry in self.models()}
+
+    def _alias(self, name: str) -> ModelEntry | None:
+        """An alias as the model that it stands for; None for a model's own name, and for what is no alias."""
+        ids = self._ids()
+        aliases = {} if name in ids else self._aliases.all(ids)
+        alias = aliases.get(name)
+        return None if alias is None else _standing_for(alias, reached(alias, aliases, ids), ids)
 
     def usable(self, model_id: str | None) -> ModelEntry:
         """The same, but a model known to be broken raises LoadFailed and starts no process. May scan folders: called in threads."""
@@ -111,6 +151,21 @@ class Library:
             except HarmonyError as error:
                 return msgspec.structs.replace(row, problem=error.message)
         return row
+
+
+def _standing_for(alias: Alias, names: Iterable[str], ids: Mapping[str, ModelEntry]) -> ModelEntry:
+    """An alias in the form of a model: of the format and context of the first one that is here."""
+    first = next((ids[name] for name in names if name in ids), None)
+    return ModelEntry(
+        id=alias.name,
+        path="",
+        bytes=0,
+        architecture="",
+        format=first.format if first else "raw",
+        source="alias",
+        context_length=first.context_length if first else None,
+        problem=alias.problem,
+    )
 
 
 def _places(settings: Settings) -> Places:

@@ -62,6 +62,7 @@ from mlx_harmony.prompting.presets import Presets
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.ranges import check_request
 from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry, TextPrompt
+from mlx_harmony.routing.door import Routing, real
 from mlx_harmony.settings import Settings, changed, checked
 from mlx_harmony.shelf.kept import Shelves
 
@@ -88,10 +89,11 @@ class Service:
         self.room_for = provider.room_for
         self._library = Library(settings)
         self._changing = asyncio.Lock()
-        self._turns = Turns(store, provider, self.usable_model, partial(with_drafts, self))
+        self.routing = Routing(lambda: self._library, provider, partial(with_drafts, self))
+        self._turns = Turns(store, self.routing, self.usable_model)
         self.comparing = Comparing(self._turns, store, self.default_options)
         shelves = Shelves(settings.home, settings.cache_disk_mb * MEGABYTE)
-        self.caches = Caches(shelves, provider, self.find_model, self.models)
+        self.caches = Caches(shelves, provider, lambda model: real(self.find_model(model)), self.models)
         self.cleaning = Cleaning(settings.home, lambda: self._library, provider.states, provider.unload)
         self.jobs = Jobs(Path(settings.home, "jobs"), {"download": Downloads()})
         self.getting = Getting(self.jobs)
@@ -174,7 +176,7 @@ class Service:
         return matching(await asyncio.to_thread(self._library.infos, await self._store.chats_by_model()), wanted)
 
     def find_model(self, model_id: str | None, adapter: str = "") -> ModelEntry:
-        """The model of that id, or the default one; with LoRA weights, the model that these make of it. Raises ModelNotFound."""
+        """The model or alias of that id, or the default one; with LoRA weights, what they make of it. Raises ModelNotFound."""
         return self._library.adapted(model_id, adapter) if adapter else self._library.find(model_id)
 
     def usable_model(self, model_id: str | None) -> ModelEntry:
@@ -187,25 +189,25 @@ class Service:
 
     async def load(self, model_id: str, *, force: bool = False) -> ModelCard:
         """Load a model and wait until it is awake, with `force` whatever is forecast. Raises ModelNotFound and the errors of loading."""
-        return await self._provider.load(await asyncio.to_thread(self.usable_model, model_id), force=force)
+        return await self._provider.load(real(await asyncio.to_thread(self.usable_model, model_id)), force=force)
 
     async def pin(self, model_id: str, pinned: bool = True) -> None:
         """Keep a model loaded until somebody unloads it, or no longer; this stays over restarts. Raises ModelNotFound."""
-        entry = await asyncio.to_thread(self.find_model, model_id)
+        entry = real(await asyncio.to_thread(self.find_model, model_id))
         async with self._changing:
             others = tuple(each for each in self.settings.pinned_models if each != entry.id)
             await self._change({"pinned_models": (*others, entry.id) if pinned else others})
 
     async def unload(self, model_id: str) -> None:
         """End the model's process; one that is asleep already is left so."""
-        await self._provider.unload(self.find_model(model_id).id)
+        await self._provider.unload(real(self.find_model(model_id)).id)
 
     async def generate(self, model_id: str | None, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """Answer one request without keeping it; a request or model at fault yields one Failed."""
         try:
             check_request(request)
             entry = await asyncio.to_thread(self.usable_model, model_id)
-            async with aclosing(self._provider.generate(entry, with_drafts(self, entry, request))) as events:
+            async with aclosing(self.routing.generate(entry, request)) as events:
                 async for event in events:
                     yield event
         except HarmonyError as error:
@@ -299,7 +301,7 @@ class Service:
         chat = await self._store.read_chat(writable("chat_id", chat_id)) if chat_id else new_chat(options)
         asked = Asked(await asyncio.to_thread(self.usable_model, options.model), with_setup(options, chat.options), chat.summary.created_at)
         waiting = await self._store.read_waiting(attached)
-        return await measured(self._store, self._provider, chat, Draft(writable("draft", draft), waiting), asked)
+        return await measured(self._store, self.routing, chat, Draft(writable("draft", draft), waiting), asked)
 
     async def attach(self, name: str, data: bytes, *, pasted: bool = False) -> Attachment:
         """Keep a text until the message it comes with is sent. Raises InvalidRequest where it is too large, empty or no text."""
@@ -326,7 +328,7 @@ class Service:
     async def count_text(self, text: str, model_id: str | None = None) -> int | None:
         """How many tokens a text has for a model, with what its tokenizer begins a text with; None while it is asleep."""
         request = GenerationRequest(id=new_id(), prompt=TextPrompt(text=writable("text", text)))
-        count = await self._provider.count(await asyncio.to_thread(self.usable_model, model_id), request) if text else None
+        count = await self.routing.count(await asyncio.to_thread(self.usable_model, model_id), request) if text else None
         return count.total if count else (None if text else 0)
 
     async def replay_options(self, chat_id: str, message_id: str) -> TurnOptions:

@@ -204,9 +204,9 @@ def _choice(entry: ModelEntry, state: ModelState | None, chosen: bool) -> ModelC
     return ModelChoice(
         id=entry.id,
         name=words.shorten("Starter" if entry.source == "bundled" else entry.id, 44),
-        size=words.size(entry.bytes),
+        size="alias" if entry.source == "alias" else words.size(entry.bytes),
         phase=state.phase if state else "asleep",
-        phase_text=phase_text(state),
+        phase_text="" if entry.source == "alias" else phase_text(state),
         problem=entry.problem or (state.trouble if state else ""),
         chosen=chosen,
     )
@@ -221,4 +221,5 @@ def pill(entries: tuple[ModelEntry, ...], states: tuple[ModelState, ...], chosen
         name = words.shorten(chosen, 28)
         return Pill(name=name, title=f"{chosen} is not on this machine", size="", phase="crashed", phase_text="missing", choices=rows)
     name = words.shorten(row.name, 28)
-    return Pill(name=name, title=f"{row.id}: {row.phase_text}", size=row.size, phase=row.phase, phase_text=row.phase_text, choices=rows)
+    about = row.phase_text or "an alias; each answer says which model gave it"
+    return Pill(name=name, title=f"{row.id}: {about}", size=row.size, phase=row.phase, phase_text=row.phase_text, choices=rows)

@@ -14,6 +14,7 @@ from mlx_harmony.events import (
     MessageStarted,
     Prefill,
     Queued,
+    Routed,
     TextDelta,
     ToolCallDelta,
     Trimmed,
@@ -69,6 +70,8 @@ def fold(turn: LiveTurn, event: TurnEvent, now_s: float) -> LiveTurn:
             return _with(turn, stage="queued", position=event.position)
         case Loading():
             return _with(turn, stage="loading", fraction=event.fraction, label=event.stage)
+        case Routed():
+            return _with(turn, model=event.model)
         case Prefill():
             share = event.done / event.total if event.total else 1.0
             return _with(turn, stage="reading", fraction=share, done=event.done, total=event.total, cached=event.cached)

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from mlx_harmony.api.errors import error_envelope, error_response
 from mlx_harmony.errors import EngineCrashed, HarmonyError
-from mlx_harmony.events import Event, Failed, Finished, Loading, Prefill, Queued
+from mlx_harmony.events import Event, Failed, Finished, Loading, Prefill, Queued, Routed
 
 SSE_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 
@@ -97,6 +97,9 @@ class StreamedReply(Response):
             async for event in events:
                 if isinstance(event, Failed):
                     return event.error()
+                if isinstance(event, Routed):
+                    # It says who answers, and nothing of whether they can.
+                    self._chunks(event)
                 now = loop.time()
                 if event is not None and decides(event):
                     await self._start(send)
@@ -123,7 +126,7 @@ class StreamedReply(Response):
 
 def decides(event: Event) -> bool:
     """Whether the answer's status is known by now: waiting, loading and reading the prompt leave it open."""
-    return not isinstance(event, Queued | Loading | Prefill)
+    return not isinstance(event, Queued | Loading | Routed | Prefill)
 
 
 def comment(event: Event | None) -> bytes:

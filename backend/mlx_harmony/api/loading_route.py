@@ -20,6 +20,7 @@ from mlx_harmony.api.errors import error_response
 from mlx_harmony.api.schemas import LoadBody, PinBody, UnloadBody, UseBody
 from mlx_harmony.engine.protocols import ModelState
 from mlx_harmony.errors import HarmonyError, InvalidRequest, LoadFailed
+from mlx_harmony.routing.door import real
 from mlx_harmony.service import Service
 
 LONGEST_CONTEXT = 2**31 - 1
@@ -90,7 +91,7 @@ async def forecast(request: Request, model_id: str) -> Response:
     """What a model would need with its whole context, or with `context` tokens of it, and which others would go for it."""
     service = _service(request)
     context = _context(request.query_params.get("context"))
-    entry = await run_in_threadpool(service.find_model, model_id)
+    entry = real(await run_in_threadpool(service.find_model, model_id))
     needs = None if entry.problem else await run_in_threadpool(service.needs_of, entry, None, context)
     if needs is None:
         why = entry.problem or "Its files do not tell what it is made of."

@@ -10,9 +10,10 @@ from starlette.responses import JSONResponse, Response
 
 from mlx_harmony.cache_records import CacheState
 from mlx_harmony.engine.protocols import ModelState
-from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.models.filtering import Filter
+from mlx_harmony.errors import InvalidRequest, SettingsError
+from mlx_harmony.models.filtering import Filter, matching
 from mlx_harmony.models.info import ModelInfo, row_of
+from mlx_harmony.routing.listing import alias_object
 from mlx_harmony.service import Service
 
 router = APIRouter()
@@ -38,15 +39,20 @@ CACHE_FIGURES = (
 async def list_models(request: Request) -> Response:
     """Every model, or those that the query names as a Filter has it; OpenAI's fields first, ours after."""
     service: Service = request.app.state.service
-    infos = await service.infos(_filter(request))
-    return JSONResponse({"object": "list", "data": await run_in_threadpool(_objects, service, infos)})
+    wanted = _filter(request)
+    infos = await service.infos(wanted)
+    aliases = await run_in_threadpool(_aliases, service, wanted)
+    return JSONResponse({"object": "list", "data": [*await run_in_threadpool(_objects, service, infos), *aliases]})
 
 
 @router.get("/models/{model_id:path}", include_in_schema=False)
 async def read_model(request: Request, model_id: str) -> Response:
-    """One model; its id may hold slashes."""
+    """One model, or an alias with the latest ways that requests to it went; its id may hold slashes."""
     service: Service = request.app.state.service
     entry = await run_in_threadpool(service.find_model, model_id)
+    if entry.source == "alias":
+        (alias,) = await run_in_threadpool(_aliases, service, Filter(), entry.id)
+        return JSONResponse(alias | {"routes": [route._asdict() for route in service.routing.routes(entry.id)]})
     infos = tuple(info for info in await service.infos() if info.entry.id == entry.id)
     (found,) = await run_in_threadpool(_objects, service, infos or (ModelInfo(entry=entry),))
     return JSONResponse(found)
@@ -82,6 +88,16 @@ def _filter(request: Request) -> Filter:
 def _objects(service: Service, infos: tuple[ModelInfo, ...]) -> list[dict[str, Any]]:
     states = {state.id: state for state in service.model_states()}
     return [model_object(row_of(info, service.needs_of), states.get(info.entry.id)) for info in infos]
+
+
+def _aliases(service: Service, wanted: Filter, name: str = "") -> list[dict[str, Any]]:
+    """The aliases that are meant, or the one of that name, as models of OpenAI's; none where their file cannot be read."""
+    try:
+        rows = {row.entry.id: row for row in service.routing.rows() if name in ("", row.entry.id)}
+    except SettingsError:
+        return []
+    found = matching((ModelInfo(entry=row.entry) for row in rows.values()), wanted)
+    return [model_object(alias_object(rows[info.entry.id]), None) for info in found]
 
 
 def model_object(row: dict[str, Any], state: ModelState | None) -> dict[str, Any]:

@@ -7,7 +7,9 @@ Several messages of one turn share a field, a blank line between them.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mlx_harmony.events import Event, Finished, MessageStarted, TextDelta, TokenLogprob, ToolCallDelta
+import msgspec
+
+from mlx_harmony.events import Event, Finished, MessageStarted, Routed, TextDelta, TokenLogprob, ToolCallDelta
 from mlx_harmony.records import Record, Speculated, Timings, Usage
 
 FINISH_REASONS = {"stop": "stop", "length": "length", "tool_calls": "tool_calls", "cancelled": "length"}
@@ -73,6 +75,8 @@ class WholeAnswer:
                 self._logprobs[piece.field] += [logprob_entry(each) for each in piece.logprobs]
             case ToolCallDelta():
                 self._add_call(event, self._fields.call_index(event))
+            case Routed(model=model):
+                self._reply = msgspec.structs.replace(self._reply, model=model)
             case _:
                 pass
 
@@ -111,6 +115,9 @@ class ChunkedAnswer:
 
     def chunks(self, event: Event) -> list[dict[str, Any]]:
         match event:
+            case Routed(model=model):
+                self._reply = msgspec.structs.replace(self._reply, model=model)
+                return []
             case MessageStarted():
                 return self._opening()
             case TextDelta():

@@ -14,8 +14,15 @@ SETTINGS = ("host", "port", "model", "draft_model", "max_models", "memory_budget
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", type=model_name, metavar="ID_OR_FOLDER", help="the model that answers (default: the one in the settings, else starter)"
+        "--model",
+        type=model_name,
+        metavar="ID_OR_FOLDER",
+        help="the model or alias that answers (default: the one in the settings, else starter)",
     )
+    add_models_dir_flag(parser)
+
+
+def add_models_dir_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models-dir",
         metavar="FOLDER",

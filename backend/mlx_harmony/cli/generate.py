@@ -8,7 +8,7 @@ import time
 import uuid
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,9 +20,12 @@ from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.events import Event, Failed, Finished, Loading, TextDelta, ToolCallDelta
+from mlx_harmony.events import Event, Failed, Finished, Routed, TextDelta, ToolCallDelta
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.records import GenerationRequest, Message, ModelEntry
+
+if TYPE_CHECKING:
+    from mlx_harmony.cli.here import Here
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +48,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if text is None:
         terminal.warn("There is no prompt. Give one as an argument or on stdin: mlx-harmony generate 'Good morning'")
         return WRONG_USAGE
+    from mlx_harmony.cli.here import Here
     from mlx_harmony.conversation.beginning import options_of
-    from mlx_harmony.models.catalog import Catalog, Places
-    from mlx_harmony.models.drafting import Listed, with_drafts
-    from mlx_harmony.models.used import Used
     from mlx_harmony.prompting.choosing import given_by, settled
     from mlx_harmony.ranges import check_request
 
@@ -58,20 +59,17 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     for notice in settings.notices:
         terminal.warn(notice)
     options = options_of(given.chosen(settings, choices_from(args)))
-    model, request = (settings.model, request_from(text, options)) if args.request is None else written_request(args.request)
-    catalog = Catalog(Places.of(settings))
-    entry = catalog.find_chosen(args.model or model or settings.model)
+    model, request = (None, request_from(text, options)) if args.request is None else written_request(args.request)
+    here = Here(settings, Beginning(args.prompt_cache_file, terminal))
+    entry = here.find(None if args.model else model)
     check_request(request)
-    request = with_drafts(Listed(settings, catalog), entry, request)
     if args.raw_prompt:
         from mlx_harmony.worker.raw_prompt import raw_prompt
 
-        terminal.line(raw_prompt(entry.path, request.prompt))
+        terminal.line(raw_prompt(here.first(entry, request).path, request.prompt))
         return DONE
     answer = Document(entry.id, terminal) if args.json else Answer(terminal, options.setup)
-    code = asyncio.run(_answer(entry, request, answer, Beginning(args.prompt_cache_file, terminal)))
-    Used(settings.home).note(entry.folder)
-    return code
+    return asyncio.run(_answer(here, entry, request, answer))
 
 
 def prompt_text(given: str | None) -> str | None:
@@ -151,6 +149,8 @@ class Document:
                 call = self._calls.setdefault(call_id, {"id": call_id, "name": "", "arguments": ""})
                 call["name"] += name
                 call["arguments"] += arguments
+            case Routed(model=model):
+                self._model = model
             case Finished():
                 self._terminal.line(json.dumps(self._document(event), ensure_ascii=False, indent=2))
             case Failed():
@@ -171,17 +171,11 @@ class Document:
         return document | {"usage": msgspec.to_builtins(finished.usage), "timings": msgspec.to_builtins(finished.timings)}
 
 
-async def _answer(entry: ModelEntry, request: GenerationRequest, answer: Answer | Document, beginning: Beginning) -> int:
-    from mlx_harmony.worker.inprocess import start_in_process
-
-    engine = await start_in_process(entry, lambda stage, fraction: answer.show(Loading(stage=stage, fraction=fraction)))
+async def _answer(here: "Here", entry: ModelEntry, request: GenerationRequest, answer: Answer | Document) -> int:
     try:
-        await beginning.take(engine.load_cache)
-        async with aclosing(engine.generate(request)) as events:
+        async with aclosing(here.generate(entry, request, answer.show)) as events:
             async for event in events:
                 answer.show(event)
-                beginning.note(event)
     finally:
         answer.leave()
-        await engine.close()
     return answer.code

@@ -17,6 +17,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "info": ("models_list", "all that is known of one model"),
     "forecast": ("models_list", "how much memory a model will need, and whether that is there"),
     "use": ("models_live", "make a model the one that answers where none is named"),
+    "alias": ("models_alias", "give several models one name: they take turns, by rules or in order, each for one that cannot be loaded"),
     "load": ("models_live", "load a model in the program that runs"),
     "unload": ("models_live", "take a model out of memory"),
     "pin": ("models_live", "keep a model in memory, whatever else is loaded"),

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.flags import add_model_flags, chosen_settings
-from mlx_harmony.cli.models_table import bytes_of, forecast_lines, info_lines, model_lines, profile_lines
+from mlx_harmony.cli.models_table import alias_lines, bytes_of, forecast_lines, info_lines, model_lines, profile_lines
 from mlx_harmony.cli.terminal import Terminal
-from mlx_harmony.errors import LoadFailed
+from mlx_harmony.errors import LoadFailed, SettingsError
 from mlx_harmony.models.filtering import FORMATS, SORTS, Filter, matching
 from mlx_harmony.models.info import ModelInfo, row_of
 from mlx_harmony.models.outlook import Outlook
+from mlx_harmony.routing.listing import alias_object
+from mlx_harmony.routing.records import AliasRow
 from mlx_harmony.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,12 +68,17 @@ def _list(args: argparse.Namespace, terminal: Terminal, library: "Library", outl
     wanted = Filter(
         text=args.pattern, format=args.format, sort=args.sort, reverse=args.reverse, min_bytes=args.min_size, max_bytes=args.max_size
     )
-    infos = matching(_infos(library), wanted)
+    infos, aliases = matching(_infos(library), wanted), _aliases(library, wanted, terminal)
     if args.json:
-        terminal.line(json.dumps([row_of(info, outlook.needs) for info in infos], indent=2))
+        rows = [row_of(info, outlook.needs) for info in infos]
+        terminal.line(json.dumps([*rows, *(alias_object(row) for row in aliases)], indent=2))
         return
     for line in model_lines(infos, outlook.needs, wide=args.wide):
         terminal.line(line)
+    if aliases:
+        terminal.line()
+        for line in alias_lines(aliases):
+            terminal.line(line)
     if wanted == Filter(sort=wanted.sort, reverse=wanted.reverse) and (profiles := library.profiles()):
         terminal.line()
         for line in profile_lines(profiles):
@@ -110,7 +117,17 @@ def _one(settings: Settings, library: "Library", named: str | None) -> ModelInfo
 def _infos(library: "Library") -> tuple[ModelInfo, ...]:
     from mlx_harmony.conversation.uses import CHATS_FILE, counted_in
 
-    return library.infos(counted_in(Path(library.home, CHATS_FILE)))
+    return library.infos(counted_in(Path(library.settings.home, CHATS_FILE)))
+
+
+def _aliases(library: "Library", wanted: Filter, terminal: Terminal) -> tuple[AliasRow, ...]:
+    """The aliases that are meant; where their file cannot be read, a word on that and none."""
+    try:
+        rows = {row.entry.id: row for row in library.alias_rows()}
+    except SettingsError as error:
+        terminal.warn(error.message)
+        return ()
+    return tuple(rows[info.entry.id] for info in matching((ModelInfo(entry=row.entry) for row in rows.values()), wanted))
 
 
 def _tokens(text: str) -> int:

@@ -9,6 +9,8 @@ from mlx_harmony.models.info import ModelInfo
 from mlx_harmony.models.outlook import Needs
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.records import ModelEntry
+from mlx_harmony.routing.choosing import because
+from mlx_harmony.routing.records import Alias, AliasRow
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(b|kb?|mb?|gb?|tb?)?", re.IGNORECASE)
@@ -64,6 +66,22 @@ def profile_lines(profiles: Sequence[ProfileRow]) -> Iterator[str]:
     said = ["", *(row.problem for row in profiles)]
     for line, problem in zip(aligned([["PROFILE", "MODEL", "PROMPT CONFIG"], *rows]) if rows else [], said, strict=False):
         yield f"{line}  ({problem})" if problem else line
+
+
+def alias_lines(rows: Sequence[AliasRow]) -> Iterator[str]:
+    """A table of the aliases; what is wrong with one after its row."""
+    cells = [[row.alias.name, who_answers(row.alias), ", ".join(row.alias.fallbacks)] for row in rows]
+    said = ["", *(row.alias.problem or (f"not here: {', '.join(row.missing)}" if row.missing else "") for row in rows)]
+    for line, problem in zip(aligned([["ALIAS", "ANSWERED BY", "ELSE BY"], *cells]), said, strict=True):
+        yield f"{line}  ({problem})" if problem else line
+
+
+def who_answers(alias: Alias) -> str:
+    """Its rules, and the models that answer where none of them holds."""
+    rules = [f"{rule.model} where {because(rule)}" for rule in alias.rules]
+    models = ", ".join(alias.models)
+    turns = len(alias.models) > 1 and alias.strategy == "round_robin"
+    return "; ".join((*rules, f"{models} in turns" if turns else models))
 
 
 def info_lines(info: ModelInfo, needs: Needs | None) -> Iterator[str]:

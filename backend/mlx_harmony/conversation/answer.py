@@ -6,8 +6,8 @@ from collections.abc import Callable
 import msgspec
 
 from mlx_harmony.conversation.figures import both_guesses, both_timings, both_usages
-from mlx_harmony.conversation.records import ChatMessage, Lane, MessageState
-from mlx_harmony.events import Event, Failed, Finished, MessageEnded, MessageStarted, TextDelta, ToolCallDelta
+from mlx_harmony.conversation.records import ChatMessage, Lane, MessageState, Provenance
+from mlx_harmony.events import Event, Failed, Finished, MessageEnded, MessageStarted, Routed, TextDelta, ToolCallDelta
 from mlx_harmony.records import Numerics, ToolCall
 
 NO_ANSWER = "The model ended its turn without an answer. Regenerate, or ask in other words."
@@ -54,6 +54,8 @@ class Answer:
                     self._texts[self._places[index]].append(arguments)
             case MessageEnded():
                 self._close(event)
+            case Routed(model=model):
+                self._message = msgspec.structs.replace(self._message, provenance=_by(model, self._message.provenance))
             case Finished():
                 return self._finish(event)
             case Failed():
@@ -159,6 +161,10 @@ class Answer:
                 texts[:] = ["".join(texts)]
         pairs = zip(self._lanes, self._texts, strict=True)
         return tuple(msgspec.structs.replace(lane, text=texts[0] if texts else "") for lane, texts in pairs)
+
+
+def _by(model: str, made: Provenance | None) -> Provenance | None:
+    return made and msgspec.structs.replace(made, model=model)
 
 
 def _missing(message: ChatMessage, event: Finished) -> str:

@@ -7,7 +7,7 @@ from mlx_harmony.conversation.history import prompt_of, told_ids
 from mlx_harmony.conversation.plan import Asked, fitting, new_id
 from mlx_harmony.conversation.records import Attachment, Chat, ChatMessage, ContextUse
 from mlx_harmony.conversation.store import Store
-from mlx_harmony.engine.protocols import Provider
+from mlx_harmony.engine.protocols import Answers
 from mlx_harmony.records import GenerationRequest, PromptCount
 
 
@@ -18,7 +18,7 @@ class Draft(NamedTuple):
     attachments: tuple[Attachment, ...] = ()
 
 
-async def measured(store: Store, provider: Provider, chat: Chat, draft: Draft, asked: Asked) -> ContextUse | None:
+async def measured(store: Store, provider: Answers, chat: Chat, draft: Draft, asked: Asked) -> ContextUse | None:
     """What the next prompt of a chat takes: counted now, else as kept from the last time; None where there is nothing to count."""
     chat_id, path, model = chat.summary.id, chat.messages, asked.entry.id
     use = await measure(provider, path, draft, asked)
@@ -37,7 +37,7 @@ def _typed(draft: Draft) -> tuple[ChatMessage, ...]:
     return (message,) if draft.text.strip() or draft.attachments else ()
 
 
-async def measure(provider: Provider, path: tuple[ChatMessage, ...], draft: Draft, asked: Asked) -> ContextUse | None:
+async def measure(provider: Answers, path: tuple[ChatMessage, ...], draft: Draft, asked: Asked) -> ContextUse | None:
     """What the next prompt takes with `draft` as its question; None while the model is asleep, or there is nothing to count."""
     typed = _typed(draft)
     if not path and not typed:
@@ -65,6 +65,6 @@ async def measure(provider: Provider, path: tuple[ChatMessage, ...], draft: Draf
     )
 
 
-async def _count(provider: Provider, path: tuple[ChatMessage, ...], asked: Asked) -> PromptCount | None:
+async def _count(provider: Answers, path: tuple[ChatMessage, ...], asked: Asked) -> PromptCount | None:
     prompt = prompt_of(path, asked.options, asked.created_at)
     return await provider.count(asked.entry, fitting(GenerationRequest(id=new_id(), prompt=prompt), asked.options))

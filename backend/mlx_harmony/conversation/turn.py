@@ -20,31 +20,21 @@ from mlx_harmony.conversation.records import UNTITLED, Chat, TurnEvent, TurnOpti
 from mlx_harmony.conversation.replay import options_again
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.waiting import taken
-from mlx_harmony.engine.protocols import Provider
+from mlx_harmony.engine.protocols import Answers
 from mlx_harmony.errors import ChatChanged, EngineCrashed, HarmonyError, InvalidRequest, ShuttingDown, StorageError
-from mlx_harmony.events import Event, Failed, Finished, MessageStarted, Trimmed
-from mlx_harmony.records import GenerationRequest, ModelCard, ModelEntry
+from mlx_harmony.events import Event, Failed, Finished, MessageStarted, Routed, Trimmed
+from mlx_harmony.records import ModelCard, ModelEntry
 
 SAVE_EVERY_S = 0.5
-
-Prepared = Callable[[ModelEntry, GenerationRequest], GenerationRequest]
-"""Fills in what only those know who know the other models. Raises RequestError."""
 
 
 class Turns:
     """Runs turns over the store and the provider. Streams raise HarmonyError only for what happened before TurnStarted."""
 
-    def __init__(
-        self,
-        store: Store,
-        provider: Provider,
-        find_model: Callable[[str | None], ModelEntry],
-        prepared: Prepared = lambda _entry, asked: asked,
-    ) -> None:
+    def __init__(self, store: Store, provider: Answers, find_model: Callable[[str | None], ModelEntry]) -> None:
         self._store = store
         self._provider = provider
         self._find_model = find_model
-        self._prepared = prepared
         self._growing: set[Answer] = set()
 
     async def close(self) -> None:
@@ -130,7 +120,12 @@ class Turns:
         with self._store.answering.hold(chat_id):
             chat = await self._store.read_chat(chat_id)
             path = await self._store.read_path(chat_id, message_id)
-            async with aclosing(self._run(continued_answer(path, await self._asked(chat, options)))) as events:
+            asked = await self._asked(chat, options)
+            if asked.entry.source == "alias" and (made := path[-1].provenance) is not None:
+                # Whoever began the answer ends it.
+                asked = await self._asked(chat, msgspec.structs.replace(options, model=made.model))
+            plan = continued_answer(path, asked)
+            async with aclosing(self._run(plan._replace(options=with_setup(options, chat.options)))) as events:
                 async for event in events:
                     yield event
 
@@ -153,6 +148,7 @@ class Turns:
         saving = asyncio.create_task(self._save_while_growing(answer))
         lost: Failed | None = None
         end: Event | None = None
+        model = plan.entry.id
         try:
             yield plan.started
             async with aclosing(self._answers(plan)) as events:
@@ -160,7 +156,9 @@ class Turns:
                     if answer.ended:
                         # The program stops and has kept what was said; that its model ends as well is no failure.
                         break
-                    if isinstance(event, MessageStarted) and (card := self._card(plan.entry.id)) is not None:
+                    if isinstance(event, Routed):
+                        model = event.model
+                    if isinstance(event, MessageStarted) and (card := self._card(model)) is not None:
                         answer.made_by(card.fingerprint, card.numerics)
                     if isinstance(event, Trimmed):
                         event = named(event, plan.told)
@@ -197,7 +195,7 @@ class Turns:
     async def _answers(self, plan: Plan) -> AsyncGenerator[Event, None]:
         """The provider's events, with one end whatever happens."""
         try:
-            async with aclosing(self._provider.generate(plan.entry, self._prepared(plan.entry, plan.request))) as events:
+            async with aclosing(self._provider.generate(plan.entry, plan.request)) as events:
                 async for event in events:
                     yield event
         except HarmonyError as error:

@@ -111,16 +111,21 @@ async def counted(next_event: Callable[[], Awaitable[Event]]) -> PromptCount:
                 continue
 
 
-class Provider(Protocol):
-    """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload; within limits.
-
-    `count` gives None while the model is asleep or loading: counting neither loads a model nor waits for an answer to end. `cache` and
-    `save_cache` give None then too; `load_cache` loads the model.
-    """
+class Answers(Protocol):
+    """Who answers requests for models. `count` gives None while the model is asleep or loading: it neither loads one nor waits."""
 
     def generate(self, entry: ModelEntry, request: GenerationRequest) -> AsyncGenerator[Event, None]: ...
 
     async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None: ...
+
+    def states(self) -> tuple[ModelState, ...]: ...
+
+
+class Provider(Answers, Protocol):
+    """Keeps the loaded models: one load per model however many ask at once, restart after a crash, unload; within limits.
+
+    `cache` and `save_cache` give None while the model is asleep or loading, as `count` does; `load_cache` loads the model.
+    """
 
     async def cache(self, model_id: str, action: CacheAction = "look", entry: str = "") -> CacheState | None: ...
 
@@ -137,7 +142,5 @@ class Provider(Protocol):
     def limit(self, limits: Limits) -> None: ...
 
     async def room_for(self, entry: ModelEntry) -> Plan: ...
-
-    def states(self) -> tuple[ModelState, ...]: ...
 
     async def close(self) -> None: ...

@@ -19,7 +19,7 @@ def chosen_model(service: Service, model: str | None) -> str:
 
 def pill_html(service: Service, model: str) -> str:
     chosen = chosen_model(service, model)
-    pill = listing.pill(service.models(), service.model_states(), chosen)
+    pill = listing.pill((*service.models(), *service.routing.entries()), service.model_states(), chosen)
     return render("pill", pill=pill, short=short(pill.name, chosen))
 
 
@@ -31,6 +31,6 @@ def short(name: str, model: str) -> str:
 def starter_html(service: Service, model: str | None) -> str:
     """The line that says plainly that this is the Starter, or that the model is gone; nothing for any other model."""
     chosen = chosen_model(service, model)
-    entry = next((entry for entry in service.models() if entry.id == chosen), None)
+    entry = next((entry for entry in (*service.models(), *service.routing.entries()) if entry.id == chosen), None)
     bundled = entry is not None and entry.source == "bundled"
     return render("starter", missing="" if entry else chosen, size=words.size(entry.bytes) if entry and bundled else "")

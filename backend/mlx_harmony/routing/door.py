@@ -1,0 +1,70 @@
+"""Aliases as the service offers them: answered for, counted for and listed. Loads no model itself."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from mlx_harmony.engine.protocols import Answers, ModelState
+from mlx_harmony.errors import InvalidRequest, SettingsError
+from mlx_harmony.records import GenerationRequest, ModelEntry, PromptCount
+from mlx_harmony.routing.answering import Here, Prepared, Router, Taken
+from mlx_harmony.routing.choosing import steps
+from mlx_harmony.routing.records import AliasRow, Asked
+
+
+class Listing(Here, Protocol):
+    """Who also lists the aliases, those too that cannot be used."""
+
+    def alias_rows(self) -> tuple[AliasRow, ...]:
+        """Raises SettingsError."""
+        ...
+
+
+class Routing(Router):
+    """What of models may also be asked of aliases; for the rest `real` refuses them."""
+
+    def __init__(self, here: Callable[[], Listing], models: Answers, prepared: Prepared) -> None:
+        super().__init__(here, models, prepared)
+        self._listing = here
+        self._awake = models
+
+    def rows(self) -> tuple[AliasRow, ...]:
+        """Every alias, and how often each model answered for it. Raises SettingsError. Reads files."""
+        counts = self.answered
+        return tuple(msgspec.structs.replace(row, answered=dict(counts.get(row.entry.id, {}))) for row in self._listing().alias_rows())
+
+    def entries(self) -> tuple[ModelEntry, ...]:
+        """The aliases as models; none where their file cannot be read. Reads files."""
+        try:
+            return tuple(row.entry for row in self._listing().alias_rows())
+        except SettingsError:
+            return ()
+
+    def routes(self, alias: str) -> tuple[Taken, ...]:
+        """The latest ways that requests to an alias went in this program, the last one first."""
+        return tuple(each for each in reversed(self.recent) if each.alias == alias)
+
+    async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None:
+        """How long a prompt is: for the first model of an alias that is awake; None where none is."""
+        if entry.source != "alias":
+            return await self._awake.count(entry, request)
+        aliases = await asyncio.to_thread(self._here().aliases)
+        for step in steps(entry.id, aliases, Asked.of(request), self._rotation.look):
+            found = await asyncio.to_thread(self._found, step.model)
+            if isinstance(found, ModelEntry) and (count := await self._awake.count(found, request)) is not None:
+                return count
+        return None
+
+    def states(self) -> tuple[ModelState, ...]:
+        """Where the models stand."""
+        return self._awake.states()
+
+
+def real(entry: ModelEntry) -> ModelEntry:
+    """The model. Raises InvalidRequest for an alias: what is asked for is of single models."""
+    if entry.source == "alias":
+        hint = "Name one of its models; `mlx-harmony models alias list` shows them."
+        raise InvalidRequest(f"{entry.id} is an alias, not a model.", hint=hint, param="model")
+    return entry

@@ -1,0 +1,17 @@
+"""Aliases as programs get them, in the terminal and over HTTP alike. Pure."""
+
+from typing import Any
+
+import msgspec
+
+from mlx_harmony.models.info import ModelInfo, row_of
+from mlx_harmony.routing.records import AliasRow
+
+
+def alias_object(row: AliasRow) -> dict[str, Any]:
+    """An alias with the fields of a model, and under `alias` its own: plain values. Its `source` is `alias`."""
+    alias: dict[str, Any] = msgspec.to_builtins(row.alias)
+    own = {name: value for name, value in alias.items() if name not in ("name", "problem")}
+    own["rules"] = [{name: value for name, value in rule.items() if value is not None} for rule in own["rules"]]
+    told = row_of(ModelInfo(entry=row.entry), lambda _entry: None)
+    return told | {"alias": own | {"missing": list(row.missing), "answered": row.answered}}
