@@ -6,8 +6,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
-from tests.browser import cache_pictures, guide_pictures
+from tests.browser import cache_pictures, guide_pictures, models_pictures
 from tests.browser.visit import Visit, launch
+from tests.fixtures.hub_server import HubServer
 from tests.fixtures.server import serving
 
 IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"
@@ -82,6 +83,12 @@ def main() -> None:
         browser = launch(tool)
         cache_pictures.take(browser, app.address)
         browser.close()
+    with HubServer() as hub:
+        environment = models_pictures.environment(home.parent, hub)
+        with serving(home.with_name("models"), environment=environment) as app, sync_playwright() as tool:
+            browser = launch(tool)
+            models_pictures.take(browser, app.address)
+            browser.close()
     shutil.rmtree(home.parent)
 
 
