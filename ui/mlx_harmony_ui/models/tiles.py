@@ -16,7 +16,7 @@ LEAST_PX = 26.0
 """The smallest tiles are drawn as squares of this side, so that they can be seen and pressed."""
 HEAD_PX, EDGE_PX = 20.0, 2.0
 LETTER_PX = 7.5
-FEWEST_LETTERS = 4
+FEWEST_LETTERS = 6
 
 Tone = Literal["fixed", "loaded", "recent", "idle", "old", "spare", "shared"]
 TONES: dict[Tone, str] = {
