@@ -52,6 +52,13 @@ def test_the_pill_offers_every_model_with_where_it_stands() -> None:
     assert listing.phase_text(None) == "asleep"
 
 
+def test_a_model_whose_process_stopped_can_be_chosen_again_and_a_broken_one_cannot() -> None:
+    states = (ModelState(id="starter", phase="crashed", problem="Its process was killed."),)
+    starter, broken = listing.pill((STARTER, BROKEN), states, "broken").choices
+    assert (starter.problem, starter.broken) == ("Its process was killed.", False)
+    assert broken.broken
+
+
 def test_the_pill_shows_a_model_that_went_missing() -> None:
     pill = listing.pill((STARTER,), (), "gone")
     assert (pill.name, pill.phase_text) == ("gone", "missing")

@@ -78,7 +78,7 @@ class BinRow(Record):
 
 
 class ModelChoice(Record):
-    """A model that a chat could talk to; all but the flag is text."""
+    """A model that a chat could talk to; all but the flags is text. `broken` ones cannot be chosen; others with a `problem` are tried again."""
 
     id: str
     name: str
@@ -86,6 +86,7 @@ class ModelChoice(Record):
     phase: ModelPhase
     phase_text: str
     problem: str
+    broken: bool
     chosen: bool
 
 
@@ -208,6 +209,7 @@ def _choice(entry: ModelEntry, state: ModelState | None, chosen: bool) -> ModelC
         phase=state.phase if state else "asleep",
         phase_text="" if entry.source == "alias" else phase_text(state),
         problem=entry.problem or (state.trouble if state else ""),
+        broken=bool(entry.problem),
         chosen=chosen,
     )
 
