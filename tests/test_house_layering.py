@@ -27,13 +27,13 @@ ARROWS: dict[str, set[str]] = {
     "reading": {"shelf.bundle"},
     "cleaning": {"engine.protocols", "models"},
     "comparing": {"conversation"},
-    "routing": {"engine.protocols", "models.info", "prompting.reading"},
+    "routing": {"conversation.records", "engine.protocols", "models.info", "prompting.reading", "prompting.records"},
     "library": {"conversation.beginning", "conversation.records", "models", "prompting", "routing.aliases", "routing.records"},
     "service": {"caches", "cleaning", "comparing", "getting", "jobs", "library", "conversation", "engine", "models", "prompting", "shelf"}
     | {"routing.door"},
     "bench": {"engine"},
     "api": {"service", "conversation.records", "conversation.single", "reading", "engine.protocols", "models.filtering", "models.info"}
-    | {"routing.door", "routing.listing"},
+    | {"conversation.profiled", "routing.door", "routing.listing"},
     "cli": {"service", "library", "jobs", "api", "bench", "models", "conversation", "prompting", "reading", "shelf"}
     | {"routing", "worker.inprocess", "worker.raw_prompt"},
     "__main__": {"cli"},

@@ -134,6 +134,27 @@ class Library:
         """The profiles on file, each with what is wrong with it. Raises SettingsError for a file that cannot be read."""
         return tuple(self._with_model_problem(row) for row in profiles_of(self._settings).rows())
 
+    def profile(self, name: str | None) -> TurnOptions | None:
+        """The options of the profile of that name; None for a model's or alias's own name, and for what is no profile.
+
+        Raises SettingsError for a profile that cannot be used, and ModelNotFound.
+        """
+        if name is None or name in self._ids() or name not in self._free_profiles():
+            return None
+        return self.apply_profile(name)
+
+    def profile_rows(self) -> tuple[ProfileRow, ...]:
+        """The profiles that can be asked for like a model: those whose name is no model's and no alias's. None where the file is broken."""
+        free = self._free_profiles()
+        return tuple(row for row in self.profiles() if row.name in free) if free else ()
+
+    def _free_profiles(self) -> frozenset[str]:
+        try:
+            names = frozenset(profiles_of(self._settings).names)
+            return names - self._ids().keys() - self._aliases.all(()).keys() if names else names
+        except SettingsError:
+            return frozenset()
+
     def apply_profile(self, name: str) -> TurnOptions:
         """The options of a new chat with that profile. Raises SettingsError, naming the known profiles, and ModelNotFound."""
         options = options_of(Given(profiles_of(self._settings).resolve(name)).chosen(self._settings))

@@ -237,7 +237,7 @@ class ModelEntry(Record):
     """One model on disk, as the catalogue found it without opening the weights.
 
     With an `adapter`, a folder of LoRA weights, it is the model in `path` with these over it: what the adapter is of is named in `base`,
-    by its id where it is here, and `bytes` are the adapter's alone. One whose source is `alias` stands for others and has no folder.
+    by its id where it is here, and `bytes` are the adapter's alone. An alias or a profile stands for others and has no folder.
     """
 
     id: str
@@ -245,7 +245,7 @@ class ModelEntry(Record):
     bytes: int
     architecture: str
     format: Format
-    source: Literal["bundled", "folder", "hub_cache", "alias"]
+    source: Literal["bundled", "folder", "hub_cache", "alias", "profile"]
     bits: int | None = None
     context_length: int | None = None
     modified_at: float = 0.0

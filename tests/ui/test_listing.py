@@ -65,6 +65,14 @@ def test_the_pill_shows_a_model_that_went_missing() -> None:
     assert listing.pill((STARTER,), (), "starter").name == "Starter"
 
 
+def test_an_alias_can_be_picked_and_has_no_size_and_no_state_of_its_own() -> None:
+    alias = ModelEntry(id="both", path="", bytes=0, architecture="", format="template", source="alias")
+    pill = listing.pill((STARTER, alias), (), "both")
+    assert (pill.name, pill.size, pill.phase_text) == ("both", "alias", "")
+    assert pill.title == "both: an alias; each answer says which model gave it"
+    assert [choice.chosen for choice in pill.choices] == [False, True]
+
+
 def test_a_narrow_pill_keeps_both_ends_of_a_long_name() -> None:
     assert short("Starter", "starter") == "Starter"
     assert short("mlx-community/…MXFP4-Q8", "mlx-community/gpt-oss-20b-MXFP4-Q8") == "gpt-o…P4-Q8"

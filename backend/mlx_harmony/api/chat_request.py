@@ -36,6 +36,14 @@ Word = TypeVar("Word", bound=str)
 Body = TypeVar("Body", bound=Shape)
 
 _REASONING_BUDGET = msgspec.structs.replace(ranges.ANALYSIS_BUDGET, name="reasoning_budget")
+_NAMES = {
+    "reasoning_effort": "effort",
+    "system_model_identity": "identity",
+    "conversation_start_date": "start_date",
+    "max_completion_tokens": "max_tokens",
+    "reasoning_budget": "analysis_budget",
+}
+"""What a field is called beyond this edge; the others keep their names."""
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -107,6 +115,12 @@ def generation_request(body: ChatBody) -> GenerationRequest:
     check_field(_REASONING_BUDGET, body.reasoning_budget)
     ranges.check_request(request)
     return request
+
+
+def said_by(body: ChatBody) -> frozenset[str]:
+    """The fields that a request brings itself, as the records call them; null is as if it were not there, but no draft model is one."""
+    given = {name for name in body.model_fields_set if getattr(body, name) not in (None, [])}
+    return frozenset(_NAMES.get(name, name) for name in given | ({"draft_model"} & body.model_fields_set))
 
 
 def _sentence(text: str) -> str:

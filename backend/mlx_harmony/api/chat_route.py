@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from mlx_harmony.api.answers import Pace, StreamedReply, WholeReply
 from mlx_harmony.api.body import read_json
-from mlx_harmony.api.chat_request import adapter_of, generation_request, read_body
+from mlx_harmony.api.chat_request import adapter_of, generation_request, read_body, said_by
 from mlx_harmony.api.openai_chat import ChunkedAnswer, Reply, WholeAnswer
 from mlx_harmony.api.schemas import ChatBody
+from mlx_harmony.conversation.profiled import with_profile
 from mlx_harmony.service import Service
 
 router = APIRouter()
@@ -19,13 +20,16 @@ router = APIRouter()
 
 @router.post("/chat/completions", include_in_schema=False)
 async def chat_completions(request: Request) -> Response:
-    """One answer to a conversation, in OpenAI's shape."""
+    """One answer to a conversation, in OpenAI's shape; `model` may also be an alias or a profile."""
     body = read_body(await read_json(request))
     asked = generation_request(body)
     service: Service = request.app.state.service
     pace: Pace = request.app.state.pace
     # In a thread: looking for a model may scan folders, and other answers are being streamed meanwhile.
-    entry = await run_in_threadpool(service.find_model, body.model, adapter_of(body))
+    options = await run_in_threadpool(service.routing.profile, body.model)
+    if options is not None:
+        asked = with_profile(asked, options, said_by(body))
+    entry = await run_in_threadpool(service.find_model, options.model if options else body.model, adapter_of(body))
     reply = _reply(body, asked.id, entry.id)
     events = service.generate(entry.id, asked)
     if body.stream:

@@ -1,4 +1,4 @@
-"""GET /v1/models, /v1/models/{id} and /v1/health: what is on this machine and what of it is loaded. Folders are scanned in a thread."""
+"""GET /v1/models, /v1/models/{id} and /v1/health: what can be asked for here and what of it is loaded. Folders are scanned in a thread."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from mlx_harmony.engine.protocols import ModelState
 from mlx_harmony.errors import InvalidRequest, SettingsError
 from mlx_harmony.models.filtering import Filter, matching
 from mlx_harmony.models.info import ModelInfo, row_of
-from mlx_harmony.routing.listing import alias_object
+from mlx_harmony.routing.listing import alias_object, profile_info, profile_object
 from mlx_harmony.service import Service
 
 router = APIRouter()
@@ -41,14 +41,17 @@ async def list_models(request: Request) -> Response:
     service: Service = request.app.state.service
     wanted = _filter(request)
     infos = await service.infos(wanted)
-    aliases = await run_in_threadpool(_aliases, service, wanted)
-    return JSONResponse({"object": "list", "data": [*await run_in_threadpool(_objects, service, infos), *aliases]})
+    models = await run_in_threadpool(_objects, service, infos)
+    named = await run_in_threadpool(lambda: [*_aliases(service, wanted), *_profiles(service, wanted)])
+    return JSONResponse({"object": "list", "data": [*models, *named]})
 
 
 @router.get("/models/{model_id:path}", include_in_schema=False)
 async def read_model(request: Request, model_id: str) -> Response:
-    """One model, or an alias with the latest ways that requests to it went; its id may hold slashes."""
+    """One model, a profile, or an alias with the latest ways that requests to it went; its id may hold slashes."""
     service: Service = request.app.state.service
+    if profile := await run_in_threadpool(_profiles, service, Filter(), model_id):
+        return JSONResponse(profile[0])
     entry = await run_in_threadpool(service.find_model, model_id)
     if entry.source == "alias":
         (alias,) = await run_in_threadpool(_aliases, service, Filter(), entry.id)
@@ -98,6 +101,13 @@ def _aliases(service: Service, wanted: Filter, name: str = "") -> list[dict[str,
         return []
     found = matching((ModelInfo(entry=row.entry) for row in rows.values()), wanted)
     return [model_object(alias_object(rows[info.entry.id]), None) for info in found]
+
+
+def _profiles(service: Service, wanted: Filter, name: str = "") -> list[dict[str, Any]]:
+    """The profiles that are meant, or the one of that name, as models of OpenAI's."""
+    rows = {row.name: row for row in service.routing.profile_rows() if name in ("", row.name)}
+    found = matching(map(profile_info, rows.values()), wanted)
+    return [model_object(profile_object(rows[info.entry.id]), None) for info in found]
 
 
 def model_object(row: dict[str, Any], state: ModelState | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mlx_harmony.errors import LoadFailed, SettingsError
 from mlx_harmony.models.filtering import FORMATS, SORTS, Filter, matching
 from mlx_harmony.models.info import ModelInfo, row_of
 from mlx_harmony.models.outlook import Outlook
-from mlx_harmony.routing.listing import alias_object
+from mlx_harmony.routing.listing import alias_object, profile_info, profile_object
 from mlx_harmony.routing.records import AliasRow
 from mlx_harmony.settings import Settings
 
@@ -71,7 +71,9 @@ def _list(args: argparse.Namespace, terminal: Terminal, library: "Library", outl
     infos, aliases = matching(_infos(library), wanted), _aliases(library, wanted, terminal)
     if args.json:
         rows = [row_of(info, outlook.needs) for info in infos]
-        terminal.line(json.dumps([*rows, *(alias_object(row) for row in aliases)], indent=2))
+        profiles = {row.name: row for row in library.profile_rows()}
+        named = (profile_object(profiles[info.entry.id]) for info in matching(map(profile_info, profiles.values()), wanted))
+        terminal.line(json.dumps([*rows, *map(alias_object, aliases), *named], indent=2))
         return
     for line in model_lines(infos, outlook.needs, wide=args.wide):
         terminal.line(line)
@@ -79,9 +81,9 @@ def _list(args: argparse.Namespace, terminal: Terminal, library: "Library", outl
         terminal.line()
         for line in alias_lines(aliases):
             terminal.line(line)
-    if wanted == Filter(sort=wanted.sort, reverse=wanted.reverse) and (profiles := library.profiles()):
+    if wanted == Filter(sort=wanted.sort, reverse=wanted.reverse) and (listed := library.profiles()):
         terminal.line()
-        for line in profile_lines(profiles):
+        for line in profile_lines(listed):
             terminal.line(line)
 
 

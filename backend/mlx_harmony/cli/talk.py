@@ -109,6 +109,7 @@ class Talk:
             case ListModels():
                 for line in model_lines(await self._service.infos(), self._service.needs_of):
                     self._terminal.line(line)
+                self._table(tuple((entry.id, entry.problem or "alias") for entry in self._service.routing.entries()))
             case SetValue(name=name, value=value):
                 self._options = change(self._options, name, value)
                 self._table(tuple(row for row in describe(self._options) if row[0] == name))
@@ -119,6 +120,6 @@ class Talk:
         return DONE
 
     def _table(self, rows: tuple[tuple[str, str], ...]) -> None:
-        width = max(len(name) for name, _ in rows)
+        width = max((len(name) for name, _ in rows), default=0)
         for name, value in rows:
             self._terminal.line(f"  {name:<{width}}  {value}")

@@ -1,4 +1,4 @@
-"""Aliases as the service offers them: answered for, counted for and listed. Loads no model itself."""
+"""Aliases as the service offers them: answered for, counted for and listed, and profiles that are asked for like models. Loads nothing."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,8 +6,10 @@ from typing import Protocol
 
 import msgspec
 
+from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.engine.protocols import Answers, ModelState
 from mlx_harmony.errors import InvalidRequest, SettingsError
+from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.records import GenerationRequest, ModelEntry, PromptCount
 from mlx_harmony.routing.answering import Here, Prepared, Router, Taken
 from mlx_harmony.routing.choosing import steps
@@ -15,10 +17,16 @@ from mlx_harmony.routing.records import AliasRow, Asked
 
 
 class Listing(Here, Protocol):
-    """Who also lists the aliases, those too that cannot be used."""
+    """Who also lists the aliases, those too that cannot be used, and the profiles whose names are no model's."""
 
     def alias_rows(self) -> tuple[AliasRow, ...]:
         """Raises SettingsError."""
+        ...
+
+    def profile_rows(self) -> tuple[ProfileRow, ...]: ...
+
+    def profile(self, name: str | None) -> TurnOptions | None:
+        """Raises SettingsError and ModelNotFound."""
         ...
 
 
@@ -41,6 +49,17 @@ class Routing(Router):
             return tuple(row.entry for row in self._listing().alias_rows())
         except SettingsError:
             return ()
+
+    def profile_rows(self) -> tuple[ProfileRow, ...]:
+        """The profiles that can be asked for by name, each with what is wrong with it. Reads files."""
+        return self._listing().profile_rows()
+
+    def profile(self, name: str | None) -> TurnOptions | None:
+        """What the profile of that name says; None where it is a model's or an alias's name, or nobody's. Reads files.
+
+        Raises SettingsError for a profile that cannot be used, and ModelNotFound.
+        """
+        return self._listing().profile(name)
 
     def routes(self, alias: str) -> tuple[Taken, ...]:
         """The latest ways that requests to an alias went in this program, the last one first."""

@@ -64,9 +64,10 @@ class Commanding:
 
     def _models(self) -> Rows:
         states = {state.id: state.phase for state in self._service.model_states()}
-        return tuple(
+        models = tuple(
             (entry.id, entry.problem or f"{words.size(entry.bytes)}, {states.get(entry.id, 'asleep')}") for entry in self._service.models()
         )
+        return (*models, *((entry.id, entry.problem or "alias") for entry in self._service.routing.entries()))
 
 
 def note(headline: str, rows: Rows, *, unknown: bool = False) -> str:

@@ -72,7 +72,7 @@ def _control(field: SettingField, service: Service) -> tuple[str, tuple[tuple[st
         case "theme":
             return "theme", ()
         case "model":
-            ids = [entry.id for entry in service.models() if not entry.problem]
+            ids = [entry.id for entry in (*service.models(), *service.routing.entries()) if not entry.problem]
             chosen = service.settings.model
             return "choice", tuple((name, name) for name in dict.fromkeys([*ids, chosen]))
         case "instructions" | "models_dirs" | "pinned_models":
