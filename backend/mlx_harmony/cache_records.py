@@ -9,6 +9,9 @@ ReuseReason = Literal["whole", "new", "answer", "differs", "boundary", "nothing"
 """Why no more was reused: nothing was left to read; the rest is new; an answer stands in the prompt otherwise than the model wrote it;
 the prompts differ; no snapshot lies nearer; nothing was kept; it was evicted; it is of another model; its file is damaged; no budget."""
 
+READ_ALONE = "prompt-"
+"""How the ids begin under which prompts are read into files; they stand in the place of a chat's."""
+
 
 class Reuse(Record):
     """What of one prompt needed no reading, in tokens, and why not more of it.

@@ -4,17 +4,22 @@ A model that is loaded is asked itself; of one that is asleep what lies on disk 
 """
 
 import asyncio
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from mlx_harmony.cache_records import CacheAction, CacheKeeper, CacheStanding, CacheState, SavedCache
 from mlx_harmony.engine.protocols import Provider
 from mlx_harmony.errors import EngineCrashed, ModelNotFound
-from mlx_harmony.records import ModelEntry
+from mlx_harmony.events import Event
+from mlx_harmony.reading import PromptRead, prompt_file, read_prompt
+from mlx_harmony.records import GenerationRequest, ModelEntry
 from mlx_harmony.shelf.kept import Shelves
 
 AWAKE = ("awake", "busy")
+
+Told = TypeVar("Told", CacheState, SavedCache)
 
 
 class Caches:
@@ -60,6 +65,19 @@ class Caches:
         and the errors of loading.
         """
         return await self._provider.load_cache(self._find(model_id), str(path))
+
+    async def read(
+        self, model_id: str, request: GenerationRequest, name: str, *, replace: bool = False
+    ) -> AsyncGenerator[Event | PromptRead, None]:
+        """Have a model read a prompt into a file of that name in the app's home: how far it is, then what came of it. Leaving cancels.
+
+        Raises InvalidRequest for an empty prompt, a name that is none or is taken, ModelNotFound, StorageError, and the errors of loading.
+        """
+        entry = await asyncio.to_thread(self._find, model_id)
+        path = await asyncio.to_thread(prompt_file, self._shelves.home, name)
+        async with aclosing(read_prompt(_Reader(self._provider, entry), request, path, replace=replace)) as steps:
+            async for step in steps:
+                yield step
 
     async def awake(self, within_s: float) -> dict[str, CacheState]:
         """How the caches of all loaded models stand, by model; one that does not tell in time is left out."""
@@ -110,3 +128,25 @@ class Caches:
             if model_id in self._shelves.sizes():
                 return model_id
             raise
+
+
+class _Reader:
+    """A model of the provider, as one that reads a prompt into a file."""
+
+    def __init__(self, provider: Provider, entry: ModelEntry) -> None:
+        self._provider = provider
+        self._entry = entry
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        return self._provider.generate(self._entry, request)
+
+    async def cache(self) -> CacheState:
+        return self._awake(await self._provider.cache(self._entry.id))
+
+    async def save(self, entry: str, path: Path, *, replace: bool) -> SavedCache:
+        return self._awake(await self._provider.save_cache(self._entry.id, entry, str(path), replace=replace))
+
+    def _awake(self, told: Told | None) -> Told:
+        if told is None:
+            raise EngineCrashed(f"{self._entry.id} was unloaded before the prompt was saved.", hint="Read it again.")
+        return told

@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from mlx_harmony.cache_records import CacheRequest, Reuse
+from mlx_harmony.shelf.bundle import read_bundle
 from tests.browser.conftest import OFFLINE, WIDE, ScriptedApp
-from tests.browser.visit import Visit, a_word_of_its_own
+from tests.browser.visit import ANSWER_MS, Visit, a_word_of_its_own
 from tests.fixtures.kept import STATE, large
 from tests.fixtures.server import serving
 
@@ -22,6 +23,13 @@ DROP = """(files) => {
     const carried = new DataTransfer();
     for (const [name, text] of files) carried.items.add(new File([text], name));
     document.querySelector("#cache-view").dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
+}"""
+
+DROP_PROMPT = """(text) => {
+    const carried = new DataTransfer();
+    carried.items.add(new File([text], "manual.txt"));
+    const drop = new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true });
+    document.querySelector("#drop [data-drop=prompt]").dispatchEvent(drop);
 }"""
 
 
@@ -237,3 +245,42 @@ def test_a_tree_of_500_entries_stays_fast(told: Visit, scripted_app: ScriptedApp
         }"""
     )
     assert took < 100, took
+
+
+@pytest.mark.timeout(300)
+def test_a_prompt_is_read_into_a_file_and_what_goes_wrong_loses_nothing(chromium: Browser, tmp_path: Path) -> None:
+    text = f"{a_word_of_its_own()}: a long text that is read once. " * 12
+    with serving(tmp_path / "home", environment=OFFLINE) as app, Visit.to(chromium, app.address, WIDE) as visit:
+        page, file = visit.page, tmp_path / "home" / "prompts" / "manual.kv"
+        open_cache(visit)
+        page.get_by_role("button", name="Read a prompt…").click()
+        form = page.get_by_role("region", name="Read a prompt into a file")
+        expect(form.get_by_label("Model")).to_have_value("starter")
+        form.get_by_role("button", name="Read it").click()
+        expect(form.get_by_role("alert")).to_have_text("The prompt is empty. Paste a text, or drop a file.")
+        page.evaluate(DROP_PROMPT, text)
+        expect(form.get_by_label("Prompt", exact=True)).to_have_value(text)
+        expect(form.get_by_label("Name of the file")).to_have_value("manual")
+        form.get_by_role("button", name="Read it").click()
+        expect(form.get_by_role("progressbar")).to_be_visible()
+        done = form.get_by_role("status")
+        expect(done).to_contain_text("tok/s", timeout=ANSWER_MS)
+        expect(done).to_contain_text(str(file))
+        expect(done.locator("div", has_text="Peak memory")).to_contain_text(re.compile(r"\d MB"))
+        kept = read_bundle(file).run.end
+        expect(done).to_contain_text(f"{kept:,}, ")
+
+        form.get_by_role("button", name="Read it").click()
+        expect(form.get_by_role("alert")).to_contain_text("A file of that name is there already.")
+        expect(form.get_by_label("Prompt", exact=True)).to_have_value(text)
+        form.get_by_label("Name of the file").fill("other")
+        form.get_by_label("Prompt", exact=True).fill("something else that is longer. " * 300)
+        form.get_by_role("button", name="Read it").click()
+        form.get_by_role("button", name="Cancel").click()
+        expect(form.get_by_role("alert")).to_have_text("Cancelled. Nothing was saved.")
+        expect(form.get_by_label("Prompt", exact=True)).to_have_value(re.compile("something else"))
+        assert not file.with_name("other.kv").exists()
+        expect(page.get_by_role("tree")).to_contain_text("A prompt that was read into a file", timeout=SOON_MS)
+        # Refusals are told by their status, which the browser notes by itself.
+        visit.complaints = [each for each in visit.complaints if "400" not in each]
+        visit.assert_quiet()

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from mlx_harmony.api import caches_route, chat_route, files_route, loading_route, models_route, standing_route
+from mlx_harmony.api import caches_route, chat_route, files_route, loading_route, models_route, reading_route, standing_route
 from mlx_harmony.api.answers import Pace
 from mlx_harmony.api.errors import on_harmony_error, on_http_exception, on_unexpected
 from mlx_harmony.api.gate import Gate
@@ -45,7 +45,7 @@ def create_app(service: Service, *, policy: Policy | None = None, pace: Pace = P
     app.add_api_route("/health", health, methods=sorted(METHODS), include_in_schema=False)
     # Mounted whole, so that an unknown address or method below /v1 is answered here and not by the page, which is mounted on "/".
     app.router.routes.append(Mount("/v1", app=_openai()))
-    app.router.routes.append(Mount("/files/caches", app=caches_route.router))
+    app.router.routes.append(Mount("/files/caches", app=_caches()))
     app.router.routes.append(Mount("/files", app=files_route.router))
     return app
 
@@ -55,6 +55,13 @@ async def health(request: Request) -> Response:
     if request.method not in ("GET", "HEAD"):
         raise HTTPException(405, headers={"allow": "GET, HEAD"})
     return JSONResponse({"status": "ok"})
+
+
+def _caches() -> APIRouter:
+    router = APIRouter(redirect_slashes=False)
+    router.include_router(caches_route.router)
+    router.include_router(reading_route.router)
+    return router
 
 
 def _openai() -> APIRouter:

@@ -187,3 +187,13 @@ class CacheBody(Shape):
     model: str
     action: Literal["pin", "unpin", "drop", "clear"]
     entry: str = ""
+
+
+class ReadBody(Shape):
+    """POST /files/caches/read; `name` is the file's, `system` stands above the prompt."""
+
+    model: str
+    prompt: str
+    name: str
+    system: str = ""
+    replace: bool = False

@@ -4,8 +4,6 @@ import argparse
 import asyncio
 import json
 import sys
-import time
-import uuid
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +14,12 @@ from mlx_harmony.cli.answer import Answer
 from mlx_harmony.cli.begun import Beginning
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE, report
 from mlx_harmony.cli.flags import add_cache_file_flag, add_draft_flag, add_model_flags, add_prompting_flags, chosen_settings
+from mlx_harmony.cli.picking import add_pick_flag, picked
 from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
-from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.events import Event, Failed, Finished, Routed, TextDelta, ToolCallDelta
-from mlx_harmony.prompting.records import ChatSetup
-from mlx_harmony.records import GenerationRequest, Message, ModelEntry
+from mlx_harmony.records import GenerationRequest, ModelEntry
 
 if TYPE_CHECKING:
     from mlx_harmony.cli.here import Here
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="?", help="what to answer; without it, or as `-`, it is read from stdin")
     add_model_flags(parser)
+    add_pick_flag(parser)
     add_draft_flag(parser)
     add_prompting_flags(parser)
     parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the prompt")
@@ -50,16 +48,17 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         return WRONG_USAGE
     from mlx_harmony.cli.here import Here
     from mlx_harmony.conversation.beginning import options_of
+    from mlx_harmony.conversation.single import single_request
     from mlx_harmony.prompting.choosing import given_by, settled
     from mlx_harmony.ranges import check_request
 
-    settings = chosen_settings(args)
+    settings = picked(args, chosen_settings(args), terminal)
     given = given_by(settings)
     settings = settled(settings, given)
     for notice in settings.notices:
         terminal.warn(notice)
     options = options_of(given.chosen(settings, choices_from(args)))
-    model, request = (None, request_from(text, options)) if args.request is None else written_request(args.request)
+    model, request = (None, single_request(text, options)) if args.request is None else written_request(args.request)
     here = Here(settings, Beginning(args.prompt_cache_file, terminal))
     entry = here.find(None if args.model else model)
     check_request(request)
@@ -103,28 +102,6 @@ def written_request(file: str) -> tuple[str | None, GenerationRequest]:
         raise InvalidRequest("The request must be a JSON object.", hint='For example: {"messages": [...]}', param="request")
     checked = read_body(body)
     return checked.model, generation_request(checked)
-
-
-def request_from(text: str, options: TurnOptions) -> GenerationRequest:
-    """The request for one answer, with all that a chat would begin with but its greeting."""
-    from mlx_harmony.conversation.history import framed
-
-    setup = options.setup or ChatSetup()
-    return GenerationRequest(
-        id=uuid.uuid4().hex,
-        prompt=framed((Message(role="user", content=text),), options, time.time()),
-        sampling=options.sampling,
-        max_tokens=options.max_tokens,
-        stop=options.stop,
-        loop_detection=setup.loop_detection,
-        kv=options.kv,
-        max_context_tokens=setup.max_context_tokens,
-        context_margin=setup.max_context_tokens_margin,
-        prompt_budget=setup.prompt_token_budget,
-        speculation=options.speculation,
-        num_draft_tokens=options.num_draft_tokens,
-        draft_model=options.draft_model,
-    )
 
 
 class Document:

@@ -23,6 +23,7 @@ class Shelves:
     """All shelves of the app's home."""
 
     def __init__(self, home: str, budget_bytes: int) -> None:
+        self.home = home
         self._root = Path(home, FOLDER)
         self._budget_bytes = budget_bytes
 

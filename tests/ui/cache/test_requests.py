@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+import msgspec
 import pytest
 
 from mlx_harmony.cache_reasons import explained
@@ -27,6 +28,8 @@ def test_a_prompt_tells_whose_it_was_and_what_of_it_was_reused() -> None:
 def test_a_prompt_of_a_chat_that_is_gone_leads_nowhere() -> None:
     first = request_rows(RECENT[:1], {}, NOW)[0]
     assert (first.whose, first.chat) == ("A chat that is gone", "")
+    alone = msgspec.structs.replace(RECENT[0], chat="prompt-1a")
+    assert request_rows((alone,), {}, NOW)[0].whose == "A prompt for a file"
 
 
 def test_only_the_newest_prompts_are_listed() -> None:

@@ -58,6 +58,11 @@ def test_a_pin_or_another_tier_parts_a_row() -> None:
         assert [row.first for row in tree(entries, TITLES, NOW).rows if row.kind == "run"] == ["root", "turn", "other", "more", "lost"]
 
 
+def test_a_prompt_that_was_read_into_a_file_is_no_chat() -> None:
+    (row,) = [row for row in tree((msgspec.structs.replace(ENTRIES[0], chats=("prompt-1a",)),), TITLES, NOW).rows if row.kind == "chat"]
+    assert (row.chat, row.label) == ("", "A prompt that was read into a file")
+
+
 def test_another_form_of_keys_and_values_is_told_and_parts_a_row() -> None:
     packed = tuple(msgspec.structs.replace(each, kv="8 bits in groups of 64 from 0") if each.id == "more" else each for each in ENTRIES)
     rows = {row.first: row for row in tree(packed, TITLES, NOW).rows if row.kind == "run"}

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from typing import Literal
 
 from mlx_harmony.cache_reasons import explained
-from mlx_harmony.cache_records import CacheRequest, Reuse
+from mlx_harmony.cache_records import READ_ALONE, CacheRequest, Reuse
 from mlx_harmony.records import Record
 from mlx_harmony_ui import words
 from mlx_harmony_ui.listing import Piece
@@ -62,7 +62,7 @@ def _row(request: CacheRequest, titles: Mapping[str, str], now_s: float) -> Requ
     return RequestRow(
         key=f"{request.at:.6f}",
         outcome=outcome(reuse),
-        whose=words.shorten(title or "New chat", 48) if title is not None else "A chat that is gone" if request.chat else "A program",
+        whose=words.shorten(title or "New chat", 48) if title is not None else _nobody(request.chat),
         chat=request.chat if title is not None else "",
         when=words.ago(request.at, now_s),
         exact=words.exact(request.at),
@@ -78,6 +78,13 @@ def _row(request: CacheRequest, titles: Mapping[str, str], now_s: float) -> Requ
         position=f"from token {words.count(reuse.position)}" if reuse.position is not None else "",
         changed=bool(advice) and reuse.reason == "differs",
     )
+
+
+def _nobody(chat: str) -> str:
+    """Whose a prompt is that belongs to no chat on the list."""
+    if chat.startswith(READ_ALONE):
+        return "A prompt for a file"
+    return "A chat that is gone" if chat else "A program"
 
 
 def outcome(reuse: Reuse) -> Outcome:

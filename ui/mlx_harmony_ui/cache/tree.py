@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from mlx_harmony.cache_records import CacheEntry
+from mlx_harmony.cache_records import READ_ALONE, CacheEntry
 from mlx_harmony.records import Record
 from mlx_harmony_ui import words
 from mlx_harmony_ui.listing import Piece
@@ -19,6 +19,7 @@ ENOUGH = 160
 DEEPEST = 9
 """Deeper rows stand no further in."""
 GONE = "a chat that is no longer listed"
+ALONE = "A prompt that was read into a file"
 _BITS = re.compile(r"(\d+) bits")
 _CONTROL = re.compile(r"<\|[^|<>]{1,40}\|>")
 
@@ -159,7 +160,8 @@ def _weights(entries: tuple[CacheEntry, ...], under: Mapping[str, list[CacheEntr
 
 def _chat_row(place: _Place, chat: str, titles: Mapping[str, str]) -> TreeRow:
     title = titles.get(chat)
-    said = words.shorten(title or "New chat", 60) if title is not None else GONE
+    alone = title is None and chat.startswith(READ_ALONE)
+    said = words.shorten(title or "New chat", 60) if title is not None else ALONE if alone else GONE
     return TreeRow(
         key=place.key,
         kind="chat",
@@ -168,7 +170,7 @@ def _chat_row(place: _Place, chat: str, titles: Mapping[str, str]) -> TreeRow:
         place=place.place,
         peers=place.peers,
         text=(Piece(text=said),),
-        label=f"Chat {said}",
+        label=said if alone else f"Chat {said}",
         chat=chat if title is not None else "",
     )
 

@@ -82,6 +82,7 @@ document.addEventListener("drop", (event) => {
   showDrop(false);
   if (place === "attach") attachFiles(files);
   else if (place === "cache") loadCaches(files);
+  else if (place === "prompt") takePrompt(files[0]);
   else importFiles(files);
 });
 

@@ -1,0 +1,92 @@
+"""POST /files/caches/read: a model reads a prompt once and keeps it in a file of the app's home; how far it is comes as lines of JSON.
+
+Whoever hangs up cancels. Knows nothing of how a prompt is read.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mlx_harmony.api.answers import unless_gone
+from mlx_harmony.api.body import read_json
+from mlx_harmony.api.chat_request import body_as
+from mlx_harmony.api.errors import error_response
+from mlx_harmony.api.schemas import ReadBody
+from mlx_harmony.conversation.single import single_request
+from mlx_harmony.errors import HarmonyError
+from mlx_harmony.events import Event, Loading, Prefill, Queued
+from mlx_harmony.reading import PromptRead
+from mlx_harmony.service import Service
+
+LINES = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
+
+router = APIRouter(redirect_slashes=False)
+
+
+class Told(Response):
+    """The steps as lines, each as it happens. What goes wrong before the first has its own status, afterwards it is the last line."""
+
+    def __init__(self, steps: AsyncGenerator[Event | PromptRead, None]) -> None:
+        super().__init__()
+        self._steps = steps
+        self._open = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer() -> None:
+            try:
+                async with aclosing(self._steps) as steps:
+                    async for step in steps:
+                        if (line := line_of(step)) is not None:
+                            await self._tell(send, line)
+            except HarmonyError as error:
+                if not self._open:
+                    await error_response(error)(scope, receive, send)
+                    return
+                await self._tell(send, {"step": "failed", "message": error.message, "hint": error.hint, "param": error.param})
+            await send({"type": "http.response.body", "body": b""})
+
+        await unless_gone(receive, answer())
+
+    async def _tell(self, send: Send, line: dict[str, Any]) -> None:
+        if not self._open:
+            await send({"type": "http.response.start", "status": 200, "headers": LINES})
+            self._open = True
+        await send({"type": "http.response.body", "body": msgspec.json.encode(line) + b"\n", "more_body": True})
+
+
+@router.post("/read", include_in_schema=False)
+async def read(request: Request) -> Response:
+    """Read the prompt as a new chat would begin with it, and save it under that name."""
+    body, service = body_as(ReadBody, await read_json(request)), _service(request)
+    options = msgspec.structs.replace(service.default_options(), model=body.model)
+    if body.system:
+        options = msgspec.structs.replace(options, instructions=body.system)
+    return Told(service.caches.read(body.model, single_request(body.prompt, options), body.name, replace=body.replace))
+
+
+def line_of(step: Event | PromptRead) -> dict[str, Any] | None:
+    """One step in words of its own; None where there is nothing to tell of it."""
+    match step:
+        case Queued(position=position):
+            return {"step": "waiting", "position": position}
+        case Loading(stage=stage, fraction=fraction):
+            return {"step": "loading", "stage": stage, "fraction": fraction}
+        case Prefill(done=done, total=total):
+            return {"step": "reading", "done": done, "total": total}
+        case PromptRead():
+            told: dict[str, Any] = msgspec.to_builtins(step)
+            saved: dict[str, Any] = told.pop("saved")
+            return {"step": "done", **saved, **told, "tokens_per_second": step.tokens_per_second}
+        case _:
+            return None
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
