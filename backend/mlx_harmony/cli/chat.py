@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlx_harmony.cli.errors import DONE, report
 from mlx_harmony.cli.flags import add_cache_file_flag, add_draft_flag, add_model_flags, add_prompting_flags, chosen_settings
 from mlx_harmony.cli.lines import typed_messages
+from mlx_harmony.cli.picking import add_pick_flag, picked
 from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import HarmonyError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_flags(parser)
+    add_pick_flag(parser)
     add_draft_flag(parser)
     add_prompting_flags(parser)
     parser.add_argument("--chat", metavar="ID", help="go on with this chat instead of beginning a new one")
@@ -33,14 +35,14 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from mlx_harmony.cli.talk import Talk
     from mlx_harmony.service import Service
 
-    settings = chosen_settings(args)
+    settings = picked(args, chosen_settings(args), terminal)
     choices = choices_from(args)
     with asyncio.Runner() as runner:
         service = runner.run(Service.open(settings))
         for notice in service.notices():
             terminal.warn(notice)
         try:
-            if args.model:
+            if settings.source("model") == "flag":
                 choices["model"] = service.find_model(None).id
             if args.prompt_cache_file:
                 model, file = service.find_model(None).id, absolute(args.prompt_cache_file)

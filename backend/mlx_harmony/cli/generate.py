@@ -14,6 +14,7 @@ from mlx_harmony.cli.answer import Answer
 from mlx_harmony.cli.begun import Beginning
 from mlx_harmony.cli.errors import DONE, WRONG_USAGE, report
 from mlx_harmony.cli.flags import add_cache_file_flag, add_draft_flag, add_model_flags, add_prompting_flags, chosen_settings
+from mlx_harmony.cli.picking import add_pick_flag, picked
 from mlx_harmony.cli.sampling import add_sampling_flags, choices_from
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import InvalidRequest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="?", help="what to answer; without it, or as `-`, it is read from stdin")
     add_model_flags(parser)
+    add_pick_flag(parser)
     add_draft_flag(parser)
     add_prompting_flags(parser)
     parser.add_argument("--system", metavar="TEXT", help="instructions that stand above the prompt")
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     from mlx_harmony.prompting.choosing import given_by, settled
     from mlx_harmony.ranges import check_request
 
-    settings = chosen_settings(args)
+    settings = picked(args, chosen_settings(args), terminal)
     given = given_by(settings)
     settings = settled(settings, given)
     for notice in settings.notices:
