@@ -63,6 +63,21 @@ class Tool(Record):
     parameters: dict[str, Any] | None = None
 
 
+class RoleMapping(Record):
+    """How a model without a chat template is shown who speaks, as mlx_lm.server has it: a prefix for each role, `stop` after each message.
+
+    `system_prompt` stands first where the conversation brings no instructions.
+    """
+
+    system_prompt: str = ""
+    system: str = ""
+    developer: str = ""
+    user: str = ""
+    assistant: str = ""
+    tool: str = ""
+    stop: str = ""
+
+
 class ChatPrompt(Record, tag="chat"):
     """A conversation to answer. Unset fields take the format's own default (formats.md)."""
 
@@ -74,6 +89,7 @@ class ChatPrompt(Record, tag="chat"):
     start_date: str | None = None
     channels: tuple[Channel, ...] = CHANNELS
     continue_last: bool = False
+    roles: RoleMapping | None = None
 
 
 class TextPrompt(Record, tag="text"):

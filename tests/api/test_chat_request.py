@@ -7,7 +7,7 @@ import pytest
 from mlx_harmony import ranges
 from mlx_harmony.api.chat_request import generation_request, read_body
 from mlx_harmony.errors import InvalidRequest
-from mlx_harmony.records import ChatPrompt, GenerationRequest, KvOptions, Message, Sampling, Tool, ToolCall
+from mlx_harmony.records import ChatPrompt, GenerationRequest, KvOptions, Message, RoleMapping, Sampling, Tool, ToolCall
 
 USER = {"role": "user", "content": "hi"}
 
@@ -188,3 +188,25 @@ def test_the_form_of_kv_reaches_the_engine_and_is_checked() -> None:
         with pytest.raises(InvalidRequest) as refused:
             asked(**wrong)
         assert refused.value.param == param
+
+
+def test_a_role_mapping_is_mlx_lm_server_s() -> None:
+    mapping = {"system_prompt": "A chat.", "system": "RULE: ", "user": "USER: ", "assistant": "BOT: ", "stop": "\n"}
+    assert prompt(role_mapping=mapping).roles == RoleMapping(**mapping)
+    assert prompt(role_mapping={}).roles is None and prompt(role_mapping=None).roles is None
+
+
+@pytest.mark.parametrize(
+    ("mapping", "param"),
+    [
+        ({"human": "Q: "}, "role_mapping.human"),
+        ({"user": 5}, "role_mapping.user"),
+        ({"user": None}, "role_mapping.user"),
+        ({"user": "x" * 10_001}, "role_mapping.user"),
+        (["user"], "role_mapping"),
+    ],
+)
+def test_a_role_mapping_with_a_bad_key_or_value_is_refused_by_its_name(mapping: Any, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        asked(role_mapping=mapping)
+    assert caught.value.param == param

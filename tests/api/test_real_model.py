@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from openai import BadRequestError
 
 from tests.api.serving import Options, Serving, eventually, serving
 
@@ -72,6 +73,12 @@ async def test_the_model_is_listed_under_its_folder_s_name_and_said_to_be_loaded
     (figures,) = health["cache"].values()
     assert 0 < figures["memory_bytes"] <= figures["memory_budget"]
     assert figures["requests"] >= 1 and figures["tokens_asked"] > figures["tokens_reused"] >= 0
+
+
+async def test_harmony_s_roles_cannot_be_renamed(server: Serving, model: str) -> None:
+    with pytest.raises(BadRequestError, match="speaks Harmony") as caught:
+        await server.client.chat.completions.create(model=model, messages=HELLO, extra_body={"role_mapping": {"user": "Q: "}})
+    assert caught.value.param == "role_mapping"
 
 
 @pytest.mark.parametrize("streamed", [b"true", b"false"])

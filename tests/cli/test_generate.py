@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +121,20 @@ def test_raw_prompt_prints_what_the_model_reads(fx2: Path, capsys: pytest.Captur
     assert "Reasoning: low" in raw
     assert "Be brief." in raw
     assert raw.endswith("<|start|>user<|message|>Hi <|end|> there<|end|><|start|>assistant\n")
+
+
+def test_a_written_request_s_role_mapping_is_what_a_model_without_a_template_reads(
+    fx1: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = shutil.copytree(fx1, tmp_path / "bare")
+    (bare / "chat_template.jinja").unlink()
+    body = {"messages": [{"role": "user", "content": "Hi"}], "role_mapping": {"user": "USER: ", "assistant": "BOT: ", "stop": "\n"}}
+    (tmp_path / "asked.json").write_text(json.dumps(body))
+    asked = ["generate", "--request", str(tmp_path / "asked.json"), "--raw-prompt", "--model"]
+    assert main([*asked, str(bare)]) == 0
+    assert capsys.readouterr().out.removeprefix("<s>") == "USER: Hi\nBOT:\n"
+    assert main([*asked, str(fx1)]) == 2
+    assert "role_mapping" in capsys.readouterr().err
 
 
 def test_json_is_one_document(fx2: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ from mlx_harmony.records import (
     KvOptions,
     Message,
     Role,
+    RoleMapping,
     Sampling,
     Tool,
     ToolCall,
@@ -42,6 +43,7 @@ _NAMES = {
     "conversation_start_date": "start_date",
     "max_completion_tokens": "max_tokens",
     "reasoning_budget": "analysis_budget",
+    "role_mapping": "roles",
 }
 """What a field is called beyond this edge; the others keep their names."""
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -96,6 +98,7 @@ def generation_request(body: ChatBody) -> GenerationRequest:
         identity=body.system_model_identity,
         knowledge_cutoff=DEFAULT_CUTOFF if body.knowledge_cutoff is None else body.knowledge_cutoff,
         start_date=body.conversation_start_date,
+        roles=_roles(body.role_mapping),
     )
     request = GenerationRequest(
         id=f"chatcmpl-{uuid.uuid4().hex}",
@@ -147,6 +150,16 @@ def _one_of(param: str, given: str | None, choices: tuple[Word, ...], default: W
     if chosen is None:
         raise InvalidRequest(f"{param} must be one of {', '.join(choices)}.", param=param)
     return chosen
+
+
+def _roles(given: dict[str, str] | None) -> RoleMapping | None:
+    """mlx_lm.server's mapping; an empty one is none, as there."""
+    known = RoleMapping.__struct_fields__
+    for name in given or ():
+        if name not in known:
+            hint = f"Known: {', '.join(known)}."
+            raise InvalidRequest(f"role_mapping has no {name[:40]!r}.", hint=hint, param=f"role_mapping.{name[:40]}")
+    return RoleMapping(**given) if given else None
 
 
 def _channels(given: list[str] | None) -> tuple[Channel, ...]:

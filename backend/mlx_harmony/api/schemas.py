@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 MOST_MESSAGES = 10_000
 MOST_TOOLS = 128
+LONGEST_PREFIX = 10_000
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
@@ -114,6 +115,7 @@ class ChatBody(Shape):
     system_model_identity: str | None = None
     conversation_start_date: str | None = None
     knowledge_cutoff: str | None = None
+    role_mapping: dict[str, Annotated[str, Field(max_length=LONGEST_PREFIX)]] | None = None
     response_format: ResponseFormat | None = None
     modalities: list[str] | None = None
     n: int | None = None

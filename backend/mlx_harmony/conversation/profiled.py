@@ -14,7 +14,7 @@ from mlx_harmony.kv_ranges import combined
 from mlx_harmony.prompting.records import ChatSetup
 from mlx_harmony.records import ChatPrompt, GenerationRequest, Sampling
 
-_OF_PROMPT = ("effort", "identity", "knowledge_cutoff", "start_date", "channels")
+_OF_PROMPT = ("effort", "identity", "knowledge_cutoff", "start_date", "channels", "roles")
 _OF_REQUEST = ("max_tokens", "stop", "end_tokens", "analysis_budget", "speculation", "draft_model", "num_draft_tokens")
 
 

@@ -24,6 +24,13 @@ def check_chat(prompt: ChatPrompt) -> None:
         called |= {call.id for call in message.tool_calls}
 
 
+def refuse_roles(prompt: ChatPrompt, why: str) -> None:
+    """Raises InvalidRequest for a role mapping, which only a model without a template of its own can use; `why` says what this one has."""
+    if prompt.roles is not None:
+        hint = "Leave role_mapping out; it is for models without a chat template."
+        raise InvalidRequest(f"role_mapping changes nothing here: the model {why}.", hint=hint, param="role_mapping")
+
+
 def _check_message(message: Message, called: set[str]) -> None:
     for text in (message.content, message.reasoning, message.name or ""):
         check_text(text, "messages")

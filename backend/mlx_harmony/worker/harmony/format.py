@@ -7,7 +7,7 @@ import openai_harmony as harmony
 
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import Channel, ChatPrompt, Format, Message, Prompt, TextPrompt, TokenPrompt
-from mlx_harmony.worker.chat import check_chat
+from mlx_harmony.worker.chat import check_chat, refuse_roles
 from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
 from mlx_harmony.worker.harmony.codec import Codec
 from mlx_harmony.worker.harmony.history import developer_message, has_functions, system_message, turns
@@ -74,6 +74,7 @@ class HarmonyFormat:
 
     def _render_chat(self, prompt: ChatPrompt) -> Rendered:
         check_chat(prompt)
+        refuse_roles(prompt, "speaks Harmony, whose roles have fixed names")
         parts = [0] * len(prompt.messages)
         known = self._memo.misses
         prompt, opened = _opened(prompt)

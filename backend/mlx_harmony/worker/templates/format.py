@@ -4,10 +4,11 @@ from functools import partial
 
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.records import ChatPrompt, Format, Prompt
-from mlx_harmony.worker.chat import check_chat
+from mlx_harmony.worker.chat import check_chat, refuse_roles
 from mlx_harmony.worker.formats import FormatDefaults, Rendered, TurnParser
 from mlx_harmony.worker.places import SYSTEM, Span, names_of, place_in
 from mlx_harmony.worker.plain import PlainParser, encode_plain_prompt
+from mlx_harmony.worker.templates.lines import Lines
 from mlx_harmony.worker.templates.messages import tool_schemas
 from mlx_harmony.worker.templates.parser import TemplateParser
 from mlx_harmony.worker.templates.render import TemplateRenderer
@@ -48,6 +49,7 @@ class TemplateFormat(_TokenizerFormat):
         if not isinstance(prompt, ChatPrompt):
             return Rendered(encode_plain_prompt(self.tokens, prompt))
         check_chat(prompt)
+        refuse_roles(prompt, "has a chat template, which says who speaks")
         known = self._renderer.pieces.memo.misses
         tokens, boundaries = self._renderer.render(prompt)
         while len(self._thinking) >= _REMEMBERED_PROMPTS:
@@ -74,7 +76,7 @@ class TemplateFormat(_TokenizerFormat):
 
 
 class RawFormat(_TokenizerFormat):
-    """Talks to a model that has no template: every message as a line `role: text`."""
+    """Talks to a model that has no template: every message as a line `role: text`, or as a role mapping has it."""
 
     name = "raw"
 
@@ -88,23 +90,27 @@ class RawFormat(_TokenizerFormat):
                 "This model has no chat template and takes no tools.", hint="Send the request without tools.", param="tools"
             )
         last = prompt.messages[-1]
-        opened = last if prompt.continue_last else None
+        opened = last.content if prompt.continue_last else None
+        lines = Lines(self.tokens, prompt.roles)
         tokens = self.tokens.encode_markup("", special=True)
         boundaries, spans = [], []  # type: list[int], list[Span]
         if prompt.identity:
-            tokens += self.tokens.encode_text(f"system: {prompt.identity}\n")
+            tokens += lines.line("system", prompt.identity)
             spans.append(Span(len(tokens), SYSTEM))
-        said = prompt.messages[:-1] if opened else prompt.messages
+        elif not any(message.role in ("system", "developer") for message in prompt.messages) and (first := lines.first()):
+            tokens += first
+            spans.append(Span(len(tokens), SYSTEM))
+        said = prompt.messages if opened is None else prompt.messages[:-1]
         for message, name in zip(said, names_of(said), strict=True):
-            tokens += self.tokens.encode_text(f"{message.role}: {message.content}\n")
+            tokens += lines.line(message.role, message.content)
             boundaries.append(len(tokens))
             spans.append(Span(len(tokens), name))
-        tokens += self.tokens.encode_text(f"assistant: {opened.content}" if opened else "assistant:")
+        tokens += lines.opened(opened)
         return Rendered(tokens, tuple(boundaries), place=partial(place_in, spans))
 
     def parser(self, prompt: Prompt, ends: frozenset[int] = frozenset()) -> TurnParser:
         """One final message; a chat's answer ends where the model begins the user's next line."""
-        return PlainParser(self.tokens, stops=("\nuser:", "\nsystem:") if isinstance(prompt, ChatPrompt) else ())
+        return PlainParser(self.tokens, stops=Lines(self.tokens, prompt.roles).stops if isinstance(prompt, ChatPrompt) else ())
 
     def answer_now(self) -> None:
         return None
