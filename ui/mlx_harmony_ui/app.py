@@ -10,7 +10,7 @@ from mlx_harmony_ui import shortcuts
 from mlx_harmony_ui.components.surface import Handler, bridge, surface, text_of, wire
 from mlx_harmony_ui.environment import seal
 from mlx_harmony_ui.render import HERE, render
-from mlx_harmony_ui.tabs import cache, chat, cleaning, getting, jobs, models, settings, trash
+from mlx_harmony_ui.tabs import cache, chat, cleaning, comparing, getting, jobs, models, settings, trash
 from mlx_harmony_ui.tabs.files import drop_html
 from mlx_harmony_ui.theme import head, theme
 
@@ -61,6 +61,7 @@ def build(service: Service) -> gr.Blocks:
             with gr.Column(elem_id="models-view"):
                 models_view = models.layout()
                 get_views = getting.layout()
+                compare_views = comparing.layout()
                 cleaning_views = cleaning.layout()
             cache_view = cache.layout()
             settings_view = settings.layout()
@@ -77,6 +78,7 @@ def build(service: Service) -> gr.Blocks:
         cleaning.connect(speaker, cleaning_views, service, models_tab.forget)
         tray = jobs.connect(speaker, tray_view, service)
         getting.connect(speaker, (*get_views, tray_view), service, tray)
+        comparing.connect(speaker, compare_views, at.chats, service)
         cache_tab = cache.connect(speaker, cache_view, service)
         settings_tab = settings.connect(speaker, settings_view, service)
         trash_tab = trash.connect(speaker, trash_view, at.chats, service)

@@ -143,7 +143,7 @@ def options_from(data: Mapping[str, Any], kept: TurnOptions) -> TurnOptions:
         reseed_each_turn=_reseed(data.get("reseed_each_turn", "")),
         speculation=_speculation(data.get("speculation", "auto")),
         draft_model=_draft_model(_text(data, "draft_model")),
-        effort=_effort(data.get("effort", "medium")),
+        effort=effort_from(data.get("effort", "medium")),
         identity=_text(data, "identity").strip() or None,
         instructions=_text(data, "instructions"),
         kv=_kv(numbers),
@@ -152,7 +152,7 @@ def options_from(data: Mapping[str, Any], kept: TurnOptions) -> TurnOptions:
 
 
 def _numbers(fields: tuple[Field, ...], given: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: _number(field, given.get(field.name)) for field in fields}
+    return {field.name: number_from(field, given.get(field.name)) for field in fields}
 
 
 def _kv(given: Mapping[str, Any]) -> KvOptions:
@@ -161,7 +161,8 @@ def _kv(given: Mapping[str, Any]) -> KvOptions:
     return kv
 
 
-def _number(field: Field, value: object) -> Any:
+def number_from(field: Field, value: object) -> Any:
+    """A number the page sent, its default in place of none. Raises InvalidRequest naming the field."""
     if value is None:
         return field.default if field.default is None or not field.integer else int(field.default)
     if field.integer and isinstance(value, float) and value.is_integer():
@@ -239,7 +240,8 @@ def draft_choices(models: Sequence[ModelEntry], chosen: str | None) -> tuple[tup
     return (("", "As the settings say"), (NO_DRAFT, "None"), (AUTO_DRAFT, "The largest that fits"), *names, *gone)
 
 
-def _effort(value: object) -> Effort:
+def effort_from(value: object) -> Effort:
+    """An effort the page sent. Raises InvalidRequest for anything else."""
     for effort in EFFORTS:
         if value == effort:
             return effort

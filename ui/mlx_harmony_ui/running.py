@@ -5,8 +5,9 @@ The page can never slow the model: events are folded as they come, drawing happe
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import Generic, TypeVar
 
 from mlx_harmony.conversation.records import TurnEvent
 from mlx_harmony.events import Failed
@@ -18,27 +19,32 @@ REST = 3.0
 """How much longer than drawing the rest after it is, so that a page which is slow to draw leaves the model its time."""
 
 
-class RunningTurn:
-    """One answer being written. `turn` is what has come so far; `stop` leaves the service's stream, which cancels it."""
+T = TypeVar("T")
+E = TypeVar("E")
 
-    def __init__(self, turn: LiveTurn, events: AsyncGenerator[TurnEvent, None]) -> None:
-        self.turn = turn
+
+class Running(Generic[T, E]):
+    """What is shown of a stream of events. `shown` is what has come so far; `stop` leaves the service's stream, which cancels it."""
+
+    def __init__(self, shown: T, events: AsyncGenerator[E, None], folded: Callable[[T, E, float], T]) -> None:
+        self.shown = shown
         self._events = events
+        self._folded = folded
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._gather())
 
-    async def frames(self) -> AsyncGenerator[LiveTurn, None]:
-        """The turn each time it has changed, at most once a frame, the last state for certain; drawing that is slow is asked for less."""
+    async def frames(self) -> AsyncGenerator[T, None]:
+        """What is shown each time it has changed, at most once a frame, the last state for certain; slow drawing is asked for less."""
         while not self._task.done():
             await self._changed.wait()
             self._changed.clear()
             began = time.monotonic()
-            yield self.turn
+            yield self.shown
             drawing_s = time.monotonic() - began
             await asyncio.wait([self._task], timeout=min(max(FRAME_S - drawing_s, REST * drawing_s), SLOWEST_FRAME_S))
         if not self._task.cancelled():
             self._task.result()
-        yield self.turn
+        yield self.shown
 
     async def stop(self) -> None:
         """End it now and wait until the service has kept what was written."""
@@ -49,10 +55,22 @@ class RunningTurn:
         try:
             async with aclosing(self._events) as events:
                 async for event in events:
-                    self.turn = fold(self.turn, event, time.monotonic())
+                    self.shown = self._folded(self.shown, event, time.monotonic())
                     self._changed.set()
         finally:
             self._changed.set()
+
+
+class RunningTurn(Running[LiveTurn, TurnEvent]):
+    """One answer being written."""
+
+    def __init__(self, turn: LiveTurn, events: AsyncGenerator[TurnEvent, None]) -> None:
+        super().__init__(turn, events, fold)
+
+    @property
+    def turn(self) -> LiveTurn:
+        """The answer so far."""
+        return self.shown
 
 
 class Desk:

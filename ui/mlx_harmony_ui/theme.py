@@ -23,6 +23,7 @@ STYLES = (
     "narrow",
     "models",
     "getting",
+    "compare",
     "jobs",
 )
 SCRIPTS = (
@@ -38,6 +39,7 @@ SCRIPTS = (
     "reading",
     "models",
     "getting",
+    "compare",
     "jobs",
     "details",
     "plain",

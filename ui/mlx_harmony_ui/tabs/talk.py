@@ -215,10 +215,14 @@ class Pen:
         self._texts: dict[int, Growing] = {}
 
     def draw(self, turn: LiveTurn) -> str:
+        return render("live", view=self.view(turn))
+
+    def view(self, turn: LiveTurn) -> present.TurnView:
+        """The turn as shown."""
         drawn = {
             voice.index: self._texts.setdefault(voice.index, Growing()).render(voice.text) for voice in turn.voices if voice.part != "call"
         }
-        return render("live", view=present.growing(turn, drawn))
+        return present.growing(turn, drawn)
 
 
 def only(commands: Commands) -> Frame:
