@@ -76,7 +76,10 @@ class CacheRequest(Record):
 
 
 class CachePoint(Record):
-    """How a cache stood at one moment (seconds since the epoch): bytes of both tiers, and the sums since the model was loaded."""
+    """How a cache stood at one moment (seconds since the epoch): bytes of both tiers, and the sums since the model was loaded.
+
+    `hits` are the `requests` of which something was reused.
+    """
 
     at: float
     memory_bytes: int
@@ -84,6 +87,8 @@ class CachePoint(Record):
     tokens_asked: int
     tokens_reused: int
     seconds_saved: float
+    requests: int = 0
+    hits: int = 0
 
 
 class CacheState(Record):

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mlx_harmony.cache_records import CacheKeeper, CacheRequest, CacheState, Reuse
+from mlx_harmony.cache_records import CacheKeeper, CachePoint, CacheRequest, CacheState, Reuse
 from mlx_harmony.engine.protocols import ModelState
 from mlx_harmony_ui.cache.course import ceiling, courses
 from mlx_harmony_ui.cache.figures import figures, tiers
@@ -45,12 +45,41 @@ def test_a_tier_that_is_full_or_not_used_says_so() -> None:
 
 
 def test_the_course_begins_at_zero_and_is_told_in_words() -> None:
-    tokens, room = courses(STATE, NOW)
+    tokens, room, rate, seconds = courses(STATE, NOW)
+    assert [each.name for each in (tokens, room, rate, seconds)] == ["Tokens of all prompts", "Room taken", "Hit rate", "Time saved"]
     assert tokens.marks[0] == (0.0, "16,000") and tokens.marks[-1] == (100.0, "0")
     assert tokens.label.endswith("asked 0 at first and 15,204 now; reused 0 at first and 13,880 now.")
     assert [line.value for line in room.lines] == ["6.0 MB", "6.0 MB"]
     assert tokens.lines[0].path.startswith("M0 100H100V91.88H200") and tokens.lines[0].path.endswith("H1000V4.97")
     assert tokens.lines[0].area.endswith("V100H0Z")
+
+
+def test_the_hit_rate_goes_up_to_all_prompts_and_begins_with_the_first() -> None:
+    rate, seconds = courses(STATE, NOW)[2:]
+    assert [mark for _, mark in rate.marks] == ["100 %", "50 %", "0"]
+    (line,) = rate.lines
+    # Nothing was asked at the first moment; then 0 of 1, 0 of 2, 1 of 3, and 12 of 14 now.
+    assert line.path.startswith("M0 100H111.1V100H222.2V67") and line.value == "86 %"
+    assert (seconds.lines[0].value, seconds.marks[0][1]) == ("12.4 s", "16.0 s")
+    quiet = msgspec.structs.replace(STATE, requests=0, seconds_saved=0.0, history=tuple(still(point) for point in HISTORY))
+    assert [each.name for each in courses(quiet, NOW)] == ["Tokens of all prompts", "Room taken"]
+
+
+def still(point: CachePoint) -> CachePoint:
+    return msgspec.structs.replace(point, requests=0, hits=0, seconds_saved=0.0)
+
+
+def test_a_budget_is_drawn_once_it_is_near_and_told_in_words_before() -> None:
+    far = courses(STATE, NOW)[1]
+    assert [line.kind for line in far.lines] == ["memory", "disk"] and far.marks[0][1] == "8.0 MB"
+    assert far.label.endswith("in memory at most 2.0 GB; on disk at most 10 GB.")
+    near = courses(msgspec.structs.replace(STATE, memory_budget=24 * MB), NOW)[1]
+    *_, limit = near.lines
+    assert (limit.kind, limit.name, limit.value, limit.path, limit.area) == ("memory budget", "at most in memory", "24 MB", "M0 0H1000", "")
+    assert near.marks[0][1] == "24 MB"
+    assert 'd=""' not in render("cache", view=view(msgspec.structs.replace(STATE, memory_budget=24 * MB)))
+    unset = courses(msgspec.structs.replace(STATE, memory_budget=0, disk_budget=0), NOW)[1]
+    assert "at most" not in unset.label
 
 
 def test_there_is_no_course_before_there_are_two_moments() -> None:
@@ -62,7 +91,7 @@ def test_the_course_goes_on_while_nothing_happens() -> None:
     earlier, later = courses(STATE, NOW), courses(STATE, NOW + 3600)
     assert earlier[0].ends != later[0].ends
     assert earlier == courses(STATE, NOW + 10)
-    assert len(courses(msgspec.structs.replace(STATE, history=HISTORY[:1]), NOW)) == 2
+    assert len(courses(msgspec.structs.replace(STATE, history=HISTORY[:1]), NOW)) == 3
 
 
 @pytest.mark.parametrize(("most", "end"), [(0, 2), (3, 4), (20, 20), (21, 24), (99, 100), (100, 100), (101, 120), (13_000, 16_000)])

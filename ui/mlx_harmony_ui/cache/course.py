@@ -1,4 +1,4 @@
-"""How a cache stood over time, as two small charts: honest axes from zero, and the same in words. Pure; times are the machine's own."""
+"""How a cache stood over time, as small charts: honest axes from zero, and the same in words. Pure; times are the machine's own."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -13,10 +13,15 @@ WIDTH, HEIGHT = 1000, 100
 
 
 COARSE_S = 60.0
+NEAR_BUDGET = 8
+"""A budget is drawn once what it is for takes one part in so many of it: before that, its line would flatten all others."""
 
 
 class Line(Record):
-    """One quantity: `path` is its line, `area` what lies under it, `value` how it stands now; `kind` gives its colour and its dashes."""
+    """One quantity: `path` is its line, `area` what lies under it, "" for a limit; `value` how it stands now.
+
+    `kind` gives its colour and its dashes.
+    """
 
     kind: str
     name: str
@@ -37,25 +42,78 @@ class Course(Record):
 
 
 class _Quantity(Record):
+    """`budget` is how far it may go, 0 where nothing limits it."""
+
     kind: str
     name: str
     values: tuple[int, ...]
+    budget: int = 0
+
+    @property
+    def near(self) -> bool:
+        """Whether its budget is drawn."""
+        return 0 < self.budget <= NEAR_BUDGET * max(self.values)
+
+
+class _Chart(Record):
+    """What one chart is of: `told` says a value in words; `top` is where its axis ends, 0 where the values say that."""
+
+    name: str
+    quantities: tuple[_Quantity, ...]
+    told: Callable[[int], str]
+    top: int = 0
 
 
 def courses(state: CacheState, now_s: float) -> tuple[Course, ...]:
-    """Tokens and bytes over time, up to now; nothing before there are two moments to tell of."""
+    """Tokens, hits, seconds and bytes over time, up to now; nothing before there are two moments to tell of."""
     history = _until(now_s, state)
-    if len(history) < 2 or history[-1].at <= history[0].at:
-        return ()
-    asked = _Quantity(kind="asked", name="asked", values=tuple(point.tokens_asked for point in history))
-    reused = _Quantity(kind="reused", name="reused", values=tuple(point.tokens_reused for point in history))
-    memory = _Quantity(kind="memory", name="in memory", values=tuple(point.memory_bytes for point in history))
-    disk = _Quantity(kind="disk", name="on disk", values=tuple(point.disk_bytes for point in history))
-    times = [point.at for point in history]
-    return (
-        _course("Tokens of all prompts", times, (asked, reused), words.count),
-        _course("Room taken", times, (memory, disk), words.size),
+    charts = (
+        (_Chart(name="Tokens of all prompts", quantities=_tokens(history), told=words.count), history),
+        (_Chart(name="Room taken", quantities=_room(history, state), told=words.size), history),
+        _hit_rate(history),
+        (_Chart(name="Time saved", quantities=_seconds(history), told=_milliseconds), history),
     )
+    return tuple(_course(chart, [point.at for point in points]) for chart, points in charts if _tells(chart, points))
+
+
+def _tells(chart: _Chart, points: Sequence[CachePoint]) -> bool:
+    """Whether there are two moments, and anything to show of them."""
+    return len(points) >= 2 and points[-1].at > points[0].at and (chart.told is not _milliseconds or any(chart.quantities[0].values))
+
+
+def _tokens(history: Sequence[CachePoint]) -> tuple[_Quantity, ...]:
+    return (
+        _Quantity(kind="asked", name="asked", values=tuple(point.tokens_asked for point in history)),
+        _Quantity(kind="reused", name="reused", values=tuple(point.tokens_reused for point in history)),
+    )
+
+
+def _room(history: Sequence[CachePoint], state: CacheState) -> tuple[_Quantity, ...]:
+    memory, disk = (tuple(getattr(point, name) for point in history) for name in ("memory_bytes", "disk_bytes"))
+    return (
+        _Quantity(kind="memory", name="in memory", values=memory, budget=state.memory_budget),
+        _Quantity(kind="disk", name="on disk", values=disk, budget=state.disk_budget),
+    )
+
+
+def _hit_rate(history: Sequence[CachePoint]) -> tuple[_Chart, Sequence[CachePoint]]:
+    """In percent of all prompts so far; it begins with the first prompt."""
+    points = [point for point in history if point.requests]
+    values = tuple(round(point.hits / point.requests * 100) for point in points)
+    rate = _Quantity(kind="reused", name="of all prompts so far", values=values)
+    return _Chart(name="Hit rate", quantities=(rate,), told=_percent, top=100), points
+
+
+def _seconds(history: Sequence[CachePoint]) -> tuple[_Quantity, ...]:
+    return (_Quantity(kind="reused", name="of reading", values=tuple(round(point.seconds_saved * 1000) for point in history)),)
+
+
+def _percent(value: int) -> str:
+    return words.percent(value / 100)
+
+
+def _milliseconds(value: int) -> str:
+    return words.duration(value / 1000)
 
 
 def _until(now_s: float, state: CacheState) -> tuple[CachePoint, ...]:
@@ -70,18 +128,23 @@ def _until(now_s: float, state: CacheState) -> tuple[CachePoint, ...]:
         tokens_asked=state.tokens_asked,
         tokens_reused=state.tokens_reused,
         seconds_saved=state.seconds_saved,
+        requests=state.requests,
+        hits=state.hits,
     )
     return (*state.history[:-1], now) if now.at == last.at else (*state.history, now)
 
 
-def _course(name: str, times: Sequence[float], quantities: Sequence[_Quantity], told: Callable[[int], str]) -> Course:
-    top = ceiling(max(value for quantity in quantities for value in quantity.values))
+def _course(chart: _Chart, times: Sequence[float]) -> Course:
+    told, drawn = chart.told, [each for each in chart.quantities if each.near]
+    most = max([max(each.values) for each in chart.quantities] + [each.budget for each in drawn])
+    top = chart.top or ceiling(most)
     begins, ends = _moments(times[0], times[-1])
-    said = "; ".join(f"{each.name} {told(each.values[0])} at first and {told(each.values[-1])} now" for each in quantities)
+    said = [f"{each.name} {told(each.values[0])} at first and {told(each.values[-1])} now" for each in chart.quantities]
+    said += [f"{each.name} at most {told(each.budget)}" for each in chart.quantities if each.budget]
     return Course(
-        name=name,
-        label=f"{name}, from {begins} to {ends}: {said}.",
-        lines=tuple(_line(each, times, top, told) for each in quantities),
+        name=chart.name,
+        label=f"{chart.name}, from {begins} to {ends}: {'; '.join(said)}.",
+        lines=(*(_line(each, times, top, told) for each in chart.quantities), *(_limit(each, top, told) for each in drawn)),
         marks=((0.0, told(top)), (50.0, told(top // 2)), (100.0, "0")),
         begins=begins,
         ends=ends,
@@ -92,7 +155,7 @@ def _line(quantity: _Quantity, times: Sequence[float], top: int, told: Callable[
     """A line in steps: between two moments nothing is known to have changed."""
     span = times[-1] - times[0]
     across = [round((at - times[0]) / span * WIDTH, 1) for at in times]
-    down = [round(HEIGHT - value / top * HEIGHT, 2) for value in quantity.values]
+    down = [_height(value, top) for value in quantity.values]
     path = f"M{across[0]:g} {down[0]:g}" + "".join(f"H{x:g}V{y:g}" for x, y in zip(across[1:], down[1:], strict=True))
     return Line(
         kind=quantity.kind,
@@ -101,6 +164,16 @@ def _line(quantity: _Quantity, times: Sequence[float], top: int, told: Callable[
         path=path,
         area=f"{path}V{HEIGHT}H{across[0]:g}Z",
     )
+
+
+def _limit(quantity: _Quantity, top: int, told: Callable[[int], str]) -> Line:
+    """The budget of a quantity, as it is now: it is set, and has no history."""
+    path = f"M0 {_height(quantity.budget, top):g}H{WIDTH}"
+    return Line(kind=f"{quantity.kind} budget", name=f"at most {quantity.name}", value=told(quantity.budget), path=path, area="")
+
+
+def _height(value: int, top: int) -> float:
+    return round(HEIGHT - value / top * HEIGHT, 2)
 
 
 def ceiling(most: int) -> int:

@@ -58,4 +58,6 @@ def point_of(parts: Parts, disk: Disk | None, at: float) -> CachePoint:
         tokens_asked=account.asked,
         tokens_reused=account.memory + account.disk,
         seconds_saved=account.seconds_saved,
+        requests=account.requests,
+        hits=account.hits,
     )
