@@ -22,8 +22,9 @@ TRAP = """
 """
 # What no text may become: elements that load, run, lead away or stand for the page's own; handlers; addresses that are none of the web's.
 ODD = """() => {
-    const known = ['composer-form', 'preset-form', 'get-form', 'disk-filter', 'profile-form', 'revision-form', 'shortcuts-sheet',
-        'replay-question', 'cache-question', 'empty-trash', 'empty-models', 'removal-question', 'jobs-open', 'jobs-close'];
+    const known = ['composer-form', 'preset-form', 'get-form', 'compare-form', 'disk-filter', 'profile-form', 'revision-form',
+        'shortcuts-sheet', 'replay-question', 'cache-question', 'empty-trash', 'empty-models', 'removal-question',
+        'jobs-open', 'jobs-close'];
     const ours = (element) => known.includes(element.id);
     const odd = [...document.querySelectorAll(`#app :is(script, img, iframe, object, embed, style, link, base, meta, video, audio, source,
         portal, applet, frame, marquee, template, slot, area, map, picture, foreignObject, use, image, animate, set, maction, dialog,
