@@ -23,11 +23,12 @@ from tests.fixtures.provider import ScriptedProvider
 HOST = "http://127.0.0.1:7860"
 OWN = {"object", "created", "owned_by", "loaded"}
 """What OpenAI's clients want, and what only a running program knows."""
+PROFILES = {"work": {"model": "org/A"}, "play": {"model": "org/A", "prompt_config": "gone.json"}, "gone": {"model": "org/Z"}}
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubCache:
-    """FX4 with two profiles and a model that was used."""
+    """FX4 with profiles, an alias and a model that was used."""
     home = tmp_path / "home"
     home.mkdir()
     cache = build(tmp_path / "hub")
@@ -35,8 +36,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubCache:
     monkeypatch.setenv("HF_HUB_CACHE", str(cache.root))
     # Both ask how much is free, one after the other.
     monkeypatch.setattr(outlook, "available_bytes", lambda: 10**10)
-    profiles = {"work": {"model": "org/A"}, "play": {"model": "org/A", "prompt_config": "gone.json"}, "gone": {"model": "org/Z"}}
-    (home / "profiles.json").write_text(json.dumps(profiles))
+    (home / "profiles.json").write_text(json.dumps(PROFILES))
+    (home / "aliases.json").write_text('{"pair": {"models": ["org/A", "starter"]}}')
     Used(str(home)).note(str(cache.repository("org/B") / "snapshots" / "b2"), 4102444800.0)
     return cache
 
@@ -73,14 +74,14 @@ async def asked(service: Service, address: str) -> httpx.Response:
 async def test_the_terminal_the_api_and_the_service_agree_field_by_field(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
     await chat_with(service, "starter")
     shown, told = in_the_terminal(capsys), await over_http(service)
-    assert [row["id"] for row in shown] == ["starter", "org/A", "org/B", "org/E"]
-    assert [set(row) - set(other) for row, other in zip(told, shown, strict=True)] == [OWN] * 4
+    assert [row["id"] for row in shown] == ["starter", "org/A", "org/B", "org/E", "pair", *PROFILES]
+    assert [set(row) - set(other) for row, other in zip(told, shown, strict=True)] == [OWN] * 8
     asleep = [{name: value for name, value in row.items() if name not in OWN} for row in told[1:]]
     assert asleep == shown[1:]
     # A model that is awake says itself how long its context is and which format it speaks.
     awake = {name: value for name, value in told[0].items() if name not in (*OWN, "format", "context_length")}
     assert awake == {name: value for name, value in shown[0].items() if name not in ("format", "context_length")}
-    assert json.loads(json.dumps([row_of(info, service.needs_of) for info in await service.infos()])) == shown
+    assert json.loads(json.dumps([row_of(info, service.needs_of) for info in await service.infos()])) == shown[:4]
 
 
 async def test_rows_tell_who_names_a_model_and_when_it_was_used(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
