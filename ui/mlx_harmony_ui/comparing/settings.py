@@ -69,13 +69,13 @@ def setup_view(models: Sequence[ModelChoice], sides: Mapping[Side, TurnOptions])
         ),
         models=tuple(models),
         mark=f"{zlib.crc32(repr(seen).encode('utf-8', 'replace')):08x}",
-        alone=sum(not each.problem for each in models) < 2,
+        alone=sum(not each.broken for each in models) < 2,
     )
 
 
 def beginning(models: Sequence[ModelChoice], usual: TurnOptions, chosen: str) -> dict[Side, TurnOptions]:
     """What both sides begin with: the default model, and beside it the first other one that can be used."""
-    other = next((each.id for each in models if not each.problem and each.id != chosen), chosen)
+    other = next((each.id for each in models if not each.broken and each.id != chosen), chosen)
     return {"left": msgspec.structs.replace(usual, model=chosen), "right": msgspec.structs.replace(usual, model=other)}
 
 
