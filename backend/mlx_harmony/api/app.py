@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from mlx_harmony.api import caches_route, chat_route, files_route, loading_route, models_route, reading_route, standing_route
+from mlx_harmony.api import caches_route, chat_route, files_route, loading_route, metrics_route, models_route, reading_route, standing_route
 from mlx_harmony.api.answers import Pace
 from mlx_harmony.api.errors import on_harmony_error, on_http_exception, on_unexpected
 from mlx_harmony.api.gate import Gate
@@ -43,6 +43,7 @@ def create_app(service: Service, *, policy: Policy | None = None, pace: Pace = P
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(Exception, on_unexpected)
     app.add_api_route("/health", health, methods=sorted(METHODS), include_in_schema=False)
+    app.add_api_route("/metrics", metrics_route.metrics, methods=sorted(METHODS), include_in_schema=False)
     # Mounted whole, so that an unknown address or method below /v1 is answered here and not by the page, which is mounted on "/".
     app.router.routes.append(Mount("/v1", app=_openai()))
     app.router.routes.append(Mount("/files/caches", app=_caches()))

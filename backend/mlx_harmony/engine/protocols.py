@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from mlx_harmony.cache_records import CacheAction, CacheState, SavedCache
 from mlx_harmony.engine.residency import Limits, Plan
+from mlx_harmony.engine.tally import Counts
 from mlx_harmony.events import Counted, Event, Failed
 from mlx_harmony.records import GenerationRequest, MemoryNeed, ModelCard, ModelEntry, PromptCount, Record, Timings
 
@@ -16,7 +17,7 @@ class ModelState(Record):
     what to do about that.
 
     `loaded_at` in seconds since the epoch, None while it is not loaded; at `unloads_at` its idle time is over, None where that does not
-    run. `memory_bytes` is what it was seen to take. `pinned`: it goes only when somebody unloads it.
+    run. `memory_bytes` is what it was seen to take. `pinned`: it goes only when somebody unloads it. `counts` are of all its requests.
     """
 
     id: str
@@ -31,6 +32,7 @@ class ModelState(Record):
     pinned: bool = False
     memory_bytes: int = 0
     unloads_at: float | None = None
+    counts: Counts = Counts()
 
     @property
     def trouble(self) -> str:

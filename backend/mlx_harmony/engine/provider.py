@@ -41,9 +41,11 @@ class EngineProvider:
         """The request's events, Loading first where the model sleeps. Leaving cancels; a load nobody waits for any more is ended."""
         slot = self._slot(entry)
         if slot.requests > self._max_waiting:
+            slot.tally.refused()
             yield Failed.of(QueueFull(f"{slot.requests} requests are waiting already.", hint="Try again in a moment."))
             return
         slot.requests += 1
+        slot.tally.began(request.id)
         try:
             with self._using(slot):
                 async with aclosing(self._awaken(slot)) as loading:
@@ -54,13 +56,17 @@ class EngineProvider:
                     async for answer in events:
                         before = slot.taken
                         slot.note(answer)
+                        slot.tally.note(request.id, answer)
                         if isinstance(answer, Finished):
                             self._observe(slot, None if slot.crowded else answer.timings, grew=slot.taken > before)
                         yield Failed.of(_stopping()) if self._closed and isinstance(answer, Failed) else answer
         except HarmonyError as error:
-            yield Failed.of(_stopping() if self._closed else error)
+            failed = Failed.of(_stopping() if self._closed else error)
+            slot.tally.note(request.id, failed)
+            yield failed
         finally:
             slot.requests -= 1
+            slot.tally.left(request.id)
 
     async def count(self, entry: ModelEntry, request: GenerationRequest) -> PromptCount | None:
         """How long a request's prompt is; None while the model is asleep or loading. Raises what is wrong with the request."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from mlx_harmony.engine.protocols import Engine, ModelPhase, ModelState
 from mlx_harmony.engine.residency import Limits, Resident, ends_at
+from mlx_harmony.engine.tally import Tally
 from mlx_harmony.errors import EngineCrashed
 from mlx_harmony.events import Event, Failed, Finished
 from mlx_harmony.records import ModelEntry
@@ -53,6 +54,7 @@ class Slot:
         self.reserved: int | None = None
         self.taken = 0
         self.crowded = False
+        self.tally = Tally()
         self._users = 0
 
     @property
@@ -67,6 +69,8 @@ class Slot:
 
     def wake(self, engine: Engine) -> None:
         """Take in what was loaded."""
+        # Who ends a model gives its engine up; one that stands here still has died.
+        self.tally.loaded(again=self.engine is not None)
         self.engine, self.loaded_at, self.used_at = engine, time.time(), time.monotonic()
         self.taken, self.crowded = engine.card.peak_bytes, False
 
@@ -124,6 +128,7 @@ class Slot:
             pinned=self.entry.id in limits.pinned,
             memory_bytes=self.taken if alive else 0,
             unloads_at=None if ends is None else time.time() + ends - time.monotonic(),
+            counts=self.tally.counts(),
         )
 
     def _phase(self, alive: bool) -> ModelPhase:
