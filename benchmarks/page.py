@@ -26,6 +26,7 @@ TWIN_MESSAGES = (20, MESSAGES)
 TWIN_S = 20.0
 """How long plain Gradio is watched: as long as its answer comes. Its page falls behind without end, so nobody waits for that."""
 WAIT_MS = 60_000
+EARLIER = "#history .earlier"
 STANDS = "document.querySelectorAll('#history article').length >= 60 && !document.querySelector('#tuning input:disabled')"
 
 
@@ -53,6 +54,16 @@ def opened(page: Page, chat_id: str) -> float:
     return took
 
 
+def unfolded(page: Page) -> int:
+    """Have all earlier messages shown, and say how many stand there then."""
+    while (earlier := page.locator(EARLIER)).count():
+        before = page.locator("#history article").count()
+        earlier.first.evaluate("button => button.click()")
+        page.wait_for_function(f"document.querySelectorAll('#history article').length > {before}", timeout=WAIT_MS)
+    page.wait_for_timeout(2000)
+    return page.locator("#history article").count()
+
+
 def measure_app(browser: Browser, home: Path, chat_id: str, seconds: int) -> str:
     """Print the app's rows; gives what else there is to say."""
     with served("app", home) as server, visited(browser) as page:
@@ -67,6 +78,10 @@ def measure_app(browser: Browser, home: Path, chat_id: str, seconds: int) -> str
             told(f"the app, {rate} tok/s", drawn(page, server, APP, Asked("mixed", rate, rate * seconds, name=next(names))))
         typed = drawn(page, server, APP, Asked("mixed", 100, 100 * seconds, name=next(names)), typing=True)
         told("the app, 100 tok/s, while somebody types", typed)
+        shown = unfolded(page)
+        whole = drawn(page, server, APP, Asked("mixed", 100, 100 * seconds, name=next(names)))
+        told(f"the app, 100 tok/s, with all {shown:,} messages shown", whole)
+        opened(page, chat_id)
         for shape, what in (("mixed", "a long answer"), ("fence", "one block of code")):
             asked = Asked(shape, 100, BURST + 100 * seconds, BURST, next(names))
             told(f"the app, 100 tok/s, from token {BURST:,} of {what} on", drawn(page, server, APP, asked))

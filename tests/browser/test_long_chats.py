@@ -32,6 +32,17 @@ APART = """() => {
   const [above, words, below] = places.map((each) => each.getBoundingClientRect());
   return [words.top - above.bottom, below.top - words.bottom];
 }"""
+FIRST_IS_LAID_OUT = "document.querySelector('#history article .md, #history .typed').checkVisibility({ contentVisibilityAuto: true })"
+# Notes each height the conversation has.
+HIGH = """() => {
+  window.high = [];
+  const look = () => {
+    const { scrollHeight } = document.querySelector('#scroll');
+    if (window.high.at(-1) !== scrollHeight) window.high.push(scrollHeight);
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
 # Notes each distance there is between the question and its answer, and how high the conversation is once the last words stand there.
 STANDS = """() => {
   window.stood = { apart: [], high: [] };
@@ -93,8 +104,26 @@ def test_a_long_chat_opens_at_its_end_and_earlier_messages_leave_what_is_read_in
     visit.send("hello")
     expect(page.locator("#history article")).to_have_count(2 * WINDOW + 2)
     expect(page.get_by_role("button", name="Show earlier messages (80)")).to_have_count(1)
-    texts = page.locator("#history .typed").all_inner_texts()
+    texts = page.locator("#history .typed").all_text_contents()
     assert texts == [*(f"user {turn}" for turn in range(40, 100)), "hello"]
+
+
+def test_earlier_messages_away_from_the_window_are_not_laid_out_and_nothing_moves_by_that(visit: Visit, long_chat: Chat) -> None:
+    page = visit.page
+    open_chat(visit, long_chat)
+    page.evaluate(HIGH)
+    for left in (140, 80):
+        page.get_by_role("button", name=f"Show earlier messages ({left})").click()
+        page.wait_for_function("n => document.querySelectorAll('#history article').length >= n", arg=200 - left + 60)
+    page.wait_for_function(f"document.querySelectorAll('#history article[style]').length === {180 - WINDOW}")
+    before = page.evaluate("window.high")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.high") == before, "put away they are as high as they were"
+    page.evaluate("document.querySelector('#scroll').scrollTop = 1e6")
+    page.wait_for_function(f"!{FIRST_IS_LAID_OUT}")
+    page.evaluate("document.querySelector('#scroll').scrollTop = 0")
+    page.wait_for_function(FIRST_IS_LAID_OUT)
+    assert page.evaluate("document.querySelector('#scroll').scrollHeight") == before[-1]
 
 
 def test_an_answer_becomes_history_as_it_stands(visit: Visit) -> None:

@@ -30,6 +30,7 @@ SCRIPTS = (
     "patch",
     "focus",
     "state",
+    "afar",
     "surface",
     "options",
     "actions",

@@ -68,6 +68,7 @@ const drawn = {
     document.title = turns?.dataset.title ? `${turns.dataset.title} · MLX Harmony` : "MLX Harmony";
     showEmpty();
     takeUpEdits();
+    if (turns) putAfar(turns);
     seek();
     measureSoon();
   },
