@@ -78,7 +78,7 @@ class BinRow(Record):
 
 
 class ModelChoice(Record):
-    """A model that a chat could talk to; all but the flags is text. `broken` ones cannot be chosen; others with a `problem` are tried again."""
+    """A model that a chat could talk to; all but the flags is text. A `broken` one cannot be chosen, another with a `problem` can."""
 
     id: str
     name: str
