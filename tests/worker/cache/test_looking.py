@@ -10,7 +10,7 @@ import pytest
 from mlx_lm.models.cache import KVCache
 
 from mlx_harmony.worker.cache import restoring
-from mlx_harmony.worker.cache.tree import Run
+from mlx_harmony.worker.cache.tree import Run, token_array
 from mlx_harmony.worker.prompt_cache import Layers, PromptCache
 
 LAYERS, RUNS, EACH = 24, 40, 20
@@ -120,3 +120,50 @@ def test_a_long_known_prompt_is_looked_up_in_milliseconds() -> None:
         assert cache.lookup([*known, 5, 6]).length == 60_000
         used.append(time.thread_time() - began)
     assert min(used) < LOOK_UP_S
+
+
+class Children(dict[tuple[int, int], Run]):
+    """What hangs on a run, counting how often somebody looks there."""
+
+    looks = 0
+
+    def get(self, *place: Any) -> Any:
+        type(self).looks += 1
+        return super().get(*place)
+
+    def items(self) -> Any:
+        type(self).looks += len(self)
+        return super().items()
+
+
+class Compared(np.ndarray):  # type: ignore[type-arg]
+    """A run's tokens, counting how many of them are compared."""
+
+    tokens = 0
+
+    def tobytes(self, *order: Any) -> bytes:
+        type(self).tokens += len(self)
+        return super().tobytes(*order)
+
+
+@pytest.mark.parametrize("others", [10, 1000])
+def test_what_a_look_up_touches_grows_with_its_way_and_not_with_what_is_kept(chat: PromptCache, others: int) -> None:
+    known, tree = prompt(RUNS * EACH), chat._tree
+    for other in range(others):
+        # Chats of their own, and chats that part from this one along its way.
+        at = (other % RUNS) * EACH + 3 if other % 2 else 0
+        way = tree.walk(token_array(known[:at]))
+        mine = tree.add(way.runs[-1] if way.runs else tree.root, at, token_array([300_000 + other, *range(40)]))
+        mine.contents = []
+    assert len(chat) >= RUNS + others
+    for run in [tree.root, *tree.runs()]:
+        run.children, run.tokens = Children(run.children), run.tokens.view(Compared)
+    touched = {}
+    for turns in (RUNS // 2, RUNS):
+        Children.looks = Compared.tokens = 0
+        assert chat.lookup([*known[: turns * EACH], 7]).length == turns * EACH
+        touched[turns] = Children.looks
+        assert Compared.tokens <= turns * EACH + EACH
+    # Where it leaves, what hangs there is looked through for what was used last.
+    most = others // RUNS + 2
+    assert touched[RUNS // 2] <= RUNS // 2 + 1 + most and touched[RUNS] <= RUNS + 1 + most
