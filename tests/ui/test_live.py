@@ -1,5 +1,7 @@
 """Events folded into a growing answer, and the growing answer as it is shown."""
 
+import re
+
 from mlx_harmony.conversation.records import ChatMessage, Lane, TurnEvent, TurnStarted
 from mlx_harmony.events import (
     Failed,
@@ -15,6 +17,7 @@ from mlx_harmony.events import (
 from mlx_harmony.records import ToolCall
 from mlx_harmony_ui import present
 from mlx_harmony_ui.live import LiveTurn, fold
+from mlx_harmony_ui.render import render
 from mlx_harmony_ui.voices import Voice, of_message
 from tests.fixtures.scripted import call, finished, say
 
@@ -42,6 +45,16 @@ def test_every_wait_says_what_it_waits_for() -> None:
     reading = shown(folded(STARTED, Prefill(done=512, total=2048, cached=256)))
     assert reading.progress == "Reading 2,048 tokens · 25 %, 256 of them kept from before"
     assert reading.fraction == 0.25
+
+
+def test_reading_the_prompt_is_a_bar_that_fills_to_the_end() -> None:
+    values = []
+    for done in (0, 512, 1024, 2048):
+        view = present.growing(folded(STARTED, Prefill(done=done, total=2048)), {})
+        (bar,) = re.findall(r"<progress [^>]*>", render("live", view=view))
+        assert 'aria-label="Reading 2,048 tokens' in bar
+        values.append(float(re.findall(r'value="([\d.]+)"', bar)[0]))
+    assert values == [0.0, 0.25, 0.5, 1.0]
 
 
 def test_thinking_is_open_while_it_runs_and_then_tells_its_time() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlx_harmony.events import Failed, TextDelta
+from mlx_harmony.events import Failed, Prefill, TextDelta
 from mlx_harmony.records import GenerationRequest, Sampling, TokenPrompt
 from mlx_harmony.worker.load import LoadedModel
 from tests.fixtures.families import FAMILIES, build_family
@@ -22,14 +22,16 @@ def loaded(request: pytest.FixtureRequest, families: dict[str, LoadedModel]) -> 
     return model
 
 
-def test_greedy_answers_in_company_are_those_given_alone(loaded: LoadedModel) -> None:
+def test_eight_prompts_together_are_answered_as_each_alone(loaded: LoadedModel) -> None:
     watched = Watched(loaded.model)
-    requests = [ask(str(at), start=at * 31, length=length) for at, length in enumerate((5, 40, 17, 300, 1, 3))]
+    requests = [ask(str(at), start=at * 31, length=length) for at, length in enumerate((5, 40, 17, 300, 1, 3, 64, 9))]
     heard = together(loaded._replace(model=watched), requests)  # type: ignore[arg-type]
     for request in requests:
         by_itself = alone(loaded, request)
         assert text(heard[request.id]) == text(by_itself)
         assert end(heard[request.id]).usage == end(by_itself).usage
+        done = [event.done for event in heard[request.id] if isinstance(event, Prefill)]
+        assert done == sorted(done) and (done[0], done[-1]) == (0, end(by_itself).usage.prompt_tokens)
     assert max(rows for rows, _ in watched.calls) > 3
 
 
