@@ -50,7 +50,12 @@ class Library:
         named = self._settings.model if model_id is None else model_id
         if not Path(named).is_absolute() and (found := self._alias(named)) is not None:
             return found
-        return self._catalog.find_chosen(self._settings.model) if model_id is None else self._catalog.find(model_id)
+        try:
+            return self._catalog.find_chosen(self._settings.model) if model_id is None else self._catalog.find(model_id)
+        except ModelNotFound as error:
+            if not (names := ", ".join(self._alias_names())):
+                raise
+            raise ModelNotFound(error.message, hint=f"{error.hint} Aliases: {names}.", param=error.param) from error
 
     def adapted(self, model_id: str | None, adapter: str) -> ModelEntry:
         """The model that LoRA weights, named by their id or folder, make of the one they are for. Only those in the catalogue are known.
@@ -91,6 +96,13 @@ class Library:
         """Delete an alias. Raises InvalidRequest for one that is not there."""
         self._aliases.remove(name)
 
+    def _alias_names(self) -> tuple[str, ...]:
+        """The aliases that can be used; none where their file cannot be read."""
+        try:
+            return tuple(self.aliases())
+        except SettingsError:
+            return ()
+
     def _ids(self) -> dict[str, ModelEntry]:
         return {entry.id: entry for entry in self.models()}
 
@@ -126,9 +138,10 @@ class Library:
         return names
 
     def here(self, model: str) -> str | None:
-        """The id of a model named by its id or its folder; None where it is not on this machine."""
+        """The id of a model named by its id or its folder, or an alias; None where it is not on this machine."""
         folder = str(absolute(model))
-        return next((entry.id for entry in self.models() if model == entry.id or folder == entry.folder), None)
+        found = next((entry.id for entry in self.models() if model == entry.id or folder == entry.folder), None)
+        return found or (model if model in self._alias_names() else None)
 
     def profiles(self) -> tuple[ProfileRow, ...]:
         """The profiles on file, each with what is wrong with it. Raises SettingsError for a file that cannot be read."""

@@ -137,6 +137,18 @@ def test_a_written_request_s_role_mapping_is_what_a_model_without_a_template_rea
     assert "role_mapping" in capsys.readouterr().err
 
 
+def test_a_written_request_may_ask_for_a_profile(
+    fx2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLX_HARMONY_HOME", str(tmp_path))
+    (tmp_path / "low.json").write_text('{"reasoning_effort": "low", "developer_instructions": "Be brief."}')
+    (tmp_path / "profiles.json").write_text(json.dumps({"low": {"model": str(fx2), "prompt_config": "low.json"}}))
+    (tmp_path / "asked.json").write_text('{"model": "low", "messages": [{"role": "user", "content": "Hi"}]}')
+    assert main(["generate", "--request", str(tmp_path / "asked.json"), "--raw-prompt"]) == 0
+    raw = capsys.readouterr().out
+    assert "Reasoning: low" in raw and "Be brief." in raw
+
+
 def test_json_is_one_document(fx2: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "--json", "--model", str(fx2), "--max-tokens", "5", "--seed", "7", "hello"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -47,6 +47,15 @@ def test_an_alias_is_set_listed_and_removed(home: Path, models: list[str], capsy
     assert "ALIAS" in capsys.readouterr().out
     assert main(["models", "list", "--json", *models]) == 0
     assert [each["id"] for each in json.loads(capsys.readouterr().out)] == ["starter", "one", "torn", "both"]
+    assert main(["models", "info", "both", *models]) == 0
+    assert "starter, one in turns" in capsys.readouterr().out
+    assert main(["models", "info", "both", "--json", *models]) == 0
+    assert json.loads(capsys.readouterr().out)["alias"]["models"] == ["starter", "one"]
+    assert main(["models", "forecast", "both", *models]) == 2
+    assert main(["models", "info", "nobody", *models]) == 1
+    assert "Aliases: both." in capsys.readouterr().err
+    assert main(["models", "use", "both"]) == 0
+    capsys.readouterr()
     assert main(["models", "alias", "remove", "both"]) == 0
     assert json.loads((home / "aliases.json").read_text()) == {}
 

@@ -9,6 +9,7 @@ from mlx_harmony.errors import InvalidRequest, SettingsError
 from mlx_harmony.routing.aliases import MOST, Aliases, reached
 from mlx_harmony.routing.records import Alias, Rule
 
+ROOT = Path(__file__).parents[2]
 HERE = ("starter", "a", "b")
 
 
@@ -118,3 +119,11 @@ def test_so_many_and_no_more(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="aliases already"):
         aliases.save(Alias(name="new", models=("a",)), HERE)
     assert aliases.save(Alias(name="x0", models=("b",)), HERE).models == ("b",)
+
+
+@pytest.mark.parametrize("source", ["configs/aliases.json", "docs/guides/api.md"])
+def test_the_examples_can_be_used(tmp_path: Path, source: str) -> None:
+    text = (ROOT / source).read_text()
+    example = text if source.endswith("json") else text.split("## Aliases")[1].split("```json\n")[1].split("```")[0]
+    aliases = written(tmp_path, json.loads(example)).all(("starter",))
+    assert len(aliases) == 2 and not any(alias.problem for alias in aliases.values() if "starter" in reached(alias, aliases, ("starter",)))

@@ -58,8 +58,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     for notice in settings.notices:
         terminal.warn(notice)
     options = options_of(given.chosen(settings, choices_from(args)))
-    model, request = (None, single_request(text, options)) if args.request is None else written_request(args.request)
     here = Here(settings, Beginning(args.prompt_cache_file, terminal))
+    model, request = (None, single_request(text, options)) if args.request is None else written_request(args.request, here)
     entry = here.find(None if args.model else model)
     check_request(request)
     if args.raw_prompt:
@@ -88,9 +88,10 @@ def refuse_beside_request(args: argparse.Namespace) -> None:
         raise InvalidRequest(f"--request brings its own {names}.", hint=hint, param="request")
 
 
-def written_request(file: str) -> tuple[str | None, GenerationRequest]:
-    """The model and the request of a chat completion body. Raises InvalidRequest for what is none."""
-    from mlx_harmony.api.chat_request import generation_request, read_body
+def written_request(file: str, here: "Here") -> tuple[str | None, GenerationRequest]:
+    """The model and the request of a chat completion body; a profile it names is filled in. Raises InvalidRequest for what is none."""
+    from mlx_harmony.api.chat_request import generation_request, read_body, said_by
+    from mlx_harmony.conversation.profiled import with_profile
 
     try:
         body = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text("utf-8"))
@@ -101,7 +102,9 @@ def written_request(file: str) -> tuple[str | None, GenerationRequest]:
     if not isinstance(body, dict):
         raise InvalidRequest("The request must be a JSON object.", hint='For example: {"messages": [...]}', param="request")
     checked = read_body(body)
-    return checked.model, generation_request(checked)
+    request = generation_request(checked)
+    profile = here.profile(checked.model)
+    return (checked.model, request) if profile is None else (profile.model, with_profile(request, profile, said_by(checked)))
 
 
 class Document:

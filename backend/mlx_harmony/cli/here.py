@@ -6,6 +6,7 @@ from contextlib import aclosing
 from functools import partial
 
 from mlx_harmony.cli.begun import Beginning
+from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.errors import LoadFailed, ModelNotFound
 from mlx_harmony.events import Event, Loading
 from mlx_harmony.library import Library
@@ -30,6 +31,10 @@ class Here:
     def find(self, model_id: str | None) -> ModelEntry:
         """The model or alias of that id, or the one of the settings. Raises ModelNotFound."""
         return self._library.find(model_id)
+
+    def profile(self, name: str | None) -> TurnOptions | None:
+        """What the profile of that name says; None where it is none. Raises SettingsError and ModelNotFound."""
+        return self._library.profile(name)
 
     def first(self, entry: ModelEntry, request: GenerationRequest) -> ModelEntry:
         """The model itself; of an alias the first one that would answer this request. Raises LoadFailed where none is there."""

@@ -16,9 +16,10 @@ from mlx_harmony.errors import LoadFailed, SettingsError
 from mlx_harmony.models.filtering import FORMATS, SORTS, Filter, matching
 from mlx_harmony.models.info import ModelInfo, row_of
 from mlx_harmony.models.outlook import Outlook
+from mlx_harmony.records import ModelEntry
+from mlx_harmony.routing.door import real
 from mlx_harmony.routing.listing import alias_object, profile_info, profile_object
 from mlx_harmony.routing.records import AliasRow
-from mlx_harmony.settings import Settings
 
 if TYPE_CHECKING:
     from mlx_harmony.library import Library
@@ -58,9 +59,9 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
         case "list":
             _list(args, terminal, library, outlook)
         case "info":
-            _info(args, terminal, _one(settings, library, args.id), outlook)
+            _tell(args, terminal, library, outlook)
         case _:
-            _forecast(args, terminal, _one(settings, library, args.id), outlook)
+            _forecast(args, terminal, _one(library, real(_found(library, args.id))), outlook)
     return DONE
 
 
@@ -87,6 +88,17 @@ def _list(args: argparse.Namespace, terminal: Terminal, library: "Library", outl
             terminal.line(line)
 
 
+def _tell(args: argparse.Namespace, terminal: Terminal, library: "Library", outlook: Outlook) -> None:
+    """All of one model, or an alias as it is listed."""
+    entry = _found(library, args.id)
+    if entry.source != "alias":
+        _info(args, terminal, _one(library, entry), outlook)
+        return
+    rows = [row for row in library.alias_rows() if row.entry.id == entry.id]
+    for line in (json.dumps(alias_object(rows[0]), indent=2),) if args.json else alias_lines(rows):
+        terminal.line(line)
+
+
 def _info(args: argparse.Namespace, terminal: Terminal, info: ModelInfo, outlook: Outlook) -> None:
     if args.json:
         terminal.line(json.dumps(row_of(info, outlook.needs), indent=2))
@@ -110,9 +122,12 @@ def _forecast(args: argparse.Namespace, terminal: Terminal, info: ModelInfo, out
         terminal.line(line)
 
 
-def _one(settings: Settings, library: "Library", named: str | None) -> ModelInfo:
-    """The model of an id or a folder, else the one of the settings. Raises ModelNotFound, which names the known ids."""
-    entry = library.find((library.here(named) or named) if named else None)
+def _found(library: "Library", named: str | None) -> ModelEntry:
+    """The model or alias of an id or a folder, else the one of the settings. Raises ModelNotFound, which names the known ids."""
+    return library.find((library.here(named) or named) if named else None)
+
+
+def _one(library: "Library", entry: ModelEntry) -> ModelInfo:
     return next(info for info in _infos(library) if info.entry.id == entry.id)
 
 
