@@ -58,7 +58,7 @@ from mlx_harmony.worker.pace import Pace  # noqa: E402
 from mlx_harmony.worker.prompt_cache import PromptCache  # noqa: E402
 from mlx_harmony.worker.reading import Reading  # noqa: E402
 from mlx_harmony.worker.sampling import Penalties, Sampler  # noqa: E402
-from mlx_harmony.worker.warming import chunk_lengths, warm_up  # noqa: E402
+from mlx_harmony.worker.warming import chunk_lengths, timed, warm_up  # noqa: E402
 
 SWEEP = (16, 32, 64, 128, 256, 512, 1024, 2048)
 SWEEP_REPEATS = 3
@@ -235,12 +235,13 @@ def measure(args: argparse.Namespace, report: Report) -> None:
     unpacking.update(plain.parameters())
     least = experts.unpack_for_long_chunks(unpacking)
     report.add("model", {"layers": args.layers, "active_gb": mx.get_active_memory() / 1e9, "built_s": time.perf_counter() - began})
-    pace = Pace(least=least)
     began = time.perf_counter()
-    warm_up(
-        unpacking, chunk_lengths("cuda", least, 2 * args.prompt), lambda done, of: print(f"warming up, {done} of {of}", file=sys.stderr)
-    )
+    lengths = chunk_lengths("cuda", least, 2 * args.prompt)
+    warm_up(unpacking, lengths, lambda done, of: print(f"warming up, {done} of {of}", file=sys.stderr))
+    took = timed(unpacking, lengths)
+    pace = Pace(least=least, took=took)
     report.add("warm_up_s", time.perf_counter() - began)
+    report.add("chunks_s", took)
     report.add("ours_first_prompt", ours(unpacking, pace, prompt_of(0, args.prompt, made.vocab_size), 8))
     report.add("stock_first_prompt", stock(plain, prompt_of(0, args.prompt, made.vocab_size), 8))
     runs: dict[str, list[Rates]] = {"stock": [], "ours": []}

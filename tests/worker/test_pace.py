@@ -44,3 +44,30 @@ def test_no_chunk_is_smaller_than_what_is_worth_reading() -> None:
     assert pace.limit == 256
     pace.shared = True
     assert pace.limit == 256
+
+
+ON_A_GPU = {256: 0.151, 1024: 0.165, 2048: 0.223}
+"""24 layers whose experts are unpacked for each chunk, which costs the same for few tokens as for many."""
+
+
+def test_where_a_chunk_costs_much_the_same_at_any_length_a_long_one_is_read_from_the_first_on() -> None:
+    pace = Pace(least=256, took=ON_A_GPU)
+    assert pace.limit == 2048
+    pace.learn(2048, 0.22)
+    pace.learn(256, 0.16)
+    assert pace.limit == 2048
+    pace.shared = True
+    assert pace.limit == 1024
+
+
+def test_a_long_chunk_that_got_slow_is_given_up_for_the_next_shorter_one() -> None:
+    pace = Pace(least=256, took=ON_A_GPU)
+    pace.learn(2048, 0.3)
+    assert pace.limit == 1024
+    pace.learn(1024, 0.26)
+    assert pace.limit == 256
+
+
+def test_a_longer_chunk_that_is_no_faster_by_the_token_is_not_read() -> None:
+    assert Pace(least=256, took={256: 0.11, 1024: 0.4, 2048: 0.8}).limit == 256
+    assert Pace(least=256, took={256: 0.05, 512: 0.1, 1024: 0.2}).limit == 256

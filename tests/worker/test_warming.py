@@ -53,3 +53,10 @@ def test_a_load_shows_its_warming_up_and_can_be_stopped_in_it(fx1: Path) -> None
     stages = [stage for stage, _ in seen if stage.startswith("Warming up")]
     assert stages == [f"Warming up, {step} of 6" for step in (1, 2, 3)]
     assert [fraction for _, fraction in seen] == sorted(fraction for _, fraction in seen)
+
+
+def test_a_load_on_a_gpu_tells_what_chunks_take_and_the_pace_begins_with_it(fx1: Path) -> None:
+    loaded = load(LoadOptions(path=str(fx1)), Device(kind="cuda"), lambda _stage, _fraction: None)
+    assert tuple(loaded.chunks_s) == chunk_lengths("cuda", loaded.least_chunk, loaded.card.context_length)
+    assert all(seconds > 0 for seconds in loaded.chunks_s.values())
+    assert loaded.new_pace().limit in loaded.chunks_s

@@ -5,8 +5,9 @@ It knows no sockets. Weights are read in pieces: whoever has answers to go on wi
 
 import importlib.util
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -26,7 +27,7 @@ from mlx_harmony.worker.footprint import peak_bytes
 from mlx_harmony.worker.formats import PromptFormat
 from mlx_harmony.worker.numerics import numerics
 from mlx_harmony.worker.room import SMALLER, Free, Room
-from mlx_harmony.worker.warming import chunk_lengths, warming_up
+from mlx_harmony.worker.warming import chunk_lengths, timed, warming_up
 
 Progress = Callable[[str, float], None]
 
@@ -49,6 +50,11 @@ class LoadedModel(NamedTuple):
     card: ModelCard
     repetition_penalty: float | None = None
     least_chunk: int = pace.SMALLEST
+    chunks_s: Mapping[int, float] = MappingProxyType({})
+
+    def new_pace(self) -> pace.Pace:
+        """How its prompts are read, to begin with."""
+        return pace.Pace(least=self.least_chunk, took=self.chunks_s)
 
 
 class Checked(NamedTuple):
@@ -101,7 +107,7 @@ def open_model(checked: Checked, options: LoadOptions, device: Device) -> Openin
     yield Stage("Reading weights", 0.1)
     model, parameters, fitted = yield from _open_weights(checked, device)
     (context, shorter), least = room.context(_context(folder, options)), max(pace.SMALLEST, fitted.least_chunk)
-    yield from _warm_up(model, chunk_lengths(device.kind, least, context))
+    took = yield from _warm_up(model, chunk_lengths(device.kind, least, context))
     card = ModelCard(
         format=checked.format.name,
         architecture=folder.config["model_type"],
@@ -116,7 +122,7 @@ def open_model(checked: Checked, options: LoadOptions, device: Device) -> Openin
         numerics=numerics(model, device.kind),
     )
     yield Stage("Ready", 1.0)
-    return LoadedModel(model, checked.tokenizer, checked.format, card, folder.repetition_penalty, least)
+    return LoadedModel(model, checked.tokenizer, checked.format, card, folder.repetition_penalty, least, took)
 
 
 def check_architecture(config: dict[str, Any]) -> None:
@@ -165,12 +171,14 @@ def _open_weights(checked: Checked, device: Device) -> Generator[Stage, None, tu
     return model, parameters, fitted
 
 
-def _warm_up(model: nn.Module, lengths: tuple[int, ...]) -> Generator[Stage, None, None]:
+def _warm_up(model: nn.Module, lengths: tuple[int, ...]) -> Generator[Stage, None, Mapping[int, float]]:
+    """Compile the kernels; the seconds that a chunk of each length then takes."""
     if not lengths:
-        return
+        return {}
     try:
         for done, of in warming_up(model, lengths):
             yield Stage(f"Warming up, {done + 1} of {of}", 0.8 + 0.19 * done / of)
+        return timed(model, lengths)
     except HarmonyError:
         raise
     except _BROKEN as error:

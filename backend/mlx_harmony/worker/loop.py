@@ -21,7 +21,6 @@ from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.inbox import Inbox, Ticket
 from mlx_harmony.worker.kv_caches import KvCaches
 from mlx_harmony.worker.load import LoadedModel
-from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.padding import free_on
 from mlx_harmony.worker.prompt_cache import PromptCache
 from mlx_harmony.worker.reading import Reading
@@ -63,7 +62,7 @@ class Loop:
     ) -> None:
         gain, drafts = guessing or Guessing(Gain())
         caches = cache if isinstance(cache, KvCaches) else KvCaches(loaded.model, PromptCache() if cache is None else cache)
-        self._desk = Desk(loaded, caches.plain, Pace(least=loaded.least_chunk), guard, drafts, caches)
+        self._desk = Desk(loaded, caches.plain, loaded.new_pace(), guard, drafts, caches)
         self._batch = Batch(loaded.model, gain, free_on(loaded.card.device))
         self._inbox = inbox
         self._seats: list[_Seat] = []

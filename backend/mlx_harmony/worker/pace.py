@@ -1,6 +1,11 @@
 """How much of a prompt to read at once, so that no chunk keeps a cancel waiting. It knows no mlx."""
 
+from collections.abc import Mapping
+
 TARGET_S = 0.1
+LONGEST_S = 0.24
+"""So long may a chunk take whose tokens are read much faster than those of a shorter one: a cancel is heeded within 0.3 s."""
+MUCH_FASTER = 1.25
 SMALLEST = 8
 FIRST = 32
 LARGEST = 2048
@@ -13,13 +18,16 @@ class Pace:
     """Adapts the size of prefill chunks to the time they take; lives as long as the model, so that each prompt starts well.
 
     Sizes are powers of two: a GPU compiles its kernels for few shapes. `shared` says that answers are being written meanwhile. No chunk
-    is meant to be smaller than `least`, a power of two: below it some models read many times slower.
+    is meant to be smaller than `least`, a power of two: below it some models read many times slower. `took` is how many seconds chunks of
+    some lengths took at the load; where what a chunk costs is mostly the same at any length, a longer one is read that nobody waits
+    for too long.
     """
 
-    def __init__(self, target_s: float = TARGET_S, least: int = SMALLEST) -> None:
+    def __init__(self, target_s: float = TARGET_S, least: int = SMALLEST, took: Mapping[int, float] | None = None) -> None:
         self.target_s = target_s
         self.least = least
-        self.chunk = max(FIRST, least)
+        self._took = {length: seconds for length, seconds in (took or {}).items() if length.bit_count() == 1}
+        self.chunk = self._stretched(max(FIRST, least))
         self.shared = False
         self._tokens = 0.0
         self._seconds = 0.0
@@ -38,10 +46,20 @@ class Pace:
         """Take note that a chunk of `tokens` took `seconds`. Small leftovers say little and are only heeded when they were slow."""
         self._tokens = self._tokens * LATELY + tokens
         self._seconds = self._seconds * LATELY + seconds
+        if tokens in self._took:
+            self._took[tokens] = seconds
         if tokens < self.chunk and seconds < self.target_s:
             return
         fitting = tokens * self.target_s / max(seconds, 1e-6)
         size = self.least
         while size * 2 <= min(fitting, self.chunk * GROWTH, LARGEST):
             size *= 2
-        self.chunk = size
+        self.chunk = self._stretched(size)
+
+    def _stretched(self, size: int) -> int:
+        """The longest chunk that is known to read its tokens much faster than a shorter one does, in a time that may be waited."""
+        best = max((length for length in self._took if length <= size), default=0)
+        for longer in sorted(length for length in self._took if length > size and best):
+            if self._took[longer] <= LONGEST_S and self._took[best] / best > MUCH_FASTER * self._took[longer] / longer:
+                best = longer
+        return max(size, best)

@@ -1,5 +1,6 @@
 """Lets a GPU compile its kernels while a load shows its progress, not in the first answer. Knows neither requests nor the pace's mind."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import mlx.core as mx
@@ -46,3 +47,16 @@ def warming_up(model: nn.Module, lengths: tuple[int, ...]) -> Iterator[tuple[int
         # Of a chunk only the caches are wanted, as when a prompt is read; of a single token its logits.
         mx.eval([layer.state for layer in layers] if length > 1 else mx.argmax(logits[:, -1], axis=-1))
     mx.clear_cache()
+
+
+def timed(model: nn.Module, lengths: tuple[int, ...]) -> dict[int, float]:
+    """How many seconds it takes to read a chunk of each of these lengths after another, once the kernels are there."""
+    layers = make_prompt_cache(model)
+    took: dict[int, float] = {}
+    for length in lengths:
+        began = time.perf_counter()
+        model(mx.zeros((1, length), mx.int32), cache=layers)
+        mx.eval([layer.state for layer in layers])
+        took[length] = time.perf_counter() - began
+    mx.clear_cache()
+    return took

@@ -14,7 +14,6 @@ from mlx_harmony.records import SpeculationKind
 from mlx_harmony.worker.cache.layers import Layers
 from mlx_harmony.worker.guard import guarded
 from mlx_harmony.worker.load import LoadedModel
-from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
 from mlx_harmony.worker.reading import Reading
 from mlx_harmony.worker.sampling import Sampler
@@ -33,7 +32,7 @@ class DraftModel:
         self.path = path
         self.loaded = loaded
         self.cache = PromptCache(cache_bytes)
-        self.pace = Pace(least=loaded.least_chunk)
+        self.pace = loaded.new_pace()
         self.each_s = 0.0
         self._timed = False
 
