@@ -64,7 +64,7 @@ def test_a_long_chunk_that_got_slow_is_given_up_for_the_next_shorter_one() -> No
     pace = Pace(least=256, took=ON_A_GPU)
     pace.learn(2048, 0.3)
     assert pace.limit == 1024
-    pace.learn(1024, 0.26)
+    pace.learn(1024, 0.28)
     assert pace.limit == 256
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 TARGET_S = 0.1
-LONGEST_S = 0.24
+LONGEST_S = 0.27
 """So long may a chunk take whose tokens are read much faster than those of a shorter one: a cancel is heeded within 0.3 s."""
 MUCH_FASTER = 1.25
 SMALLEST = 8
