@@ -4,9 +4,13 @@ Run `python -m benchmarks.life [MODEL_FOLDER] [--lines N]`. Both servers get the
 started anew where the script says so. A third server, ours without any cache, says what each answer has to be. What is read is counted
 by the servers themselves: prompt tokens less those their usage calls cached. Nothing here is timed.
 
+Our server gets so little memory for what it read that other chats push the first one out of it: how much went is printed. What went from
+memory lies on the disk, from where it comes back; nothing that a step needs may have to be read again for it.
+
 The chat and its fork begin with a pasted text of so many lines, as chats about a file do; a second run goes without it. How much a
 cache can spare depends on that: what is new has to be read by everybody. The model gets a longer context than it was trained for, so
-that the text has room: what it says then makes little sense, but the same sense everywhere.
+that the text has room: what it says then makes little sense, but the same sense everywhere. Where a model's chat template leaves tools
+out, as the Starter's does, mlx_lm.server, which renders by it, has shorter prompts in the steps with tools; ours tells the model of them.
 """
 
 import argparse
@@ -16,6 +20,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,9 +35,12 @@ from tests.fixtures.life import LIFE, SLACK, Step, new
 TOKENS = 16
 LINES = 380
 CONTEXT = 16384
+HEALTH_S = 30.0
 PASTED = {"first", "fork"}
 """The chats that begin with the pasted text: a fork has its chat's beginning."""
 QUARTER = 0.25
+MEMORY_MB = 32
+"""Less than the first chat takes with its text, of a model of the Starter's size; without the text a quarter of it."""
 
 
 class Done(NamedTuple):
@@ -70,8 +78,21 @@ class Restartable:
 
 
 class OurServer(Restartable):
+    """Ours with so much memory for what it read; `evictions` are those of all its lives."""
+
+    def __init__(self, folder: Path, home: Path, memory_mb: int) -> None:
+        super().__init__(folder, home)
+        self._memory_mb = memory_mb
+        self.evictions = 0
+
     def server(self) -> AbstractAsyncContextManager[Server]:
-        return our_server(self.folder, self.home)
+        return our_server(self.folder, self.home, cache_memory_mb=self._memory_mb)
+
+    async def end(self) -> None:
+        if self._port:
+            self.evictions += await asyncio.to_thread(evictions, self._port)
+        self._port = 0
+        await super().end()
 
 
 class Uncached(Restartable):
@@ -84,6 +105,17 @@ class Uncached(Restartable):
 class StockServer(Restartable):
     def server(self) -> AbstractAsyncContextManager[Server]:
         return stock_server(self.folder, self.home, fitted=True)
+
+
+def evictions(port: int) -> int:
+    """What went from the memory of a server's caches since its models were loaded."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=HEALTH_S)
+    try:
+        connection.request("GET", "/v1/health")
+        told = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return sum(int(cache["evictions"]) for cache in told["cache"].values())
 
 
 def pasted(step: Step, lines: int) -> Step:
@@ -117,10 +149,14 @@ def new_tokens(folder: Path, steps: list[Step]) -> list[int]:
     return [new(prompt, prompts[:at]) for at, prompt in enumerate(prompts)]
 
 
-async def live(folder: Path, home: Path, lines: int) -> list[Done]:
-    """All steps on all three servers."""
+async def live(folder: Path, home: Path, lines: int, memory_mb: int) -> tuple[list[Done], int]:
+    """All steps on all three servers, and how much went from our memory."""
     steps = [pasted(step, lines) for step in LIFE]
-    ours, theirs, without = OurServer(folder, home / "ours"), StockServer(folder, home / "stock"), Uncached(folder, home / "plain")
+    ours, theirs, without = (
+        OurServer(folder, home / "ours", memory_mb),
+        StockServer(folder, home / "stock"),
+        Uncached(folder, home / "plain"),
+    )
     servers: tuple[Restartable, ...] = (ours, theirs, without)
     done: list[Done] = []
     fresh = await asyncio.to_thread(new_tokens, folder, steps)
@@ -137,7 +173,7 @@ async def live(folder: Path, home: Path, lines: int) -> list[Done]:
     finally:
         for server in servers:
             await server.end()
-    return done
+    return done, ours.evictions
 
 
 async def one(step: Step, added: int, servers: tuple[Restartable, ...]) -> Done:
@@ -167,6 +203,11 @@ def table(done: list[Done], name: str) -> str:
     return "\n".join([*rows, f"| **together** | {figures} | {sum(each.equal for each in done)} of {len(done)} |"])
 
 
+def pressed(gone: int, memory_mb: int) -> str:
+    """How hard memory was pressed on."""
+    return f"With {memory_mb} MB of memory for what it read, our server let go of {gone:,} pieces; the disk keeps them."
+
+
 def summary(done: list[Done]) -> str:
     """The goals, met or missed, and what failed."""
     both = [each for each in done if each.theirs is not None]
@@ -185,14 +226,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.life", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=None, help="a gpt_oss model with a chat template (default: the Starter)")
     parser.add_argument("--lines", type=int, default=LINES, help=f"of the text the chat begins with (default: {LINES})")
+    parser.add_argument("--memory-mb", type=int, default=MEMORY_MB, help=f"of ours for what it read (default: {MEMORY_MB})")
     args = parser.parse_args()
     given = args.folder or starter_folder()
     with ended_in_order(), tempfile.TemporaryDirectory() as home:
         folder = with_room(given, Path(home, given.name))
-        done = asyncio.run(live(folder, Path(home, "pasted"), args.lines))
-        print(f"{table(done, folder.name)}\n\n{summary(done)}", flush=True)
-        plain = asyncio.run(live(folder, Path(home, "plain"), 0))
-        print(f"\nThe same life without the pasted text: {summary(plain)}")
+        done, gone = asyncio.run(live(folder, Path(home, "pasted"), args.lines, args.memory_mb))
+        print(f"{table(done, folder.name)}\n\n{summary(done)}\n{pressed(gone, args.memory_mb)}", flush=True)
+        less = max(1, args.memory_mb // 4)
+        plain, gone = asyncio.run(live(folder, Path(home, "plain"), 0, less))
+        print(f"\nThe same life without the pasted text: {summary(plain)}\n{pressed(gone, less)}")
     return 0
 
 

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,28 @@ def test_the_pasted_text_stands_at_the_beginning_of_the_chats_about_it_and_nowhe
         assert step.messages[2:] == plain.messages[2:]
         assert step.messages[1]["content"].endswith(plain.messages[1]["content"])
         assert (step == plain) == (step.chat not in PASTED)
+
+
+def test_what_went_from_memory_is_summed_over_all_models_of_a_server() -> None:
+    from benchmarks.life import evictions, pressed
+
+    class Health(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"path": self.path, "cache": {"a": {"evictions": 3}, "b": {"evictions": 4}}}).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Health) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        gone = evictions(server.server_port)
+        thread.join()
+    assert gone == 7
+    assert "With 32 MB" in pressed(gone, 32) and "let go of 7 pieces" in pressed(gone, 32)
 
 
 def test_the_summary_of_a_life_counts_what_both_read_and_says_what_failed() -> None:
