@@ -32,7 +32,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/mlx-harmony serve $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.system
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=xml --cov-fail-under=85 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-report=xml --cov-fail-under=85 $(ARGS)
 
 check: $(VENV)/.test
 	@$(BIN)/ruff check .
