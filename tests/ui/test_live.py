@@ -10,6 +10,7 @@ from mlx_harmony.events import (
     MessageStarted,
     Prefill,
     Queued,
+    Routed,
     TextDelta,
     ToolCallDelta,
     Trimmed,
@@ -45,6 +46,12 @@ def test_every_wait_says_what_it_waits_for() -> None:
     reading = shown(folded(STARTED, Prefill(done=512, total=2048, cached=256)))
     assert reading.progress == "Reading 2,048 tokens · 25 %, 256 of them kept from before"
     assert reading.fraction == 0.25
+
+
+def test_an_answer_to_an_alias_names_who_gives_it_once_that_is_known() -> None:
+    asked = TurnStarted(chat_id="c", user_message_id="u", assistant_message_id="a", model="both")
+    assert shown(folded(asked, Loading(stage="weights", fraction=0.4))).model == "both"
+    assert shown(folded(asked, Routed(alias="both", model="starter", note="It was its turn."))).model == "starter"
 
 
 def test_reading_the_prompt_is_a_bar_that_fills_to_the_end() -> None:
