@@ -42,11 +42,10 @@ async def sent(service: Service, chat_id: str, options: TurnOptions) -> list[Eve
         return [event async for event in turn if not isinstance(event, TurnStarted)]
 
 
-async def test_a_hundred_requests_are_shared_half_and_half(server: Serving) -> None:
+async def test_requests_at_once_are_shared_half_and_half(server: Serving) -> None:
     asked = {"model": "both", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
-    answers = await asyncio.gather(*(server.client.chat.completions.create(**asked) for _ in range(60)))
-    answers += [await server.client.chat.completions.create(**asked) for _ in range(40)]
-    assert Counter(answer.model for answer in answers) == {"one": 50, "two": 50}
+    answers = await asyncio.gather(*(server.client.chat.completions.create(**asked) for _ in range(20)))
+    assert Counter(answer.model for answer in answers) == {"one": 10, "two": 10}
 
 
 async def test_a_damaged_model_is_stood_in_for_and_the_answer_says_so(server: Serving) -> None:

@@ -1,6 +1,8 @@
 """Aliases over HTTP: listed, asked, and the model that answers named."""
 
+import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -32,6 +34,11 @@ async def test_the_answer_names_the_model_that_gave_it(server: Serving) -> None:
     assert answers[1].note == "tiny-windowed answered for both: its models take turns."
     chunks = [chunk async for chunk in await server.client.chat.completions.create(model="both", messages=HELLO, stream=True)]
     assert {chunk.model for chunk in chunks} == {"starter"} and chunks[-1].note.startswith("starter answered for both")
+
+
+async def test_a_hundred_requests_at_once_are_shared_half_and_half(server: Serving) -> None:
+    asked = (server.client.chat.completions.create(model="both", messages=HELLO) for _ in range(100))
+    assert Counter(answer.model for answer in await asyncio.gather(*asked)) == {"starter": 50, "tiny-windowed": 50}
 
 
 async def test_a_rule_sends_a_long_prompt_elsewhere_and_the_way_is_kept(server: Serving) -> None:
