@@ -1,8 +1,9 @@
 """Two answers to one prompt: both at once, neither end touching the other, nothing in the list of chats but what is kept."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
@@ -127,13 +128,25 @@ async def test_a_side_stopped_before_it_began_ends_too(service: Service) -> None
     assert found == {"left": "cancelled", "right": "stop"}
 
 
-async def test_a_program_that_ends_in_the_middle_loses_neither_answer(tmp_path: Path) -> None:
-    settings = Settings(home=str(tmp_path))
-    service = await Service.open(settings, ScriptedProvider(by_temperature, 0.002))
+def as_a_kill_leaves_it(home: Path, copy: Path) -> None:
+    """The chat file as it stands this moment, under no lock, in another home."""
+    copy.mkdir()
+    with closing(sqlite3.connect(home / "chats.sqlite3")) as here, closing(sqlite3.connect(copy / "chats.sqlite3")) as there:
+        here.backup(there)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["closed", "killed"])
+async def test_a_program_that_ends_in_the_middle_loses_neither_answer(tmp_path: Path, killed: bool) -> None:
+    settings = Settings(home=str(tmp_path / "home"))
+    service = await Service.open(settings, ScriptedProvider(by_temperature, 0.005))
     gathering = asyncio.create_task(gathered(service.comparing.begin("Hello", RIGHT, RIGHT)))
     while len(await service.list_trash()) < 2:
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+    # The growing text is saved twice a second.
+    await asyncio.sleep(0.6 if killed else 0.1)
+    if killed:
+        as_a_kill_leaves_it(tmp_path / "home", tmp_path / "copy")
+        settings = Settings(home=str(tmp_path / "copy"))
     await service.close()
     assert len(ends(await gathering)) == 2
 
