@@ -112,12 +112,20 @@ def getting(page: Page) -> None:
     shoot(page, "guide-models-get", height=620)
     page.get_by_role("button", name="Download").click()
     page.locator("#jobs-open").click()
-    page.locator(".job-text", has_text=" of ").wait_for()
+    page.locator(".job-text", has_text="MB of").wait_for()
     shoot(page, "guide-models-jobs", page.locator("#jobs-tray"), height=260)
 
 
 def comparing(page: Page) -> None:
     page.get_by_role("tab", name="Compare", exact=True).click()
+    page.get_by_label("Second model", exact=True).select_option("starter")
+    for label, value in (("Temperature, first model", "0"), ("Temperature, second model", "1"), ("Seed, second model", "7")):
+        page.get_by_label(label).fill(value)
+    page.get_by_label("Prompt for both models").fill("Good morning! What can you do?")
+    page.keyboard.press("Enter")
+    for side in ("left", "right"):
+        page.locator(f"#compare-{side} .figures").wait_for(timeout=60_000)
+    shoot(page, "guide-models-compare")
 
 
 def _lay(cache: HubCache, made: Made, revision: str, *, main: bool = True) -> None:
