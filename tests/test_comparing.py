@@ -68,7 +68,9 @@ async def test_both_sides_come_at_once_each_with_its_own_settings(service: Servi
 async def test_what_is_kept_is_a_chat_like_any_other_and_what_is_not_lies_in_the_trash(service: Service) -> None:
     sides = started(await gathered(service.comparing.begin("What is   a fugue?", LEFT, RIGHT)))
     assert await service.list_chats() == ()
-    assert {item.chat_id for item in await service.list_trash()} == {each.chat_id for each in sides.values()}
+    aside = await service.list_trash()
+    assert {item.chat_id for item in aside} == {each.chat_id for each in sides.values()}
+    assert {item.title for item in aside} == {"What is a fugue? (starter)"}
 
     chat = await service.comparing.keep(sides["left"].chat_id)
     assert [(each.role, each.content, each.state) for each in chat.messages] == [
@@ -79,6 +81,11 @@ async def test_what_is_kept_is_a_chat_like_any_other_and_what_is_not_lies_in_the
     assert [row.id for row in await service.list_chats()] == [sides["left"].chat_id]
     assert await service.comparing.keep(chat.summary.id) == chat, "keeping it again changes nothing"
     assert [item.chat_id for item in await service.list_trash()] == [sides["right"].chat_id]
+
+    await service.restore_chat(sides["right"].chat_id)
+    await service.rename_chat(sides["right"].chat_id, "Fugues")
+    assert (await service.comparing.keep(sides["right"].chat_id)).summary.title == "Fugues"
+    await service.delete_chat(sides["right"].chat_id)
 
     async with aclosing(service.send(chat.summary.id, "Go on", chat.options)) as turn:
         assert isinstance([event async for event in turn][-1], Finished)

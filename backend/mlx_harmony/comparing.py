@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Literal
 
 from mlx_harmony.conversation.beginning import new_chat, with_setup
+from mlx_harmony.conversation.history import title_aside, title_of
 from mlx_harmony.conversation.records import Chat, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns, ending_in_failed
@@ -92,7 +93,20 @@ class Comparing:
         except ChatNotFound as error:
             hint = "The trash was emptied meanwhile. Compare again to have it anew."
             raise ChatNotFound("This answer is no longer there.", hint=hint, param="chat_id") from error
+        chat = await self._store.read_chat(chat_id)
+        title = _own_title(chat)
+        if title is None:
+            return chat
+        await self._store.rename_chat(chat_id, title)
         return await self._store.read_chat(chat_id)
 
     def _side(self, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
         return ending_in_failed(self._turns.begin_aside(new_chat(with_setup(options, self._defaults())), text))
+
+
+def _own_title(chat: Chat) -> str | None:
+    """The title that a chat with this first message has, in place of the one it was put aside under; None where it has another by now."""
+    asked = next((message.content for message in chat.messages if message.role == "user"), "")
+    models = {chat.options.model, *(message.provenance.model for message in chat.messages if message.provenance)}
+    aside = {title_aside(asked, model) for model in models if model}
+    return title_of(asked) if chat.summary.title in aside else None

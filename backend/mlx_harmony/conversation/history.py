@@ -116,6 +116,11 @@ def last_id(chat: Chat) -> str:
     return chat.messages[-1].id if chat.messages else ""
 
 
+def title_aside(text: str, model: str) -> str:
+    """The title of a chat that nobody keeps yet: beside it lies one with the same first message, answered by another model."""
+    return f"{title_of(text)} ({title_of(model)})"
+
+
 def title_of(text: str) -> str:
     """A chat's title from its first message: one line, shortened at a word to at most 60 characters."""
     line = " ".join(text.split())

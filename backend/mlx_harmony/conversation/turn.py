@@ -14,7 +14,7 @@ from mlx_harmony.conversation.answer import Answer
 from mlx_harmony.conversation.attachments import names
 from mlx_harmony.conversation.beginning import with_setup
 from mlx_harmony.conversation.comparing import replayed
-from mlx_harmony.conversation.history import last_id, title_of
+from mlx_harmony.conversation.history import last_id, title_aside, title_of
 from mlx_harmony.conversation.plan import Asked, Plan, continued_answer, named, new_answer, new_id, user_message
 from mlx_harmony.conversation.records import UNTITLED, Chat, TurnEvent, TurnOptions
 from mlx_harmony.conversation.replay import options_again
@@ -73,7 +73,7 @@ class Turns:
         with self._store.answering.hold(chat.summary.id):
             user = user_message(chat.summary.id, text, last_id(chat) or None)
             plan = new_answer((*chat.messages, user), await self._asked(chat, chat.options), (user,))
-            summary = msgspec.structs.replace(chat.summary, title=title_of(text))
+            summary = msgspec.structs.replace(chat.summary, title=title_aside(text, plan.entry.id))
             whole = Chat(summary=summary, messages=(*chat.messages, *plan.stored), options=plan.options)
             async with aclosing(self._run(plan._replace(aside=whole))) as events:
                 async for event in events:
