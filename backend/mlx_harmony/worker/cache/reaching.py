@@ -46,13 +46,15 @@ def reach(tree: Tree, tokens: Tokens, shapes: Sequence[Shape] | None, least: int
     Where a layer cannot be cut it is the longest after which there is a state; so it is while the `shapes` are not known.
     """
     way, reached = tree.walk(tokens), 0
+    cut = shapes is not None and all_cut(shapes)
     states: list[State] = []
     for at, run in enumerate(way.runs):
         if not run.here:
             break
         reached = min(len(tokens) - 1, way.upto(at))
-        states += [state for state in run.states.values() if state.end <= reached and state.here]
-    if shapes is not None and all_cut(shapes):
+        if not cut:
+            states += [state for state in run.states.values() if state.end <= reached and state.here]
+    if cut:
         return Reached(way, reached) if reached >= least else Reached(way)
     best = max(states, key=lambda state: state.end, default=None)
     return Reached(way, best.end, best) if best is not None and best.end >= least else Reached(way)
