@@ -71,6 +71,11 @@ def test_what_is_only_in_the_program_s_memory_is_pinned_and_dropped_there(progra
     ]
 
 
+def test_what_is_not_on_disk_yet_is_saved_elsewhere(program: Program, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cache", "save", "root", str(tmp_path / "a.kv")]) == 2
+    assert "No entry begins with 'root' on disk.\nWhat is only in memory is saved in the Cache tab." in capsys.readouterr().err
+
+
 def test_what_is_not_understood_is_refused(program: Program) -> None:
     import httpx
 

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     model = _folder_of(args.model, settings) if args.model else ""
     if args.action == "save":
         cache_files.named(args.file)
-        saved = cache_files.save(settings, _entry_id(args.entry, _ids(_kept(root, model))), args.file, force=args.force)
+        entry = _entry_id(args.entry, _ids(_kept(root, model)), "What is only in memory is saved in the Cache tab.")
+        saved = cache_files.save(settings, entry, args.file, force=args.force)
         cache_files.shown("Saved", saved, terminal, as_json=args.json)
         return DONE
     standing = cache_live.standing_of(settings.home, terminal)
@@ -110,14 +111,15 @@ def _ids(found: Iterable[Kept]) -> set[str]:
     return {entry.id for shelf in found for entry in shelf.entries}
 
 
-def _entry_id(beginning: str, known: Collection[str]) -> str:
-    """The one entry whose id begins so."""
+def _entry_id(beginning: str, known: Collection[str], else_where: str = "") -> str:
+    """The one entry whose id begins so; `else_where` says where others may be."""
     if not beginning:
         raise InvalidRequest("No entry is named.", hint="Give the id that `mlx-harmony cache` shows.", param="entry")
     ids = sorted(each for each in known if each.startswith(beginning))
     if len(ids) != 1:
         what = f"{len(ids)} entries begin" if ids else "No entry begins"
-        raise InvalidRequest(f"{what} with {beginning!r}.", hint="Give more of the id that `mlx-harmony cache` shows.", param="entry")
+        hint = else_where if else_where and not ids else "Give more of the id that `mlx-harmony cache` shows."
+        raise InvalidRequest(f"{what} with {beginning!r}{' on disk' if else_where else ''}.", hint=hint, param="entry")
     return ids[0]
 
 
