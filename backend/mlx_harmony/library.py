@@ -16,7 +16,7 @@ from mlx_harmony.models.info import Known, ModelInfo, infos_of
 from mlx_harmony.models.used import Used
 from mlx_harmony.prompting.choosing import Given, profiles_of
 from mlx_harmony.prompting.records import ProfileRow
-from mlx_harmony.records import ModelEntry
+from mlx_harmony.records import ChatUses, ModelEntry
 from mlx_harmony.routing.aliases import Aliases, reached
 from mlx_harmony.routing.records import Alias, AliasRow
 from mlx_harmony.settings import Settings, absolute
@@ -121,8 +121,8 @@ class Library:
             raise LoadFailed(f"The model {entry.id} cannot be loaded. {entry.problem}", hint=hint, param="model")
         return entry
 
-    def infos(self, chats: Mapping[str, int]) -> tuple[ModelInfo, ...]:
-        """Every model with all that is known of it; `chats` is in how many each answered, by its id. Reads files: called in threads."""
+    def infos(self, chats: Mapping[str, ChatUses]) -> tuple[ModelInfo, ...]:
+        """Every model with all that is known of it; `chats` are those in which each answered, by its id. Reads files: called in threads."""
         return infos_of(self.models(), Known(used=self._used.times(), profiles=self._named(), chats=chats))
 
     def _named(self) -> dict[str, tuple[str, ...]]:

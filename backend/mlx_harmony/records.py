@@ -334,3 +334,17 @@ class Timings(Record):
     @property
     def predicted_per_second(self) -> float:
         return self.predicted_n / self.predicted_ms * 1000 if self.predicted_ms > 0 else 0.0
+
+
+class ChatName(Record):
+    """A chat as it is named elsewhere: enough to tell of it and to open it."""
+
+    id: str
+    title: str
+
+
+class ChatUses(Record):
+    """In how many chats a model answered, and the few of them that were used last, the last one first."""
+
+    count: int = 0
+    latest: tuple[ChatName, ...] = ()

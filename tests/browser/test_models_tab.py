@@ -142,6 +142,21 @@ def test_a_model_that_loads_tells_its_percent_and_one_refused_is_loaded_anyway(p
     assert app.service and app.service.settings.pinned_models == ()
 
 
+def test_the_chats_of_a_model_are_opened_from_its_drawer(chromium: Browser, app: ScriptedApp) -> None:
+    with Visit.to(chromium, app.address, WIDE) as visit:
+        page = visit.page
+        visit.ask("The potting of ferns")
+        open_models(page)
+        row(page, "starter").get_by_role("button", name="Starter", exact=True).click()
+        for opened in ("the chat that is open already", "another one"):
+            open_models(page)
+            page.locator(".used-by").get_by_role("link", name="The potting of ferns").first.click()
+            expect(page.get_by_role("tab", name="Chat", exact=True), opened).to_have_attribute("aria-selected", "true")
+            expect(page.locator("#history")).to_contain_text("The potting of ferns")
+            page.get_by_role("button", name="New chat").first.click()
+        visit.assert_quiet()
+
+
 def walked(page: Page) -> set[str]:
     """The tiles that the arrows lead to from the first one, which is the one stop of the Tab key."""
     tiles = page.locator(".tiles button")

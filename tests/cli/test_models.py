@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from mlx_harmony.cli.main import main
-from mlx_harmony.cli.models_table import model_lines, size
+from mlx_harmony.cli.models_table import info_lines, model_lines, size
 from mlx_harmony.models import outlook
 from mlx_harmony.models.folder import describe
-from mlx_harmony.models.info import infos_of
-from mlx_harmony.records import ModelEntry
+from mlx_harmony.models.info import ModelInfo, infos_of
+from mlx_harmony.records import ChatName, ModelEntry
 
 ADDED = ("family", "revision", "ref", "revisions", "revision_bytes", "parameters", "last_used_at", "thinking", "tools")
-ADDED = (*ADDED, "drafts", "profiles", "chats", "lacks", "complete", "memory")
+ADDED = (*ADDED, "drafts", "profiles", "chats", "latest_chats", "lacks", "complete", "memory")
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +65,14 @@ def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path: Path, capsys: pytes
 
 def test_no_models_are_said_in_words() -> None:
     assert list(model_lines([], outlook.needs_of)) == ["No models."]
+
+
+def test_a_model_is_told_of_with_its_latest_chats_and_no_title_moves_the_cursor() -> None:
+    entry = ModelEntry(id="m", path="", bytes=1, architecture="", format="template", source="folder")
+    latest = (ChatName(id="a", title="Fr\x1b[2Ance\nand \x9b2J more"), ChatName(id="b", title="x" * 90))
+    facts = dict(line.split(maxsplit=1) for line in info_lines(ModelInfo(entry=entry, chats=7, latest_chats=latest), None))
+    assert facts["chats"] == f"7: Fr\ufffd[2Ance and \ufffd2J more; {'x' * 47}…; and 5 more"
+    assert "chats" not in dict(line.split(maxsplit=1) for line in info_lines(ModelInfo(entry=entry), None))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,11 @@ from pathlib import Path
 from mlx_harmony.conversation.records import Chat, ChatMessage, ChatSummary, Provenance, TurnOptions
 from mlx_harmony.conversation.schema import MIGRATIONS
 from mlx_harmony.conversation.store import Store
-from mlx_harmony.conversation.uses import _COUNT, counted_in
+from mlx_harmony.conversation.uses import _USES, LATEST, counted_in
+from mlx_harmony.records import ChatName, ChatUses
 
 
-def chat(name: str, *models: str) -> Chat:
+def chat(name: str, *models: str, used: float = 1.0) -> Chat:
     """A chat in which these models answered, one after another."""
     messages: list[ChatMessage] = []
     for at, model in enumerate(models):
@@ -22,8 +23,14 @@ def chat(name: str, *models: str) -> Chat:
         )
         messages += [asked, answer]
     return Chat(
-        summary=ChatSummary(id=name, title="t", created_at=1.0, updated_at=1.0, messages=0), messages=tuple(messages), options=TurnOptions()
+        summary=ChatSummary(id=name, title=f"About {name}", created_at=used, updated_at=used, messages=0),
+        messages=tuple(messages),
+        options=TurnOptions(),
     )
+
+
+def counts(found: dict[str, ChatUses]) -> dict[str, int]:
+    return {model: uses.count for model, uses in found.items()}
 
 
 async def filled(path: Path) -> Store:
@@ -35,19 +42,34 @@ async def filled(path: Path) -> Store:
 
 async def test_a_chat_counts_once_for_each_model_that_answered_in_it(tmp_path: Path) -> None:
     store = await filled(tmp_path / "chats.sqlite3")
-    assert await store.chats_by_model() == {"a": 2, "b": 2}
+    assert counts(await store.chats_by_model()) == {"a": 2, "b": 2}
     await store.trash_chat("three")
     await store.trash_message("one", "one-a2", "t")
-    assert await store.chats_by_model() == {"a": 2}
+    assert counts(await store.chats_by_model()) == {"a": 2}
     await store.restore_message("t")
     await store.restore_chat("three")
-    assert await store.chats_by_model() == {"a": 2, "b": 2}
+    assert counts(await store.chats_by_model()) == {"a": 2, "b": 2}
+    await store.close()
+
+
+async def test_the_chats_used_last_are_named_the_last_first_and_no_more_than_a_few(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "chats.sqlite3")
+    for at in range(LATEST + 2):
+        await store.add_chat(chat(f"c{at}", "a", used=float(at)))
+    await store.add_chat(chat("other", "b"))
+    await store.trash_chat(f"c{LATEST + 1}")
+    found = await store.chats_by_model()
+    named = [ChatName(id=f"c{at}", title=f"About c{at}") for at in range(LATEST, 0, -1)]
+    assert found == {
+        "a": ChatUses(count=LATEST + 1, latest=tuple(named)),
+        "b": ChatUses(count=1, latest=(ChatName(id="other", title="About other"),)),
+    }
     await store.close()
 
 
 async def test_the_count_looks_into_an_index(tmp_path: Path) -> None:
     store = await filled(tmp_path / "chats.sqlite3")
-    plan = await store.database.read(lambda db: [row["detail"] for row in db.execute(f"EXPLAIN QUERY PLAN {_COUNT}")])
+    plan = await store.database.read(lambda db: [row["detail"] for row in db.execute(f"EXPLAIN QUERY PLAN {_USES}")])
     assert any("messages_by_model" in step for step in plan)
     await store.close()
 
@@ -55,10 +77,10 @@ async def test_the_count_looks_into_an_index(tmp_path: Path) -> None:
 async def test_a_file_that_nobody_has_open_is_only_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "chats.sqlite3"
     store = await filled(path)
-    assert counted_in(path) == {"a": 2, "b": 2}
+    assert counts(counted_in(path)) == {"a": 2, "b": 2}
     await store.close()
     before = sorted(file.name for file in tmp_path.iterdir())
-    assert counted_in(path) == {"a": 2, "b": 2}
+    assert counts(counted_in(path)) == {"a": 2, "b": 2}
     assert sorted(file.name for file in tmp_path.iterdir()) == before
     assert counted_in(tmp_path / "nowhere") == {}
 
@@ -68,7 +90,7 @@ async def test_a_damaged_message_counts_for_nobody(tmp_path: Path) -> None:
     store = await filled(path)
     for spoilt in (b"{", b"\xff", b'{"provenance": 3}'):
         await store.database.write(lambda db, spoilt=spoilt: db.execute("UPDATE messages SET details = ? WHERE id = 'two-a0'", (spoilt,)))
-        assert await store.chats_by_model() == {"a": 1, "b": 2}
+        assert counts(await store.chats_by_model()) == {"a": 1, "b": 2}
     await store.close()
     path.write_bytes(b"no database" * 100)
     assert counted_in(path) == {}
@@ -87,4 +109,4 @@ async def test_a_file_of_an_earlier_release_is_counted_as_far_as_it_goes(tmp_pat
         db.execute(f"INSERT INTO messages {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
         db.commit()
         db.close()
-        assert counted_in(path) == expected
+        assert counts(counted_in(path)) == expected

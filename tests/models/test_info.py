@@ -15,7 +15,7 @@ from mlx_harmony.models.holdings import holdings
 from mlx_harmony.models.info import Known, ModelInfo, infos_of, row_of
 from mlx_harmony.models.outlook import needs_of
 from mlx_harmony.models.reading import opened
-from mlx_harmony.records import ModelEntry
+from mlx_harmony.records import ChatName, ChatUses, ModelEntry
 from tests.fixtures.hub_cache import CONFIG, HubCache, build, model_files
 
 
@@ -142,8 +142,11 @@ def test_an_adapter_has_its_base_s_drafts_and_guesses_for_nobody(tmp_path: Path)
 
 
 def test_profiles_and_chats_stand_with_the_model_they_name(cache: HubCache) -> None:
-    found = hub(cache, Known(profiles={"org/A": ("work", "play")}, chats={"org/A": 3, "gone": 9}))
-    assert (found["org/A"].profiles, found["org/A"].chats) == (("work", "play"), 3)
+    named = ChatName(id="c", title="A chat")
+    chats = {"org/A": ChatUses(count=3, latest=(named,)), "gone": ChatUses(count=9)}
+    found = hub(cache, Known(profiles={"org/A": ("work", "play")}, chats=chats))
+    assert (found["org/A"].profiles, found["org/A"].chats, found["org/A"].latest_chats) == (("work", "play"), 3, (named,))
+    assert row_of(found["org/A"], needs_of)["latest_chats"] == ({"id": "c", "title": "A chat"},)
     assert (found["org/B"].profiles, found["org/B"].chats) == ((), 0)
 
 

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from mlx_harmony.cli.terminal import plain
 from mlx_harmony.models.info import ModelInfo
 from mlx_harmony.models.outlook import Needs
 from mlx_harmony.prompting.records import ProfileRow
@@ -15,6 +16,7 @@ from mlx_harmony.routing.records import Alias, AliasRow
 UNITS = ("B", "kB", "MB", "GB", "TB")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(b|kb?|mb?|gb?|tb?)?", re.IGNORECASE)
 SHORT_REVISION = 8
+LONGEST_TITLE = 48
 
 NeedsOf = Callable[[ModelEntry], Needs | None]
 Cell = Callable[[ModelInfo, Needs | None], str]
@@ -107,12 +109,25 @@ def info_lines(info: ModelInfo, needs: Needs | None) -> Iterator[str]:
         "last used": moment(info.last_used_at),
         "drafts": ", ".join(info.drafts),
         "profiles": ", ".join(info.profiles),
-        "chats": str(info.chats or ""),
+        "chats": _chats(info),
         "complete": "yes" if info.complete else f"no: {info.lacks}",
         "problem": "" if entry.problem == info.lacks else entry.problem,
         "memory": shortage(needs),
     }
     yield from pairs(facts)
+
+
+def _chats(info: ModelInfo) -> str:
+    """How many, and the latest by title, each made short and harmless for the one line."""
+    if not info.chats:
+        return ""
+    more = info.chats - len(info.latest_chats)
+    names = [plain(_short(" ".join(each.title.split()))) for each in info.latest_chats]
+    return f"{info.chats}: {'; '.join((*names, *([f'and {more} more'] if more > 0 else [])))}"
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…"
 
 
 def forecast_lines(entry: ModelEntry, needs: Needs) -> Iterator[str]:

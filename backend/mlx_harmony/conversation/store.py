@@ -29,6 +29,7 @@ from mlx_harmony.conversation.records import (
 )
 from mlx_harmony.conversation.rows import message_details, message_of, options_bytes, options_of, summary_of
 from mlx_harmony.errors import ChatNotFound, StorageError
+from mlx_harmony.records import ChatUses
 
 _SUMMARY = "SELECT c.*, (SELECT COUNT(*) FROM messages m WHERE m.chat_id = c.id AND m.trash_id IS NULL) AS messages FROM chats c"
 _NEW_CHAT = "INSERT INTO chats (id, title, options, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
@@ -196,8 +197,8 @@ class Store:
         """Keep what a model has counted of a chat, in place of what it counted before."""
         await self._write(lambda db: counts.keep(db, chat_id, model, count))
 
-    async def chats_by_model(self) -> dict[str, int]:
-        """In how many chats each model answered, by its id."""
+    async def chats_by_model(self) -> dict[str, ChatUses]:
+        """The chats in which each model answered, by its id."""
         return await self.database.read(uses.chats_by_model)
 
     async def remove_waiting(self, ids: tuple[str, ...]) -> None:

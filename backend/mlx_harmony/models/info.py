@@ -18,7 +18,7 @@ from mlx_harmony.models.kinship import drafts_of
 from mlx_harmony.models.outlook import Needs, parameters_of
 from mlx_harmony.models.style import Style, style_of
 from mlx_harmony.models.wholeness import dangling, lacking
-from mlx_harmony.records import Format, ModelEntry, Record
+from mlx_harmony.records import ChatName, ChatUses, Format, ModelEntry, Record
 
 MAIN = "main"
 
@@ -29,7 +29,7 @@ class ModelInfo(Record):
     `revision` is the commit of a model from the hub and `ref` the branch or tag that leads to it, `revisions` are all that are on disk;
     `disk_bytes` is what they take together, each file counted once. `last_used_at` is the newest of when it was asked for here and when
     its weights were read. `thinking` and `tools` as in a Style. `drafts` may guess for it, `profiles` name it, in so many `chats` it
-    answered. `lacks` says in one sentence what is missing of it, "" where it is complete.
+    answered and `latest_chats` are those of them used last. `lacks` says in one sentence what is missing of it, "" where it is complete.
     """
 
     entry: ModelEntry
@@ -45,6 +45,7 @@ class ModelInfo(Record):
     drafts: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     chats: int = 0
+    latest_chats: tuple[ChatName, ...] = ()
     lacks: str = ""
 
     @property
@@ -53,11 +54,11 @@ class ModelInfo(Record):
 
 
 class Known(Record):
-    """What others know of the models: when each folder was last used, which profiles name which id, how many chats each answered in."""
+    """What others know of the models: when each folder was last used, which profiles name which id, the chats each answered in."""
 
     used: Mapping[str, float] = {}
     profiles: Mapping[str, tuple[str, ...]] = {}
-    chats: Mapping[str, int] = {}
+    chats: Mapping[str, ChatUses] = {}
 
 
 def infos_of(entries: Iterable[ModelEntry], known: Known = Known()) -> tuple[ModelInfo, ...]:  # noqa: B008
@@ -83,7 +84,7 @@ def row_of(info: ModelInfo, needs_of: Callable[[ModelEntry], Needs | None]) -> d
 def _info(entry: ModelEntry, drafts: tuple[str, ...], known: Known) -> ModelInfo:
     lack = "" if entry.adapter else _lack(entry)
     style = _style(entry.path, entry.format, entry.modified_at)
-    kept = _kept_of(entry)
+    kept, uses = _kept_of(entry), known.chats.get(entry.id, ChatUses())
     return ModelInfo(
         entry=entry,
         family=family_of(entry.id),
@@ -97,7 +98,8 @@ def _info(entry: ModelEntry, drafts: tuple[str, ...], known: Known) -> ModelInfo
         tools=style.tools,
         drafts=drafts,
         profiles=known.profiles.get(entry.id, ()),
-        chats=known.chats.get(entry.id, 0),
+        chats=uses.count,
+        latest_chats=uses.latest,
         lacks=lack,
     )
 

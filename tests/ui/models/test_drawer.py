@@ -3,6 +3,7 @@
 import json
 
 from mlx_harmony.engine.protocols import ModelState
+from mlx_harmony.records import ChatName
 from mlx_harmony_ui.models.drawer import Drawer, Opened, contexts, drawer_of, going_text
 from mlx_harmony_ui.models.rows import Standing
 from tests.ui.models.made import DAY, GB, NOW, holding, info, needs, revision
@@ -49,6 +50,16 @@ def test_revisions_tell_which_is_used_what_is_freed_and_half_downloads() -> None
     assert (told.half_key, told.half_size) == ("half:org/Qwen-4bit", "7 B")
     (only,) = drawer(holding=holding("org/Qwen-4bit", revisions=(new,))).revisions
     assert only.alone and only.used == f"{int(DAY // DAY)} day ago"
+
+
+def test_the_latest_chats_are_named_with_what_they_leave_out() -> None:
+    named = tuple(ChatName(id=f"c{at}", title=f"About {at}") for at in range(5))
+    told = drawer(info=info(chats=1_007, latest_chats=named))
+    assert (told.chats, told.more_chats) == ("It answered in 1,007 chats:", "and 1,002 more")
+    assert told.latest_chats == named
+    few = drawer(info=info(chats=2, latest_chats=named[:2]))
+    assert (few.chats, few.more_chats) == ("It answered in 2 chats:", "")
+    assert drawer(info=info()).chats == ""
 
 
 def test_what_a_load_does_to_others_is_said() -> None:

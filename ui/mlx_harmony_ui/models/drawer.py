@@ -8,7 +8,7 @@ from mlx_harmony.models.holdings import Holding, Revision
 from mlx_harmony.models.info import ModelInfo
 from mlx_harmony.models.outlook import USUAL_CONTEXT, Needs
 from mlx_harmony.models.removal import Selected
-from mlx_harmony.records import Record
+from mlx_harmony.records import ChatName, Record
 from mlx_harmony_ui import listing, words
 from mlx_harmony_ui.models.rows import FITS, Row, Standing, parameters, row_of
 from mlx_harmony_ui.models.tiles import revision_name
@@ -73,6 +73,8 @@ class Drawer(Record):
     drafts: tuple[str, ...]
     profiles: tuple[str, ...]
     chats: str
+    latest_chats: tuple[ChatName, ...] = ()
+    more_chats: str = ""
 
     @property
     def told(self) -> str:
@@ -116,7 +118,9 @@ def drawer_of(opened: Opened, standing: Standing, now_s: float) -> Drawer:
         half_size=words.size(holding.incomplete_bytes) if holding else "",
         drafts=info.drafts,
         profiles=info.profiles,
-        chats=f"It answered in {words.several(info.chats, 'chat')}." if info.chats else "",
+        chats=f"It answered in {words.several(info.chats, 'chat')}{':' if info.latest_chats else '.'}" if info.chats else "",
+        latest_chats=info.latest_chats,
+        more_chats=_more(info),
     )
 
 
@@ -125,6 +129,12 @@ def going_text(going: Sequence[str], waits_for: Sequence[str]) -> str:
     if going:
         return f"Loading it makes room: {', '.join(going)} {'is' if len(going) == 1 else 'are'} unloaded."
     return f"Loading it waits until {', '.join(waits_for)} {'has' if len(waits_for) == 1 else 'have'} answered." if waits_for else ""
+
+
+def _more(info: ModelInfo) -> str:
+    """What the latest chats leave out."""
+    more = info.chats - len(info.latest_chats)
+    return f"and {words.count(more)} more" if info.latest_chats and more > 0 else ""
 
 
 def _facts(info: ModelInfo, standing: Standing, now_s: float) -> list[Fact]:

@@ -75,6 +75,9 @@ const messageOf = (button) => button.closest("[data-message]").dataset.message;
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-do]");
   if (!event.target.closest?.("[role=menu], [aria-haspopup=menu], [data-do=models-menu]")) closeMenu();
+  // A link to the chat that is open already changes no address, so that nothing else would lead there.
+  const again = !event.ctrlKey && !event.metaKey && state.chat && event.target.closest?.(`a[href="#chat=${state.chat}"]`);
+  if (again) setView("chat");
   if (button) acts[button.dataset.do]?.(button, event);
   else if (event.target.id === "veil") closeSheets();
 });
