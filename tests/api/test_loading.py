@@ -1,5 +1,6 @@
 """Loading over HTTP: load, unload, pin, use and forecast; what is refused is refused in OpenAI's envelope."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -9,9 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
+from mlx_harmony.engine.protocols import ModelState
+from mlx_harmony.errors import LoadFailed, OutOfMemory
+from mlx_harmony.records import ModelCard, ModelEntry
 from mlx_harmony.settings import load_settings
 from tests.api.serving import Options, Serving, eventually, serving
 from tests.fixtures.adapters import build_adapter
+from tests.fixtures.provider import ScriptedProvider
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +58,49 @@ async def test_a_model_is_loaded_and_unloaded(server: Serving) -> None:
     unloaded = await post(server, "unload", model="one")
     assert (unloaded.status_code, unloaded.json()["phase"]) == (200, "asleep")
     assert (await post(server, "unload", model="two")).json()["phase"] == "asleep"
+
+
+class SlowProvider(ScriptedProvider):
+    """Needs a while, and has no room for the model two."""
+
+    async def load(self, entry: ModelEntry, *, force: bool = False) -> ModelCard:
+        if entry.id == "two" and not force:
+            raise OutOfMemory("There is no room.", hint="Unload one.")
+        self.standing = (ModelState(id=entry.id, phase="loading", fraction=0.4),)
+        try:
+            await asyncio.sleep(0.3 if entry.id == "one" else 60)
+            if force:
+                raise LoadFailed("Its weights are damaged.", hint="Get it again.")
+        finally:
+            self.standing = ()
+        return await super().load(entry)
+
+
+@pytest.fixture
+async def slow(server: Serving) -> Serving:
+    server.service._provider = SlowProvider()
+    return server
+
+
+async def test_a_load_may_tell_how_far_it_is(slow: Serving) -> None:
+    answer = await post(slow, "load", model="one", stream=True)
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert lines[0] == {"step": "loading", "fraction": 0.4}
+    assert (lines[-1]["step"], lines[-1]["id"], lines[-1]["phase"]) == ("done", "one", "awake")
+    refused = await post(slow, "load", model="two", stream=True)
+    assert (refused.status_code, error(refused)["message"]) == (500, "There is no room. Unload one.")
+    failed = await post(slow, "load", model="one", force=True, stream=True)
+    last = {"step": "failed", "code": "load_failed", "message": "Its weights are damaged.", "hint": "Get it again.", "param": None}
+    assert (failed.status_code, json.loads(failed.text.splitlines()[-1])) == (200, last)
+
+
+async def test_whoever_hangs_up_while_it_is_told_gives_the_load_up(slow: Serving) -> None:
+    async with httpx.AsyncClient() as client:
+        body = {"model": "two", "force": True, "stream": True}
+        async with client.stream("POST", f"{slow.url}/v1/models/load", json=body) as answer:
+            await anext(answer.aiter_lines())
+            assert slow.service.model_states()
+    await eventually(lambda: not slow.service.model_states())
 
 
 async def test_a_pin_acts_at_once_and_is_kept(server: Serving, tmp_path: Path) -> None:

@@ -15,10 +15,15 @@ import pytest
 from mlx_harmony.cli import presence
 from mlx_harmony.cli.flags import chosen_settings
 from mlx_harmony.cli.main import build_parser, main
+from mlx_harmony.cli.models_live import run
 from mlx_harmony.cli.presence import SERVER_FILE, present, running
-from mlx_harmony.errors import InvalidRequest, Unavailable
+from mlx_harmony.engine.protocols import ModelState
+from mlx_harmony.errors import InvalidRequest, OutOfMemory, Unavailable
+from mlx_harmony.records import ModelCard, ModelEntry
 from mlx_harmony.settings import load_settings
 from tests.api.serving import Options, Serving, serving
+from tests.cli.conftest import Recorded
+from tests.fixtures.provider import ScriptedProvider
 from tests.fixtures.server import serving as serving_for_real
 
 
@@ -85,6 +90,26 @@ def test_a_model_is_loaded_pinned_and_unloaded_in_the_running_program(program: P
     assert program.server.service.find_model(None).id == "little"
     assert main(["models", "load", "little", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["phase"] == "awake"
+
+
+def test_who_watches_a_load_sees_how_far_it_is_on_one_line(program: Program, monkeypatch: pytest.MonkeyPatch, screen: Recorded) -> None:
+    async def load(self: ScriptedProvider, entry: ModelEntry, *, force: bool = False) -> ModelCard:
+        self.standing = (ModelState(id=entry.id, phase="loading", fraction=0.42),)
+        await asyncio.sleep(0.3)
+        self.standing = ()
+        if force:
+            raise OutOfMemory("There is no room.", hint="Unload one.")
+        return self.engine.card
+
+    monkeypatch.setattr(ScriptedProvider, "load", load)
+    args = build_parser("models").parse_args(["models", "load", "little"])
+    assert run(args, screen) == 0
+    assert "\r\x1b[K42 %  little" in screen.err.getvalue() and screen.err.getvalue().endswith("\r\x1b[K")
+    assert screen.out.getvalue() == "little is loaded.\n"
+    args = build_parser("models").parse_args(["models", "load", "little", "--force"])
+    with pytest.raises(OutOfMemory, match=r"^There is no room\. Unload one\.$"):
+        run(args, screen)
+    assert screen.err.getvalue().endswith("\r\x1b[K")
 
 
 def test_what_the_program_refuses_is_said_and_is_a_failure(program: Program, capsys: pytest.CaptureFixture[str]) -> None:

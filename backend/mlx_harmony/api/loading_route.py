@@ -3,7 +3,8 @@
 Knows neither how room is made nor what is forecast. Whoever hangs up while a model loads gives the load up.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -18,12 +19,14 @@ from mlx_harmony.api.body import read_json
 from mlx_harmony.api.chat_request import body_as
 from mlx_harmony.api.errors import error_response
 from mlx_harmony.api.schemas import LoadBody, PinBody, UnloadBody, UseBody
+from mlx_harmony.api.telling import Told
 from mlx_harmony.engine.protocols import ModelState
 from mlx_harmony.errors import HarmonyError, InvalidRequest, LoadFailed
 from mlx_harmony.routing.door import real
 from mlx_harmony.service import Service
 
 LONGEST_CONTEXT = 2**31 - 1
+TOLD_EVERY_S = 0.2
 
 router = APIRouter()
 
@@ -48,9 +51,14 @@ class WhileThere(Response):
 
 @router.post("/models/load", include_in_schema=False)
 async def load_model(request: Request) -> Response:
-    """Load a model and answer once it is awake; with `force` also where the forecast says that it does not fit."""
+    """Load a model and answer once it is awake; with `force` also where the forecast says that it does not fit.
+
+    With `stream` lines tell of it: `loading` with a fraction, at last `done` with how it stands, or `failed`.
+    """
     body, service = body_as(LoadBody, await read_json(request)), _service(request)
     model_id = await _id(service, body.model)
+    if body.stream:
+        return Told(_steps(service, model_id, body.force))
 
     async def load() -> dict[str, Any]:
         await service.load(model_id, force=body.force)
@@ -107,6 +115,19 @@ async def forecast(request: Request, model_id: str) -> Response:
     return JSONResponse(told)
 
 
+async def _steps(service: Service, model_id: str, force: bool) -> AsyncGenerator[dict[str, Any], None]:
+    """How far a load is, from time to time. A refusal that comes at once comes before any line."""
+    load = asyncio.ensure_future(service.load(model_id, force=force))
+    try:
+        while not (await asyncio.wait([load], timeout=TOLD_EVERY_S))[0]:
+            yield {"step": "loading", "fraction": _state(service, model_id).fraction}
+        load.result()
+        yield {"step": "done", **_standing(service, model_id)}
+    finally:
+        load.cancel()
+        await asyncio.gather(load, return_exceptions=True)
+
+
 def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
@@ -128,7 +149,7 @@ def _context(given: str | None) -> int | None:
 
 def _standing(service: Service, model_id: str) -> dict[str, Any]:
     """How a model stands in this program. `unloads_at` in seconds since the epoch, null where no idle time runs."""
-    state = next((state for state in service.model_states() if state.id == model_id), ModelState(id=model_id, phase="asleep"))
+    state = _state(service, model_id)
     return {
         "id": model_id,
         "phase": state.phase,
@@ -138,3 +159,7 @@ def _standing(service: Service, model_id: str) -> dict[str, Any]:
         "context_length": state.card.context_length if state.card else None,
         "notes": state.card.notes if state.card else (),
     }
+
+
+def _state(service: Service, model_id: str) -> ModelState:
+    return next((state for state in service.model_states() if state.id == model_id), ModelState(id=model_id, phase="asleep"))

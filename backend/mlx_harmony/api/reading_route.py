@@ -11,53 +11,17 @@ import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from mlx_harmony.api.answers import unless_gone
 from mlx_harmony.api.body import read_json
 from mlx_harmony.api.chat_request import body_as
-from mlx_harmony.api.errors import error_response
 from mlx_harmony.api.schemas import ReadBody
+from mlx_harmony.api.telling import Told
 from mlx_harmony.conversation.single import single_request
-from mlx_harmony.errors import HarmonyError
 from mlx_harmony.events import Event, Loading, Prefill, Queued
 from mlx_harmony.reading import PromptRead
 from mlx_harmony.service import Service
 
-LINES = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
-
 router = APIRouter(redirect_slashes=False)
-
-
-class Told(Response):
-    """The steps as lines, each as it happens. What goes wrong before the first has its own status, afterwards it is the last line."""
-
-    def __init__(self, steps: AsyncGenerator[Event | PromptRead, None]) -> None:
-        super().__init__()
-        self._steps = steps
-        self._open = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def answer() -> None:
-            try:
-                async with aclosing(self._steps) as steps:
-                    async for step in steps:
-                        if (line := line_of(step)) is not None:
-                            await self._tell(send, line)
-            except HarmonyError as error:
-                if not self._open:
-                    await error_response(error)(scope, receive, send)
-                    return
-                await self._tell(send, {"step": "failed", "message": error.message, "hint": error.hint, "param": error.param})
-            await send({"type": "http.response.body", "body": b""})
-
-        await unless_gone(receive, answer())
-
-    async def _tell(self, send: Send, line: dict[str, Any]) -> None:
-        if not self._open:
-            await send({"type": "http.response.start", "status": 200, "headers": LINES})
-            self._open = True
-        await send({"type": "http.response.body", "body": msgspec.json.encode(line) + b"\n", "more_body": True})
 
 
 @router.post("/read", include_in_schema=False)
@@ -67,7 +31,14 @@ async def read(request: Request) -> Response:
     options = msgspec.structs.replace(service.default_options(), model=body.model)
     if body.system:
         options = msgspec.structs.replace(options, instructions=body.system)
-    return Told(service.caches.read(body.model, single_request(body.prompt, options), body.name, replace=body.replace))
+    return Told(_lines(service.caches.read(body.model, single_request(body.prompt, options), body.name, replace=body.replace)))
+
+
+async def _lines(steps: AsyncGenerator[Event | PromptRead, None]) -> AsyncGenerator[dict[str, Any], None]:
+    async with aclosing(steps):
+        async for step in steps:
+            if (line := line_of(step)) is not None:
+                yield line
 
 
 def line_of(step: Event | PromptRead) -> dict[str, Any] | None:

@@ -158,10 +158,11 @@ class ChatBody(Shape):
 
 
 class LoadBody(Shape):
-    """POST /v1/models/load."""
+    """POST /v1/models/load; with `stream` how far it is comes as lines of JSON."""
 
     model: str
     force: bool = False
+    stream: bool = False
 
 
 class UnloadBody(Shape):

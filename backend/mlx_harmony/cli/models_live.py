@@ -5,6 +5,8 @@
 
 import argparse
 import json
+import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from mlx_harmony.cli import presence
 from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.flags import chosen_settings, model_name
 from mlx_harmony.cli.models_table import size
-from mlx_harmony.cli.terminal import Terminal
+from mlx_harmony.cli.terminal import Terminal, plain
 from mlx_harmony.settings import Settings, changed
 
 
@@ -33,7 +35,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     match args.action:
         case "load":
             terminal.hint(f"Loading {model}. Ctrl-C gives it up.")
-            told = _asked(settings, "load", model, force=args.force)
+            told = _loaded(settings, model, args.force, terminal)
             said = f"{model} is loaded{_takes(told)}."
         case "unload":
             told = _asked(settings, "unload", model)
@@ -48,6 +50,21 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     for note in told.get("notes") or ():
         terminal.warn(note)
     return DONE
+
+
+def _loaded(settings: Settings, model: str, force: bool, terminal: Terminal) -> dict[str, Any]:
+    """How the model stands once it is loaded; whoever watches sees how far it is, on one line that goes in the end."""
+    if not terminal.watched:
+        return _asked(settings, "load", model, force=force)
+    told: dict[str, Any] = {}
+    try:
+        with closing(presence.follow(settings.home, "/v1/models/load", {"model": model, "force": force, "stream": True})) as steps:
+            for told in steps:
+                if told["step"] == "loading":
+                    terminal.progress(plain(f"{told['fraction'] * 100:.0f} %  {model}")[: shutil.get_terminal_size().columns - 1])
+    finally:
+        terminal.progress("")
+    return {name: value for name, value in told.items() if name != "step"}
 
 
 def _asked(settings: Settings, action: str, model: str, **more: bool) -> dict[str, Any]:

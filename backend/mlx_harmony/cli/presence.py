@@ -5,9 +5,9 @@ The file says no secret: whoever asks brings the API key in MLX_HARMONY_API_KEY.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,6 +64,31 @@ def running(home: str) -> Presence | None:
 
 def ask(home: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """What the running program answers. Raises Unavailable where none runs or it does not answer, and what it refuses as itself."""
+    with _answered(home, method, path, body) as answer:
+        status, told = answer.status, json.loads(answer.read())
+    if status == 200 and isinstance(told, dict):
+        return told
+    raise _refusal(status, told)
+
+
+def follow(home: str, path: str, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
+    """The lines that the running program answers with, each as it comes, to the one of the step `done`. Raises as `ask` does."""
+    with _answered(home, "POST", path, body) as answer:
+        refused = json.loads(answer.read()) if answer.status != 200 else None
+        while refused is None:
+            told = json.loads(answer.readline(LARGEST_BYTES))
+            if told["step"] == "failed":
+                refused = {"error": {"code": told["code"], "message": f"{told['message']} {told['hint']}".strip()}}
+                break
+            yield told
+            if told["step"] == "done":
+                return
+    raise _refusal(answer.status, refused)
+
+
+@contextmanager
+def _answered(home: str, method: str, path: str, body: dict[str, Any] | None) -> Iterator[HTTPResponse]:
+    """The program's answer as it begins; the connection is closed with it."""
     program = running(home)
     if program is None:
         raise Unavailable(f"{NOBODY}.", hint=START)
@@ -76,17 +101,13 @@ def ask(home: str, method: str, path: str, body: dict[str, Any] | None = None) -
         # A large model takes minutes to load; Ctrl-C hangs up, and the program gives the load up.
         connection.sock.settimeout(None)
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-        answer = connection.getresponse()
-        status, told = answer.status, json.loads(answer.read())
+        yield connection.getresponse()
     except ConnectionRefusedError as error:
         raise Unavailable(f"{NOBODY} any more.", hint=START) from error
-    except (OSError, HTTPException, ValueError) as error:
+    except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
         raise Unavailable(f"The program at {program.address} does not answer.", hint="End it and start it again.") from error
     finally:
         connection.close()
-    if status == 200 and isinstance(told, dict):
-        return told
-    raise _refusal(status, told)
 
 
 def _refusal(status: int, told: object) -> HarmonyError:
