@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import struct
 import time
 from functools import partial
@@ -98,7 +99,7 @@ def deleting(page: Page) -> None:
     shoot(page, "guide-models-delete", page.locator("#removal-question"))
     page.locator("#removal-question [data-do=models-remove]").click()
     page.locator("#removal-question").wait_for(state="hidden")
-    page.get_by_role("tab", name="Trash", exact=True).click()
+    page.get_by_role("tab", name=re.compile("^Trash")).click()
     page.locator("[data-discarded]").first.wait_for()
     shoot(page, "guide-models-trash", page.locator(".discarded"), height=260)
 

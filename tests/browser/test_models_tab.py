@@ -180,8 +180,11 @@ def test_what_is_selected_on_the_map_goes_and_comes_back(page: Page, cache: HubC
     delete(page, "org/A")
     expect(row(page, "org/A")).to_have_count(0)
     assert not cache.repository("org/A").exists()
+    trash = page.get_by_role("tab", name=re.compile("^Trash"))
+    expect(trash).to_have_text(re.compile(r"^\s*Trash \d+ B$"))
     page.keyboard.press("Control+z")
     expect(row(page, "org/A")).to_be_visible()
+    expect(trash).to_have_text("Trash")
     assert (cache.repository("org/A") / "snapshots" / "a1" / "model.safetensors").exists()
 
     page.get_by_role("button", name=re.compile("Detached revisions")).click()
@@ -198,11 +201,13 @@ def test_what_is_selected_on_the_map_goes_and_comes_back(page: Page, cache: HubC
 
     page.get_by_role("button", name=re.compile("Half downloads")).click()
     delete(page, "half downloads")
+    expect(trash).to_have_text("Trash 150 B")
     page.get_by_role("tab", name="Trash").click()
     page.get_by_role("button", name="Empty the trash…").click()
     expect(page.get_by_role("dialog", name="Empty the trash?")).to_contain_text("150 B")
     page.get_by_role("button", name="Delete for good").click()
     expect(page.locator("#discarded-view .nothing")).to_be_visible()
+    expect(trash).to_have_text("Trash")
     assert not list(cache.root.rglob("*.incomplete"))
 
 

@@ -143,7 +143,9 @@ async def test_a_model_is_deleted_as_asked_brought_back_and_deleted_for_good(
     assert gone["do"] == "models_gone" and "org/A was unloaded." in gone["text"]
     html, _ = await tab.look(looking())
     assert "org/A" not in listed(html)
+    assert re.search(r'data-trash="\d+ B"', str((await tab.look(looking()))[0])) and 'data-trash="' in await cleaning.show()
     trash, told = await cleaning.restore(sent(ids=gone["ids"]))
+    assert 'data-trash=""' in trash and 'data-trash=""' in str((await tab.look(looking()))[0])
     assert "The trash is empty." in trash and "org/A is back" in said(told)[0]["text"]
     html, _ = await tab.look(looking())
     assert "org/A" in listed(html)

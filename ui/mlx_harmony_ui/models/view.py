@@ -34,11 +34,12 @@ class Looked(Record):
     opened: Opened | None = None
     bar: Bar | None = None
     free_bytes: int | None = None
+    trash_bytes: int = 0
     notices: tuple[Notice, ...] = ()
 
 
 class DiskView(Record):
-    """All of the part. `mark` changes whenever anything else does."""
+    """All of the part, and what lies in the `trash`, "" for nothing. `mark` changes whenever anything else does."""
 
     rows: tuple[Row, ...]
     others: tuple[Other, ...]
@@ -53,6 +54,7 @@ class DiskView(Record):
     bar: Bar | None = None
     notices: tuple[Notice, ...] = ()
     only_starter: bool = False
+    trash: str = ""
     mark: str = ""
 
 
@@ -83,6 +85,7 @@ def disk_view(looked: Looked, now_s: float) -> DiskView:
         drawer=drawer_of(looked.opened, looked.standing, now_s) if looked.opened else None,
         bar=looked.bar,
         notices=looked.notices,
+        trash=words.size(looked.trash_bytes) if looked.trash_bytes else "",
         only_starter=len(looked.every) == 1 and looked.every[0].entry.source == "bundled",
     )
     return msgspec.structs.replace(view, mark=f"{zlib.crc32(repr(view).encode('utf-8', 'replace')):08x}")

@@ -1,5 +1,5 @@
 // The Models tab: its parts, what of the models is looked at, and what is selected of them. Only ids and choices of the view are kept.
-const models = { opened: "", picked: new Set(), question: "", toDrawer: false, sort: "", reverse: false, asked: 0, looked: 0, again: false, step: null };
+const models = { opened: "", picked: new Set(), question: "", toDrawer: false, sort: "", reverse: false, asked: 0, looked: 0, again: false, step: null, trash: "" };
 const mapSize = () => (isNarrow() ? { width: one("#disk-view").clientWidth - 32, height: 400 } : { width: Math.max(320, (one(".tiles") ?? one("#disk-view")).clientWidth), height: 232 });
 const wantedModels = () => ({
   text: one("#models-text")?.value ?? "",
@@ -223,9 +223,18 @@ function openQuestion() {
   openSheet("removal-question");
 }
 
-drawn["models-head"] = markPart;
+// The head is drawn once; how much lies in the trash stands in what was drawn last of the disk or of the trash.
+function markTrash(view) {
+  models.trash = one("[data-trash]", view)?.dataset.trash ?? models.trash;
+  const place = one("#part-bin .in-trash");
+  if (place) place.textContent = models.trash;
+}
+
+drawn["models-head"] = () => { markPart(); markTrash(); };
 drawn.removal = openQuestion;
-drawn.models = () => {
+drawn.discarded = markTrash;
+drawn.models = (view) => {
+  markTrash(view);
   markModels();
   if (models.toDrawer && one("#drawer-name")) { models.toDrawer = false; one("#drawer-name").focus({ preventScroll: true }); }
 };

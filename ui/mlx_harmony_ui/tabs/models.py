@@ -31,6 +31,7 @@ from mlx_harmony_ui.tabs.cleaning import bar_for, told
 FRAME_S = 0.25
 FRESH_S = 10.0
 """The disk is read again after so long, or when something was changed from here."""
+NEVER = (-FRESH_S, (), 0)
 Summed = tuple[float, tuple[Selected, ...], Bar | None]
 """When the disk was read, a selection, and what it came to."""
 
@@ -42,7 +43,7 @@ class Models:
         self._service = service
         self._loading: dict[str, asyncio.Task[HarmonyError | None]] = {}
         self._refused: set[str] = set()
-        self._held: tuple[float, tuple[Holding, ...]] = (-FRESH_S, ())
+        self._held: tuple[float, tuple[Holding, ...], int] = NEVER
         self._summed: Summed = (-FRESH_S, (), None)
 
     def pulse(self, event: gr.EventData) -> tuple[str, str]:
@@ -122,10 +123,10 @@ class Models:
 
     def forget(self) -> None:
         """Read the disk again at the next look: something was changed."""
-        self._held = (-FRESH_S, ())
+        self._held = NEVER
 
     async def _looked(self, wanted: Wanted) -> view.Looked:
-        every, holdings = await self._service.infos(), await self._holdings()
+        every, (_, holdings, trash_bytes) = await self._service.infos(), await self._disk()
         notices: tuple[present.Notice, ...] = ()
         try:
             infos, beside = matching(every, wanted.filter), _beside(holdings, every, wanted)
@@ -142,16 +143,18 @@ class Models:
             standing=standing,
             opened=await self._opened(every, holdings, wanted.opened),
             bar=await self._bar(holdings, wanted.picked),
+            trash_bytes=trash_bytes,
             free_bytes=await asyncio.to_thread(_free_bytes, self._service.settings.home),
             notices=notices,
         )
 
-    async def _holdings(self) -> tuple[Holding, ...]:
-        since, held = self._held
-        if time.monotonic() - since >= FRESH_S:
-            held = await self._service.cleaning.holdings()
-            self._held = (time.monotonic(), held)
-        return held
+    async def _disk(self) -> tuple[float, tuple[Holding, ...], int]:
+        """What lies on the disk and the bytes in the trash, and when that was read."""
+        if time.monotonic() - self._held[0] >= FRESH_S:
+            cleaning = self._service.cleaning
+            found = await cleaning.holdings(), await cleaning.trash_bytes()
+            self._held = (time.monotonic(), *found)
+        return self._held
 
     async def _bar(self, holdings: tuple[Holding, ...], picked: tuple[Selected, ...]) -> Bar | None:
         """What the selection comes to; told anew for another selection, and when the disk was read again."""
