@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "ui": {"service", "conversation.records", "conversation.commands", "engine.protocols", "prompting.adding"}
     | {"models.filtering", "models.holdings", "models.info", "models.outlook", "models.removal", "models.trash"}
-    | {"comparing", "getting", "jobs.records", "models.hub.fit", "models.hub.offers"},
+    | {"comparing", "getting", "jobs.records", "models.hub.fit", "models.hub.offers", "routing.choosing", "routing.records"},
 }
 """What each room may import beside the shared modules and itself: a room, or one module of it. Arrows never point back."""
 

@@ -10,6 +10,7 @@ import gradio as gr
 import pytest
 
 from mlx_harmony.errors import OutOfMemory, StorageError
+from mlx_harmony.records import GenerationRequest, TextPrompt
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
 from mlx_harmony_ui.tabs.cleaning import CHANGED, CleaningUp
@@ -73,6 +74,23 @@ async def test_the_list_shows_what_is_asked_for_and_nothing_twice(tab: Models) -
     assert listed(found) == ["org/B"] and 'aria-sort="descending"' in str(found)
     nothing, _ = await tab.look(looking(text="nothing so called"))
     assert listed(nothing) == [] and "No model here" in str(nothing)
+
+
+async def test_aliases_are_listed_filtered_and_made_the_default(service: Service, tab: Models, tmp_path: Path) -> None:
+    file = tmp_path / "home" / "aliases.json"
+    file.write_text(json.dumps({"both": {"models": ["org/A", "org/B"]}, "<b>odd": {"models": ["org/A", "org/B"], "strategy": "first"}}))
+    html, _ = await tab.look(looking())
+    assert re.findall(r'data-alias="([^"]+)"', str(html)) == ["both", "&lt;b&gt;odd"] and "<b>odd" not in str(html)
+    found, _ = await tab.look(looking(text="bot"))
+    assert re.findall(r'data-alias="([^"]+)"', str(found)) == ["both"]
+    events = service.generate("both", GenerationRequest(id="1", prompt=TextPrompt(text="hello")))
+    assert [event async for event in events]
+    await tab.act(sent(action="default", model="both"))
+    html, _ = await tab.look(looking(text="both"))
+    assert "org/A 1 time" in str(html) and "org/A answered for both" in str(html) and ">default</span>" in str(html)
+    file.write_text("{")
+    html, _ = await tab.look(looking())
+    assert "The aliases cannot be read" in str(html) and "org/A" in listed(html)
 
 
 async def test_a_pattern_that_makes_no_sense_is_said_and_all_stays_listed(tab: Models) -> None:

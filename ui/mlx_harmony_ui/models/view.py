@@ -11,6 +11,7 @@ from mlx_harmony.models.info import ModelInfo
 from mlx_harmony.records import Record
 from mlx_harmony_ui import words
 from mlx_harmony_ui.listing import FORMATS as FORMAT_NAMES
+from mlx_harmony_ui.models.aliases import Aliased, AliasView, aliases_of
 from mlx_harmony_ui.models.cleaning import Bar, Suggestion, Used, suggestions
 from mlx_harmony_ui.models.drawer import Drawer, Opened, drawer_of
 from mlx_harmony_ui.models.rows import Heading, Other, Row, Standing, headings, others_of, rows_of
@@ -23,7 +24,7 @@ SIZE_CHOICES = tuple((key, name) for key, (name, _, _) in SIZES.items())
 
 
 class Looked(Record):
-    """What was found. `infos` are those that the filter lets through, `every` all of them; `beside` are other holdings it lets through."""
+    """What was found. `infos`, `aliases` and `beside` (other holdings) are those that the filter lets through, `every` all models."""
 
     wanted: Wanted
     infos: tuple[ModelInfo, ...]
@@ -33,6 +34,7 @@ class Looked(Record):
     standing: Standing
     opened: Opened | None = None
     bar: Bar | None = None
+    aliases: tuple[Aliased, ...] = ()
     free_bytes: int | None = None
     trash_bytes: int = 0
     notices: tuple[Notice, ...] = ()
@@ -50,6 +52,7 @@ class DiskView(Record):
     map: DiskMap
     suggestions: tuple[Suggestion, ...]
     picked: tuple[str, ...]
+    aliases: tuple[AliasView, ...] = ()
     drawer: Drawer | None = None
     bar: Bar | None = None
     notices: tuple[Notice, ...] = ()
@@ -82,6 +85,7 @@ def disk_view(looked: Looked, now_s: float) -> DiskView:
         map=disk_map(looked.holdings, looked.standing.loaded, looked.wanted, now_s),
         suggestions=suggestions(looked.holdings, used_of(looked.every, looked.standing), now_s),
         picked=tuple(map(key_of, looked.wanted.picked)),
+        aliases=aliases_of(looked.aliases, looked.standing.chosen, now_s),
         drawer=drawer_of(looked.opened, looked.standing, now_s) if looked.opened else None,
         bar=looked.bar,
         notices=looked.notices,

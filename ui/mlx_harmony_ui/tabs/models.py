@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 
 import gradio as gr
 
-from mlx_harmony.errors import HarmonyError, InvalidRequest, OutOfMemory, Unavailable
+from mlx_harmony.errors import HarmonyError, InvalidRequest, OutOfMemory, SettingsError, Unavailable
 from mlx_harmony.models.filtering import matching
 from mlx_harmony.models.holdings import Holding
 from mlx_harmony.models.info import ModelInfo
@@ -22,6 +22,7 @@ from mlx_harmony.service import Service
 from mlx_harmony_ui import present
 from mlx_harmony_ui.components.surface import Commands, Handler, record_of, surface, text_of, wire
 from mlx_harmony_ui.models import drawer, rows, view
+from mlx_harmony_ui.models.aliases import Aliased
 from mlx_harmony_ui.models.cleaning import Bar
 from mlx_harmony_ui.models.wanted import Wanted, wanted_of
 from mlx_harmony_ui.render import render
@@ -127,9 +128,9 @@ class Models:
 
     async def _looked(self, wanted: Wanted) -> view.Looked:
         every, (_, holdings, trash_bytes) = await self._service.infos(), await self._disk()
-        notices: tuple[present.Notice, ...] = ()
+        aliases, notices = await asyncio.to_thread(self._aliases)
         try:
-            infos, beside = matching(every, wanted.filter), _beside(holdings, every, wanted)
+            infos, beside, aliases = matching(every, wanted.filter), _beside(holdings, every, wanted), _meant(aliases, wanted)
         except InvalidRequest as error:
             infos, beside = every, ()
             notices = (present.Notice(tone="warn", headline="That cannot be looked for", text=f"{error.message} {error.hint}"),)
@@ -143,6 +144,7 @@ class Models:
             standing=standing,
             opened=await self._opened(every, holdings, wanted.opened),
             bar=await self._bar(holdings, wanted.picked),
+            aliases=aliases,
             trash_bytes=trash_bytes,
             free_bytes=await asyncio.to_thread(_free_bytes, self._service.settings.home),
             notices=notices,
@@ -161,6 +163,17 @@ class Models:
         if self._summed[:2] != (self._held[0], picked):
             self._summed = (self._held[0], picked, await bar_for(self._service, holdings, picked))
         return self._summed[2]
+
+    def _aliases(self) -> tuple[tuple[Aliased, ...], tuple[present.Notice, ...]]:
+        """Every alias with the last way it went; where their file cannot be read, none and a word on that."""
+        routing = self._service.routing
+        try:
+            rows = routing.rows()
+        except SettingsError as error:
+            return (), (present.Notice(tone="warn", headline="The aliases cannot be read", text=told(error)),)
+        last = {route.alias: route for route in routing.recent}
+        found = (last.get(row.entry.id) for row in rows)
+        return tuple(Aliased(row, way.at, way.note) if way else Aliased(row) for row, way in zip(rows, found, strict=True)), ()
 
     def _standing(self, infos: tuple[ModelInfo, ...]) -> rows.Standing:
         return rows.Standing(
@@ -213,6 +226,12 @@ def _beside(holdings: tuple[Holding, ...], every: tuple[ModelInfo, ...], wanted:
     if wanted.filter.format:
         return ()
     return tuple(rest[info.entry.id] for info in matching(map(rows.as_info, rest.values()), wanted.filter))
+
+
+def _meant(aliases: tuple[Aliased, ...], wanted: Wanted) -> tuple[Aliased, ...]:
+    """The aliases that the filter lets through, in its order."""
+    by_id = {each.row.entry.id: each for each in aliases}
+    return tuple(by_id[info.entry.id] for info in matching((ModelInfo(entry=each.row.entry) for each in aliases), wanted.filter))
 
 
 def _free_bytes(home: str) -> int | None:
