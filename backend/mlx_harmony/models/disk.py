@@ -58,14 +58,14 @@ def _writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _files(paths: Iterable[Path]) -> Iterator[os.stat_result]:
+def _files(paths: Iterable[Path | str]) -> Iterator[os.stat_result]:
     for path in paths:
         try:
-            found = path.lstat()
+            found = os.lstat(path)
         except OSError:
             continue
         if stat.S_ISREG(found.st_mode):
             yield found
         elif stat.S_ISDIR(found.st_mode):
             for folder, _, names in os.walk(path):
-                yield from _files(Path(folder, name) for name in names)
+                yield from _files(os.path.join(folder, name) for name in names)  # noqa: PTH118

@@ -1,5 +1,6 @@
 """One model folder, described without opening its weights: its config.json, its sizes and what is wrong with it. Pure."""
 
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -69,7 +70,8 @@ def read_config(folder: Path) -> tuple[dict[str, Any], str]:
 def files_of(folder: Path) -> Iterator[FileState]:
     """Name, bytes and time of writing of each file directly in the folder; links count as what they lead to."""
     try:
-        children = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            children = sorted(entries, key=lambda entry: entry.name)
     except OSError:
         return
     for child in children:

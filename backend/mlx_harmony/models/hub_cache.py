@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from mlx_harmony.models.folder import describe
+from mlx_harmony.models.links import Links
 from mlx_harmony.models.wholeness import INDEX
 from mlx_harmony.records import ModelEntry
 from mlx_harmony.settings import absolute
@@ -57,7 +58,7 @@ def _entry(model_id: str, repository: Path) -> ModelEntry | None:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(child.name for child in folder.iterdir())
+        return sorted(os.listdir(folder))  # noqa: PTH208
     except OSError:
         return []
 
@@ -85,11 +86,12 @@ def _main_revision(repository: Path) -> str:
 def _fault(repository: Path, snapshot: Path, names: list[str]) -> str:
     """What is wrong with the snapshot's links: broken ones, and ones that lead neither into the repository nor into the cache's store."""
     # realpath, unlike Path.resolve, also takes links that lead in a circle.
-    homes = [Path(os.path.realpath(repository)), Path(os.path.realpath(repository.parent)) / "blobs"]
+    homes = (f"{os.path.realpath(repository)}/", f"{os.path.realpath(repository.parent)}/blobs/")
+    links = Links(str(snapshot))
     for name in names:
-        target = Path(os.path.realpath(snapshot / name))
-        if not any(target.is_relative_to(home) for home in homes):
+        target = links.real(name)
+        if not f"{target}/".startswith(homes):
             return f"Its file {name} leads out of the cache."
-        if not target.exists():
+        if not os.path.exists(target):  # noqa: PTH110
             return f"Its file {name} is missing. Download it again."
     return ""

@@ -154,15 +154,15 @@ class _Reading:
         home = realpath(near)
         for folder, folders, names in os.walk(path, onerror=self._told):
             for child in (*names, *(each for each in folders if Path(folder, each).is_symlink())):
-                file = Path(folder, child)
-                if not file.is_symlink():
-                    own += [blob] if (blob := _blob(file)) is not None and child not in IGNORED else []
+                file = os.path.join(folder, child)  # noqa: PTH118
+                if not os.path.islink(file):  # noqa: PTH114
+                    own += [blob] if (blob := _blob(Path(file))) is not None and child not in IGNORED else []
                     continue
-                to, name = os.path.split(os.path.normpath(Path(folder, file.readlink())))
+                to, name = os.path.split(os.path.normpath(os.path.join(folder, os.readlink(file))))  # noqa: PTH115, PTH118
                 if name in blobs and (to == near or realpath(to) == home):
                     used.add(name)
-                elif not file.exists():
-                    missing = missing or file.relative_to(path).as_posix()
+                elif not os.path.exists(file):  # noqa: PTH110
+                    missing = missing or Path(file).relative_to(path).as_posix()
         modified = max((blob.modified_at for blob in (*own, *(blobs[name] for name in used))), default=path.stat().st_mtime)
         return Snapshot(commit=path.name, path=path, blobs=frozenset(used), own=tuple(own), modified_at=modified, missing=missing)
 
