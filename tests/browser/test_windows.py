@@ -1,10 +1,13 @@
 """Two windows on the same chat: neither mixes nor loses anything, and each sees what the other did once it is looked at."""
 
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from mlx_harmony_ui import present
 from tests.browser.conftest import WIDE, ScriptedApp
 from tests.browser.visit import Visit
 from tests.fixtures.server import Running
@@ -126,3 +129,26 @@ def test_a_chat_deleted_while_another_window_answers_comes_back_with_the_whole_a
     other.page.goto(f"{other.address}/#chat={chat_id}")
     expect(other.answers).to_have_count(2)
     expect(other.answers.last).to_contain_text("word599")
+
+
+def test_a_chat_that_took_long_to_draw_is_not_drawn_over_what_is_newer(visit: Visit, other: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    visit.ask("first")
+    follow(other, visit)
+    other.ask("second")
+    drawing, began, held = present.history, threading.Event(), threading.Event()
+
+    def slow(*given: Any) -> present.HistoryView:
+        monkeypatch.setattr(present, "history", drawing)
+        began.set()
+        assert held.wait(30)
+        return drawing(*given)
+
+    monkeypatch.setattr(present, "history", slow)
+    look(visit)
+    assert began.wait(10)
+    other.ask("third")
+    look(visit)
+    expect(visit.page.locator("#history .typed")).to_have_count(3)
+    held.set()
+    visit.page.wait_for_timeout(1500)
+    assert texts(visit) == ["first", "second", "third"]

@@ -1,6 +1,6 @@
 // What this browser tab shows and has chosen. Only ids and choices of the view are kept between visits, never text of a chat;
 // a draft lives as long as its tab.
-const state = { chat: "", pending: null, taken: 0, follow: true, top: 0, keepBelow: false, heldChats: false, emitted: 0, listed: 0, opening: false, asked: 0, rows: 0, model: "", profile: "", effort: "medium", tools: new Set(), sought: "", terms: [], raw: false, replayed: "" };
+const state = { chat: "", pending: null, taken: 0, follow: true, top: 0, keepBelow: false, heldChats: false, drawn: { chat: "", stamp: 0 }, emitted: 0, listed: 0, opening: false, asked: 0, rows: 0, model: "", profile: "", effort: "medium", tools: new Set(), sought: "", terms: [], raw: false, replayed: "" };
 
 function rememberChat(id) {
   state.chat = id;

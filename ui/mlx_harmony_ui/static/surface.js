@@ -29,7 +29,7 @@ function bridge(trigger, props, watch) {
 function drawOn(name, element, html) {
   const owner = /data-chat="([^"]*)"/.exec(html.slice(0, 300))?.[1];
   const foreign = owner !== undefined && owner !== state.chat;
-  if (foreign && name === "history") return;
+  if (name === "history" && (foreign || isOvertaken(owner, html))) return;
   if (name === "chats" && !isNext(element, html)) return;
   const ask = name === "tuning" && /data-ask="(\d+)"/.exec(html)?.[1];
   if (ask && Number(ask) < state.asked) return;
@@ -42,6 +42,14 @@ function drawOn(name, element, html) {
   if (!scroll) return;
   scroll.scrollTop = scroll.scrollHeight - below;
   state.keepBelow = false;
+}
+
+// Whether a later window of this chat was drawn before this one, which took longer.
+function isOvertaken(chat, html) {
+  const stamp = Number(/data-stamp="(\d+)"/.exec(html.slice(0, 300))?.[1] ?? 0);
+  if (stamp && state.drawn.chat === chat && stamp < state.drawn.stamp) return true;
+  if (stamp) state.drawn = { chat, stamp };
+  return false;
 }
 
 // Whether this list of chats is to be drawn: not where a later one has overtaken it, and not while a title is being typed in the one

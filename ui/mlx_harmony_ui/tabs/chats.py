@@ -150,11 +150,15 @@ class Chats:
 
 
 async def history_html(chat: Chat | None, shown: int = present.WINDOW, without: str = "") -> str:
-    """A window of the chat; drawn in a thread, so that long texts seen for the first time keep no other answer waiting."""
+    """A window of the chat; drawn in a thread, so that long texts seen for the first time keep no other answer waiting.
+
+    Its stamp tells the page when the chat was read: a window that took long is not drawn over a later one.
+    """
+    stamp = next(_stamps)
 
     def drawn() -> str:
         view = present.history(chat, shown, without) if chat else present.HistoryView(chat_id="", title="", items=())
-        return render("history", view=view, stamp=next(_stamps))
+        return render("history", view=view, stamp=stamp)
 
     return await asyncio.to_thread(drawn)
 
