@@ -61,9 +61,10 @@ def holdings(places: Places) -> tuple[Holding, ...]:
     """All that these places hold: first the models in the catalogue's order, then what else is in the Hugging Face cache."""
     entries = scan(places)
     cache = places.hub_cache
-    found = [_of_folder(entry) for entry in entries if cache is None or not _within(entry.folder, cache)]
+    homes = (cache, Path(realpath(cache))) if cache else ()
+    found = [_of_folder(entry) for entry in entries if not _within(entry.folder, homes)]
     if cache is not None:
-        by_repository = {name: entry for entry in entries if (name := _repository_of(entry.folder, cache))}
+        by_repository = {name: entry for entry in entries if (name := _repository_of(entry.folder, homes))}
         hub = [_of_repository(read_repository(path, cache), by_repository.get(path.name)) for path in repositories(cache)]
         taken = {holding.id for holding in found} | {entry.id for entry in by_repository.values()}
         # A repository that is no model of the catalogue keeps its own name, unless a model has that already.
@@ -72,14 +73,16 @@ def holdings(places: Places) -> tuple[Holding, ...]:
     return tuple(found)
 
 
-def _within(path: str, cache: Path) -> bool:
-    return Path(realpath(path)).is_relative_to(realpath(cache))
+def _within(path: str, homes: tuple[Path, ...]) -> bool:
+    """Whether it really lies in the cache, whose own and real path these are."""
+    return bool(homes) and Path(realpath(path)).is_relative_to(homes[-1])
 
 
-def _repository_of(path: str, cache: Path) -> str:
+def _repository_of(path: str, homes: tuple[Path, ...]) -> str:
     """The name of the repository in which a model of the catalogue lies, "" for none. A repository may itself be a link."""
-    for folder in (Path(path), Path(realpath(path))):
-        for home in (cache, Path(realpath(cache))):
+    for way in (str, realpath):
+        folder = Path(way(path))
+        for home in homes:
             if folder.is_relative_to(home) and folder != home:
                 return folder.relative_to(home).parts[0]
     return ""

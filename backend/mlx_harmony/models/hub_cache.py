@@ -67,7 +67,8 @@ def _snapshot(repository: Path) -> Path | None:
     """The folder of `main` where it is there, else the newest."""
     snapshots = repository / "snapshots"
     try:
-        folders = [child for child in snapshots.iterdir() if child.is_dir() and not child.is_symlink()]
+        with os.scandir(snapshots) as entries:
+            folders = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
         main = _main_revision(repository)
         named = [folder for folder in folders if folder.name == main]
         return named[0] if named else max(folders, key=lambda folder: (folder.stat().st_mtime, folder.name), default=None)
