@@ -44,10 +44,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> HubCache:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, cache: HubCache) -> Iterator[ScriptedApp]:
-    """One with FX4 as its Hugging Face cache."""
+    """One with FX4 as its Hugging Face cache, and an alias."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HF_HUB_CACHE", str(cache.root))
-        made = ScriptedApp(tmp_path_factory.mktemp("models") / "home")
+        home = tmp_path_factory.mktemp("models") / "home"
+        home.mkdir()
+        (home / "aliases.json").write_text('{"either": {"models": ["starter", "org/B"], "strategy": "first"}}')
+        made = ScriptedApp(home)
         made.provider = SlowProvider(script)
         yield made.start()
         made.stop()
@@ -155,6 +158,19 @@ def test_the_chats_of_a_model_are_opened_from_its_drawer(chromium: Browser, app:
             expect(page.locator("#history")).to_contain_text("The potting of ferns")
             page.get_by_role("button", name="New chat").first.click()
         visit.assert_quiet()
+
+
+def test_an_alias_tells_whom_it_leads_to_and_is_talked_to(page: Page) -> None:
+    alias = page.locator("[data-alias=either]")
+    expect(alias).to_contain_text("The first that can")
+    alias.get_by_role("button", name="Use either as default").click()
+    expect(alias.locator(".tag")).to_have_text("default")
+    alias.get_by_role("button", name="Chat with either").click()
+    expect(page.locator("#pill")).to_contain_text("either")
+    open_models(page)
+    page.locator("[data-model-row=starter] .opener").click()
+    page.get_by_role("button", name="Use as default", exact=True).click()
+    expect(alias.locator(".tag")).to_have_count(0)
 
 
 def walked(page: Page) -> set[str]:
