@@ -59,6 +59,7 @@ def test_a_chat_beyond_its_context_says_what_is_no_longer_seen(real_visit: Visit
     for longest in (None, ("12,204 reused, 12,372 to read, about 12.2 s", "24,576 of 24,576 sent · 104,585 in all · oldest 112 unseen")):
         assert page.evaluate(ON_ONE_LINE, longest), "with both panels open it stands beside the cost"
     expect(page.locator("#history .answer").last).to_contain_text("did not see them")
+    expect(meter).to_contain_text(re.compile("oldest 6 unseen"))
     awake = meter.inner_text()
     page.get_by_role("tab", name="Models").click()
     page.locator("[data-do=unload]").first.click()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 GUIDE = (ROOT / "docs" / "guides" / "prompt-configs.md").read_text("utf-8")
 SNIPPETS = re.findall(r"^```json( profiles)?\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
-EXAMPLES = sorted(path for path in CONFIGS.glob("*.json") if path.stem not in ("profiles", "prompt-config.schema"))
+EXAMPLES = sorted(path for path in CONFIGS.glob("*.json") if path.stem not in ("aliases", "profiles", "prompt-config.schema"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
