@@ -42,7 +42,7 @@ def test_every_row_with_a_goal_is_frozen_and_whole() -> None:
 
 def test_the_frozen_rows_hold_the_words_of_the_shipped_training() -> None:
     first = eval_frozen.load()[eval_prompts.FORMED][0].dialogue
-    assert first.turns[-1][0].text.endswith("what does fla like?")
+    assert first.turns[-1][0].text.endswith("My budget goes by 109")
 
 
 def test_rows_of_the_wider_generator_have_no_goal() -> None:
