@@ -14,7 +14,7 @@ from tests.fixtures.server import serving
 IMAGES = Path(__file__).parent.parent.parent / "docs" / "images"
 WIDE = ViewportSize(width=1440, height=900)
 NARROW = ViewportSize(width=390, height=844)
-TALK = ("Hello!", "What does the temperature slider do?", "What is 417 × 36?")
+TALK = ("Who are you?", "What does the temperature slider do?", "What is 417 × 36?")
 
 
 def talk(visit: Visit) -> None:
