@@ -120,7 +120,7 @@ def test_a_run_that_is_ended_leaves_no_process(fx1: Path, number: signal.Signals
     assert len(children) >= 4
     process.send_signal(number)
     process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert [pid for pid in children if alive(pid)] == []
 
 

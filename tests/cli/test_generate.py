@@ -207,7 +207,7 @@ def test_ctrl_c_ends_it_without_a_traceback(fx1: Path, tmp_path: Path) -> None:
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert b"Traceback" not in errors
 
 

@@ -154,7 +154,7 @@ def test_an_interrupted_download_is_paused_and_goes_on(hub: HubServer, tmp_path:
     process = started(hub, home=tmp_path)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
-    assert (process.returncode, said.splitlines()[-1:]) == (1, ["Paused: what has come is kept. Run the same command again to go on."])
+    assert (process.returncode, said.splitlines()[-1:]) == (130, ["Paused: what has come is kept. Run the same command again to go on."])
     again(hub, tmp_path, capsys)
 
 

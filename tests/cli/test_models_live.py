@@ -4,8 +4,12 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ from mlx_harmony.settings import load_settings
 from tests.api.serving import Options, Serving, serving
 from tests.cli.conftest import Recorded
 from tests.fixtures.provider import ScriptedProvider
+from tests.fixtures.server import INTERRUPTIBLE, Running, alive
 from tests.fixtures.server import serving as serving_for_real
 
 
@@ -214,3 +219,42 @@ def test_serve_says_where_it_is_and_takes_that_back(home: Path, capsys: pytest.C
         assert "starter is loaded and takes" in capsys.readouterr().out
         assert server.stop() == 0
     assert not (home / SERVER_FILE).exists()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("words", [[], ["--json"]], ids=["for a person", "for a program"])
+def test_ctrl_c_gives_a_load_up_and_leaves_what_was_loaded_alone(words: list[str], home: Path, folder: Path) -> None:
+    with serving_for_real(home, "--no-ui", "--models-dir", str(folder)) as server:
+        assert server.address and main(["models", "load", "starter"]) == 0
+        before = set(server.children())
+        command = [sys.executable, "-m", "mlx_harmony", "models", "load", "little", *words]
+        load = subprocess.Popen([sys.executable, "-c", INTERRUPTIBLE, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        (loading,) = held_while_it_loads(server, before)
+        load.send_signal(signal.SIGINT)
+        out, said = load.communicate(timeout=20)
+        assert (load.returncode, out) == (130, "")
+        assert said.splitlines()[-1] == "Given up: little is not loaded by this. What was in memory stays there."
+        assert gone(loading), "its process goes, however little it does"
+        assert set(server.children()) == before
+        rows = {row["id"]: row for row in presence.ask(str(home), "GET", "/v1/models")["data"]}
+        assert rows["starter"]["loaded"] and not rows["little"]["loaded"]
+        assert main(["models", "load", "little"]) == 0, "another load of it begins anew"
+
+
+def held_while_it_loads(server: Running, before: set[int]) -> set[int]:
+    """The processes that were started since, stopped in the middle of their start."""
+    deadline = time.monotonic() + 30
+    while not (new := set(server.children()) - before):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for pid in new:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.3)
+    return new
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)

@@ -6,6 +6,8 @@ from mlx_harmony.errors import HarmonyError
 DONE = 0
 FAILED = 1
 WRONG_USAGE = 2
+INTERRUPTED = 130
+"""Ended by Ctrl-C, as shells tell it: 128 and the number of the signal."""
 
 EXIT_CODES: dict[str, int] = {
     "internal": FAILED,

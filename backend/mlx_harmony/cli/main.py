@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
-from mlx_harmony.cli.errors import DONE, FAILED, report
+from mlx_harmony.cli.errors import DONE, FAILED, INTERRUPTED, report
 from mlx_harmony.cli.terminal import Terminal
 from mlx_harmony.errors import HarmonyError
 
@@ -58,7 +58,7 @@ def command(name: str) -> Command:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code: 0 done, 1 failed, 2 wrong usage (argparse exits by itself with 2)."""
+    """Runs one command; returns the exit code: 0 done, 1 failed, 2 wrong usage (argparse exits by itself with 2), 130 Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in words if word in COMMANDS), None)
     if chosen == "models":
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report(error, terminal)
     except KeyboardInterrupt:
         terminal.warn("")
-        return FAILED
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`); point stdout elsewhere so that Python's own flush at exit stays quiet.
         import os

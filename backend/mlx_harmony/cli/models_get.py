@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlx_harmony.cli.errors import DONE, FAILED
+from mlx_harmony.cli.errors import DONE, FAILED, INTERRUPTED
 from mlx_harmony.cli.models_table import aligned, amount, day, pairs, size
 from mlx_harmony.cli.terminal import Terminal, plain
 from mlx_harmony.errors import HubRefused
@@ -112,7 +112,7 @@ def _download(args: argparse.Namespace, terminal: Terminal) -> int:
         asyncio.run(_shown(Downloads(), subject, _Meter(terminal)))
     except KeyboardInterrupt:
         terminal.warn("Paused: what has come is kept. Run the same command again to go on.")
-        return FAILED
+        return INTERRUPTED
     path = str(repository.folder / "snapshots" / offer.revision)
     if args.json:
         told = {"id": offer.id, "revision": offer.revision, "path": path, "bytes": offer.bytes, "files": len(offer.files)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlx_harmony.cli import presence
-from mlx_harmony.cli.errors import DONE
+from mlx_harmony.cli.errors import DONE, INTERRUPTED
 from mlx_harmony.cli.flags import chosen_settings, model_name
 from mlx_harmony.cli.models_table import size
 from mlx_harmony.cli.terminal import Terminal, plain
@@ -35,7 +35,11 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     match args.action:
         case "load":
             terminal.hint(f"Loading {model}. Ctrl-C gives it up.")
-            told = _loaded(settings, model, args.force, terminal)
+            try:
+                told = _loaded(settings, model, args.force, terminal)
+            except KeyboardInterrupt:
+                terminal.warn(f"Given up: {model} is not loaded by this. What was in memory stays there.")
+                return INTERRUPTED
             said = f"{model} is loaded{_takes(told)}."
         case "unload":
             told = _asked(settings, "unload", model)
