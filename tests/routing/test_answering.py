@@ -7,7 +7,17 @@ from contextlib import aclosing
 
 import pytest
 
-from mlx_harmony.errors import ContextTooLong, EngineCrashed, HarmonyError, LoadFailed, ModelNotFound, OutOfMemory, QueueFull
+from mlx_harmony.errors import (
+    ContextTooLong,
+    EngineCrashed,
+    GenerationFailed,
+    HarmonyError,
+    LoadFailed,
+    ModelNotFound,
+    OutOfMemory,
+    QueueFull,
+    Unavailable,
+)
 from mlx_harmony.events import Event, Failed, Finished, Loading, Queued, Routed, TextDelta
 from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, ModelEntry
 from mlx_harmony.routing import answering
@@ -121,8 +131,20 @@ async def test_what_failed_a_moment_ago_is_asked_last(monkeypatch: pytest.Monkey
     assert said(await models.ask("x")) == "big"
 
 
-@pytest.mark.parametrize("error", [ContextTooLong("It is too long."), QueueFull("64 are waiting.")])
-async def test_a_failure_that_is_no_failed_load_stays_the_answer(error: HarmonyError) -> None:
+@pytest.mark.parametrize("error", [QueueFull("64 are waiting."), Unavailable("No more than 2 may be loaded, and these are pinned.")])
+async def test_a_model_without_a_place_is_stood_in_for_and_asked_again_at_once(error: HarmonyError) -> None:
+    models = Models(Alias(name="x", models=("a", "b"), strategy="first"), failing={"a": error})
+    end = (await models.ask("x"))[-1]
+    assert isinstance(end, Finished) and end.note == f"b answered for x. a could not be used: {error.message}"
+    del models.failing["a"]
+    assert said(await models.ask("x")) == "a" and models.asked == ["a", "b", "a"]
+    models.failing = {"a": error, "b": error}
+    failed = (await models.ask("x"))[-1]
+    assert isinstance(failed, Failed) and failed.code == error.code, "it can be tried again later"
+
+
+@pytest.mark.parametrize("error", [ContextTooLong("It is too long."), GenerationFailed("A step raised.")])
+async def test_a_failure_that_the_next_model_would_not_mend_stays_the_answer(error: HarmonyError) -> None:
     models = Models(Alias(name="x", models=("a", "b"), strategy="first"), failing={"a": error})
     events = await models.ask("x")
     assert events[-1] == Failed.of(error) and models.asked == ["a"]

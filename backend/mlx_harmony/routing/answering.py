@@ -1,4 +1,4 @@
-"""Answering for an alias: the first of its models that can be loaded answers, and it is said which and why. Any other model passes through.
+"""Answering for an alias: the first of its models that can be loaded and has a place answers, and it is said which and why. Any other model passes through.
 
 Another model is tried only before the first word of an answer, never in the middle of one. It knows no chat and no HTTP.
 """
@@ -20,6 +20,8 @@ from mlx_harmony.errors import (
     LoadFailed,
     ModelNotFound,
     OutOfMemory,
+    QueueFull,
+    Unavailable,
     UnsupportedArchitecture,
 )
 from mlx_harmony.events import Event, Failed, Finished, Loading, Queued, Routed
@@ -33,7 +35,9 @@ RECENT = 100
 NOT_LOADED = frozenset(
     error.code for error in (LoadFailed, UnsupportedArchitecture, AdapterMismatch, OutOfMemory, ModelNotFound, EngineCrashed)
 )
-"""The failures after which another model is asked, as long as nothing was said."""
+"""The failures of a load, which the next one would most likely meet again."""
+NOT_NOW = frozenset(error.code for error in (QueueFull, Unavailable))
+"""Those of a model that is well but has no place at this moment: too many wait for it, or what is pinned takes its room."""
 
 Prepared = Callable[[ModelEntry, GenerationRequest], GenerationRequest]
 """Fills in what only those know who know the other models. Raises RequestError."""
@@ -107,9 +111,10 @@ class Router:
             async with aclosing(self._plain(found, request)) as events:
                 async for event in events:
                     match event:
-                        case Failed(code=code, param=param) if said is None and code in NOT_LOADED and param != "draft_model":
+                        case Failed() if said is None and _next_may_answer(event):
                             missed[found.id] = event
-                            self._failed[found.id] = time.monotonic(), event
+                            if event.code in NOT_LOADED:
+                                self._failed[found.id] = time.monotonic(), event
                             break
                         case Loading():
                             reached = max(reached, event.fraction)
@@ -158,6 +163,11 @@ class Router:
         self.recent.append(Taken(time.time(), alias, model, note))
         self.answered.setdefault(alias, Counter())[model] += 1
         return Routed(alias=alias, model=model, note=note)
+
+
+def _next_may_answer(failed: Failed) -> bool:
+    """Whether another model is asked after this failure, as long as nothing was said. A draft model is the request's own choice."""
+    return failed.code in NOT_LOADED | NOT_NOW and failed.param != "draft_model"
 
 
 def _noted(event: Event, said: Routed | None) -> Event:
