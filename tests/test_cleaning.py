@@ -10,6 +10,7 @@ import pytest
 from mlx_harmony.cleaning import LOADED, Removed
 from mlx_harmony.engine.protocols import ModelPhase, ModelState
 from mlx_harmony.errors import InvalidRequest, ModelNotFound
+from mlx_harmony.models.catalog import Catalog
 from mlx_harmony.models.removal import Selected
 from mlx_harmony.models.trash import Trash
 from mlx_harmony.service import Service
@@ -70,6 +71,25 @@ async def test_what_is_removed_leaves_the_list_at_once_and_comes_back(tmp_path: 
         again = await removed(service, Selected(id="mine"), Selected(id="org/B"))
         assert await service.cleaning.empty([again.trashed[0].id]) == again.trashed[0].bytes
         assert await service.cleaning.empty() == again.trashed[1].bytes
+
+
+async def test_what_the_catalogue_knows_is_not_looked_for_again_but_before_anything_goes(
+    tmp_path: Path, cache: HubCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, Loaded("mine", "asleep")) as service:
+        looked: list[str] = []
+        assert service.models()
+        monkeypatch.setattr(Catalog, "rescan", lambda _self: looked.append("again"))
+        monkeypatch.setattr("mlx_harmony.models.catalog.FRESH_S", 60.0)
+        planned = await service.cleaning.plan([Selected(id="mine")])
+        assert {holding.id for holding in await service.cleaning.holdings()} == {"starter", "mine", "org/B"} and looked == []
+        monkeypatch.undo()
+        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+        # As late as can be: the list still holds what it knew a moment ago.
+        shutil.copytree(tmp_path / "models" / "mine", tmp_path / "models" / "it" / "mine")
+        shutil.rmtree(tmp_path / "models" / "mine")
+        with pytest.raises(ModelNotFound):
+            await service.cleaning.remove(planned)
 
 
 @pytest.mark.parametrize("selected", [Selected(id="org/B"), Selected(id="org/B", revision=NEW)])

@@ -58,7 +58,7 @@ class Cleaning:
 
     async def holdings(self) -> tuple[Holding, ...]:
         """All that takes room, the models first."""
-        return await asyncio.to_thread(holdings, self._catalogue().places)
+        return await asyncio.to_thread(self._holdings)
 
     async def plan(self, selection: Iterable[Selected]) -> Removal:
         """What removing these takes away; nothing is touched.
@@ -73,6 +73,7 @@ class Cleaning:
         Raises InvalidRequest where the disk is no longer as it was planned, or a model of it is answering or being loaded; what `plan`
         raises; StorageError. In each case nothing was moved.
         """
+        await asyncio.to_thread(self._catalogue().rescan)
         if (await self.plan(removal.selection)).items != removal.items:
             raise InvalidRequest("What is on the disk has changed since you looked.", hint="Look again, then delete.", param="id")
         loaded = await asyncio.to_thread(self._loaded_of, removal)
@@ -104,6 +105,10 @@ class Cleaning:
     async def empty(self, ids: Collection[str] | None = None) -> int:
         """Delete these for good, or all; the bytes that are free again. Raises InvalidRequest for an unknown id, and StorageError."""
         return await asyncio.to_thread(self._trash.empty, ids)
+
+    def _holdings(self) -> tuple[Holding, ...]:
+        catalogue = self._catalogue()
+        return holdings(catalogue.places, catalogue.models())
 
     def _loaded_of(self, removal: Removal) -> list[ModelState]:
         """The models in memory whose files go, also those that only build on one that goes."""

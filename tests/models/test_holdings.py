@@ -54,6 +54,13 @@ def test_every_kind_is_listed_with_the_catalogue_s_ids(tmp_path: Path) -> None:
     assert "missing" in found["org/E"].problem and "no snapshot" in found["datasets/org/D"].problem
 
 
+def test_what_is_known_of_the_models_already_gives_the_same(tmp_path: Path) -> None:
+    cache = build(tmp_path / "hub")
+    model(tmp_path / "models" / "mine-4bit")
+    places = Places(starter=starter_folder(), hub_cache=cache.root, folders=(tmp_path / "models",))
+    assert holdings(places, scan(places)) == holdings(places)
+
+
 def test_blobs_count_once_and_what_goes_with_one_revision_is_less_than_its_files(tmp_path: Path) -> None:
     cache = two_revisions(tmp_path)
     cache.incomplete("org/B", 7_000)

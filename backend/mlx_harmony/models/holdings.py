@@ -57,9 +57,12 @@ class Holding(Record):
     bits: int | None = None
 
 
-def holdings(places: Places) -> tuple[Holding, ...]:
-    """All that these places hold: first the models in the catalogue's order, then what else is in the Hugging Face cache."""
-    entries = scan(places)
+def holdings(places: Places, entries: tuple[ModelEntry, ...] | None = None) -> tuple[Holding, ...]:
+    """All that these places hold: first the models in the catalogue's order, then what else is in the Hugging Face cache.
+
+    `entries` are the models of these places where they are known already; without them they are looked for.
+    """
+    entries = scan(places) if entries is None else entries
     cache = places.hub_cache
     homes = (cache, Path(realpath(cache))) if cache else ()
     found = [_of_folder(entry) for entry in entries if not _within(entry.folder, homes)]
