@@ -10,7 +10,7 @@ import pytest
 
 from mlx_harmony.comparing import Comparison, SideEvent
 from mlx_harmony.conversation.records import TurnOptions, TurnStarted
-from mlx_harmony.errors import ChatNotFound
+from mlx_harmony.errors import ChatNotFound, GenerationFailed
 from mlx_harmony.events import Event, Failed, Finished, MessageStarted, TextDelta
 from mlx_harmony.records import GenerationRequest, Sampling
 from mlx_harmony.service import Service
@@ -111,6 +111,36 @@ async def test_one_side_that_fails_or_is_stopped_leaves_the_other_alone(service:
     reasons = {side: event.reason for side, event in ends(seen) if isinstance(event, Finished)}
     assert reasons == {"left": "cancelled", "right": "stop"}
     assert (await service.comparing.keep(started(seen)["left"].chat_id)).messages[-1].state == "cancelled"
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before it said anything", "in the middle of its answer"])
+async def test_a_side_that_fails_leaves_no_empty_chat(tmp_path: Path, late: bool) -> None:
+    def script(request: GenerationRequest) -> Sequence[Event]:
+        if request.sampling.temperature == 0:
+            return by_temperature(request)
+        begun = [MessageStarted(index=0, channel="final"), *([TextDelta(index=0, channel="final", text="Well,")] if late else [])]
+        return [*begun, Failed.of(GenerationFailed("A step raised."))]
+
+    provider = ScriptedProvider(script, 0.002)
+    service = await Service.open(Settings(home=str(tmp_path)), provider)
+    events = await gathered(service.comparing.begin("Hello", RIGHT, LEFT))
+    assert sorted(type(event).__name__ for _, event in ends(events)) == ["Failed", "Finished"]
+    sides = started(events)
+    kept = {sides["right"].chat_id} | ({sides["left"].chat_id} if late else set())
+    assert {item.chat_id for item in await service.list_trash()} == kept
+    assert provider.engine.forgotten == (() if late else (sides["left"].chat_id,))
+    await service.close()
+
+
+async def test_a_side_that_was_taken_out_of_the_trash_meanwhile_stays(service: Service) -> None:
+    comparison = service.comparing.begin("Hello", RIGHT, LEFT)
+    async with aclosing(comparison.events()) as events:
+        async for side, event in events:
+            if side == "left" and isinstance(event, TurnStarted):
+                await service.restore_chat(event.chat_id)
+                await comparison.stop("left")
+                kept = event.chat_id
+    assert [row.id for row in await service.list_chats()] == [kept]
 
 
 async def test_leaving_ends_both_and_what_was_written_is_kept(service: Service, provider: ScriptedProvider) -> None:

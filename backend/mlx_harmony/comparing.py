@@ -1,12 +1,12 @@
 """Comparing, as the service offers it: one prompt answered twice at once, each answer an ordinary turn of a chat of its own.
 
 Such a chat lies in the trash from the first moment, until somebody keeps it: so the list of chats holds none that nobody chose, and no
-answer is lost, whatever happens to the program. It knows neither models nor pages.
+answer is lost, whatever happens to the program. One whose model said nothing goes at once. It knows neither models nor pages.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing, suppress
 from typing import Literal
 
 from mlx_harmony.conversation.beginning import new_chat, with_setup
@@ -15,13 +15,15 @@ from mlx_harmony.conversation.records import Chat, TurnEvent, TurnOptions
 from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns, ending_in_failed
 from mlx_harmony.conversation.writable import writable
-from mlx_harmony.errors import ChatNotFound
-from mlx_harmony.events import Failed, Finished
+from mlx_harmony.errors import ChatNotFound, StorageError
+from mlx_harmony.events import Failed, Finished, TextDelta, ToolCallDelta
 from mlx_harmony.records import Timings, Usage
 
 Side = Literal["left", "right"]
 SIDES: tuple[Side, ...] = ("left", "right")
 SideEvent = tuple[Side, TurnEvent]
+
+Forget = Callable[[Collection[str]], Awaitable[None]]
 
 _NOTHING = Usage(prompt_tokens=0, completion_tokens=0)
 _NO_TIME = Timings(prompt_n=0, cached_n=0, prompt_ms=0.0, predicted_n=0, predicted_ms=0.0)
@@ -75,12 +77,16 @@ class Comparison:
 
 
 class Comparing:
-    """Comparisons over the turns of chats. `defaults` are the options that a new chat begins with."""
+    """Comparisons over the turns of chats.
 
-    def __init__(self, turns: Turns, store: Store, defaults: Callable[[], TurnOptions]) -> None:
+    `defaults` are the options that a new chat begins with; `forget` has models drop what chats used.
+    """
+
+    def __init__(self, turns: Turns, store: Store, defaults: Callable[[], TurnOptions], forget: Forget) -> None:
         self._turns = turns
         self._store = store
         self._defaults = defaults
+        self._forget = forget
 
     def begin(self, text: str, left: TurnOptions, right: TurnOptions) -> Comparison:
         """Answer a text twice, as the first message of two new chats. A Failed before a side's TurnStarted: nothing is kept of it."""
@@ -100,8 +106,23 @@ class Comparing:
         await self._store.rename_chat(chat_id, title)
         return await self._store.read_chat(chat_id)
 
-    def _side(self, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
-        return ending_in_failed(self._turns.begin_aside(new_chat(with_setup(options, self._defaults())), text))
+    async def _side(self, text: str, options: TurnOptions) -> AsyncGenerator[TurnEvent, None]:
+        chat = new_chat(with_setup(options, self._defaults()))
+        said = False
+        try:
+            async with aclosing(ending_in_failed(self._turns.begin_aside(chat, text))) as events:
+                async for event in events:
+                    said = said or isinstance(event, TextDelta | ToolCallDelta)
+                    yield event
+        finally:
+            if not said:
+                await self._drop(chat.summary.id)
+
+    async def _drop(self, chat_id: str) -> None:
+        """Let go of a side that said nothing. Where the chats are closed already, or the disk is full, it stays in the trash."""
+        with suppress(StorageError):
+            if await self._store.drop_trashed(chat_id):
+                await self._forget((chat_id,))
 
 
 def _own_title(chat: Chat) -> str | None:

@@ -146,6 +146,12 @@ class Store:
         await self._write(lambda db: gone.extend(trash.empty(db)))
         return tuple(gone)
 
+    async def drop_trashed(self, chat_id: str) -> bool:
+        """Remove one chat for good; one that does not lie in the trash stays. Whether it was removed."""
+        dropped: list[bool] = []
+        await self._write(lambda db: dropped.append(trash.drop(db, chat_id)))
+        return dropped[-1]
+
     async def add_chat(self, chat: Chat, shown: tuple[str, ...] = (), *, aside: bool = False) -> None:
         """Store a new chat whole: its messages parents first, versions oldest first; `shown` orders the ids so that the last counts.
 

@@ -85,6 +85,16 @@ def empty(db: sqlite3.Connection) -> tuple[str, ...]:
     return tuple(row[0] for row in chats)
 
 
+def drop(db: sqlite3.Connection, chat_id: str) -> bool:
+    """Remove one chat for good, if it lies in the trash."""
+    if db.execute("SELECT 1 FROM chats WHERE id = ? AND trashed_at IS NOT NULL", (chat_id,)).fetchone() is None:
+        return False
+    db.execute("UPDATE messages SET parent_id = NULL WHERE chat_id = ?", (chat_id,))
+    db.execute("DELETE FROM messages WHERE chat_id = ?", (chat_id,))
+    db.execute("DELETE FROM chats WHERE id = ?", (chat_id,))
+    return True
+
+
 def _shown_child(db: sqlite3.Connection, chat_id: str, parent_id: str | None) -> str | None:
     if parent_id is None:
         row = db.execute("SELECT active_root FROM chats WHERE id = ?", (chat_id,)).fetchone()

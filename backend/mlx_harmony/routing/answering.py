@@ -1,6 +1,7 @@
-"""Answering for an alias: the first of its models that can be loaded and has a place answers, and it is said which and why. Any other model passes through.
+"""Answering for an alias: the first of its models that can be loaded and has a place answers, and it is said which and why.
 
-Another model is tried only before the first word of an answer, never in the middle of one. It knows no chat and no HTTP.
+Any other model passes through. Another model is tried only before the first word of an answer, never in the middle of one. It knows no
+chat and no HTTP.
 """
 
 import asyncio
