@@ -130,6 +130,34 @@ def test_a_side_and_then_both_are_stopped_and_a_bad_number_is_refused(chromium: 
         visit.assert_quiet()
 
 
+def test_a_comparison_goes_on_over_a_reload_and_stands_there_when_it_is_done(chromium: Browser, app: ScriptedApp) -> None:
+    with Visit.to(chromium, app.address, WIDE) as visit:
+        page = visit.page
+        open_compare(page)
+        page.get_by_label("Seed, second model").fill("7")
+        compare(page, "long one")
+        for name in ("left", "right"):
+            expect(side(page, name).locator(".answer-text")).to_be_visible()
+        visit.reload()
+        expect(page.locator(".compare-prompt")).to_have_text("long one")
+        expect(page.get_by_label("Seed, second model")).to_have_value("7")
+        expect(side(page, "left").locator(".answer[aria-busy=true]")).to_be_visible()
+        side(page, "left").get_by_role("button", name=re.compile("^Stop")).click()
+        expect(side(page, "left").locator(".notice")).to_have_text("Stopped")
+        expect(side(page, "right").get_by_role("button", name=re.compile("^Keep this answer"))).to_be_visible(timeout=ANSWER_MS)
+        expect(side(page, "right").locator(".notice")).to_have_count(0)
+
+        side(page, "right").get_by_role("button", name=re.compile("^Keep this answer")).click()
+        expect(page.locator("#history .ask .typed")).to_have_text("long one")
+        page.get_by_role("tab", name="Models", exact=True).click()
+        visit.reload()
+        page.get_by_role("tab", name="Compare", exact=True).click()
+        expect(side(page, "left").get_by_role("button", name=re.compile("^Keep this answer"))).to_be_visible()
+        side(page, "right").get_by_role("button", name="Kept: open the chat").click()
+        expect(page.locator("#history .ask .typed")).to_have_text("long one")
+        visit.assert_quiet()
+
+
 def test_what_models_say_and_are_called_stays_text(chromium: Browser, app: ScriptedApp) -> None:
     with Visit.to(chromium, app.address, WIDE, first=TRAP) as visit:
         open_compare(visit.page)

@@ -46,6 +46,16 @@ class Running(Generic[T, E]):
             self._task.result()
         yield self.shown
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes."""
+        return self._task.done()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until it is over, at most so long; whether it is."""
+        await asyncio.wait([self._task], timeout=seconds)
+        return self.over
+
     async def stop(self) -> None:
         """End it now and wait until the service has kept what was written."""
         self._task.cancel()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -13,11 +14,13 @@ import pytest
 
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings
+from mlx_harmony_ui.comparing.held import MOST, Shelf
 from mlx_harmony_ui.tabs.comparing import Compare
 from tests.browser.scripts import script
 from tests.fixtures.provider import ScriptedProvider
 
 TAB: Any = SimpleNamespace(session_hash="tab")
+OTHER_TAB: Any = SimpleNamespace(session_hash="other tab")
 SIDE = {"model": "starter", "temperature": 0, "seed": -1, "max_tokens": None, "effort": "medium"}
 
 
@@ -106,6 +109,63 @@ async def test_a_tab_compares_one_prompt_at_a_time_and_stops_it(part: Compare) -
     assert "Stopped" in frames[-1][2] or "Stopped" in frames[-2][2]
     await part.stop(sent(), TAB)
     assert len(await all_of(part.compare(sent(text="Hello", left=SIDE, right=SIDE), TAB))) > 1
+
+
+async def until_both_are_writing(frames: AsyncGenerator[tuple[Any, ...], None]) -> str:
+    """The id under which the comparison can be found again, once a word of each side is drawn."""
+    held, drawn = "", set()
+    async for frame in frames:
+        held = held or said(frame[3])[0]["id"]
+        drawn |= {at for at in (1, 2) if not skipped(frame[at]) and "answer-text" in frame[at]}
+        if drawn == {1, 2}:
+            return held
+    raise AssertionError("they never did")
+
+
+async def test_a_page_that_was_loaded_anew_finds_its_comparison_going_on_and_then_done(part: Compare, service: Service) -> None:
+    async with aclosing(part.compare(sent(text="long one", left=SIDE, right=SIDE), TAB)) as frames:
+        held = await until_both_are_writing(frames)
+    again = await all_of(part.back(sent(id=held), OTHER_TAB))
+    assert len(again) > 3 and "long one" in again[0][0], "it is still being written"
+    (frame, *_) = await all_of(part.back(sent(id=held), TAB))
+    for side in (1, 2):
+        assert "Keep this answer" in frame[side] and "Stopped" not in frame[side]
+    assert len(await service.list_trash()) == 2
+
+
+async def test_what_nobody_looks_at_any_more_is_ended_and_what_is_not_known_is_said(service: Service) -> None:
+    part = Compare(service, Shelf(unseen_s=0.05))
+    async with aclosing(part.compare(sent(text="long one", left=SIDE, right=SIDE), TAB)) as frames:
+        held = await until_both_are_writing(frames)
+    await asyncio.sleep(0.5)
+    frame = (await all_of(part.back(sent(id=held), TAB)))[0]
+    assert "Stopped" in frame[1] and "Stopped" in frame[2] and "Keep this answer" in frame[1]
+    for data in ({"id": "nobody"}, {"id": 7}, {}):
+        (frame,) = await all_of(part.back(sent(**data), TAB))
+        assert [command["do"] for command in said(frame[3])] == ["compare_gone"]
+
+
+async def test_one_that_is_looked_at_in_time_is_not_ended(service: Service) -> None:
+    part = Compare(service, Shelf(unseen_s=0.3))
+    async with aclosing(part.compare(sent(text="long one", left=SIDE, right=SIDE), TAB)) as frames:
+        held = await until_both_are_writing(frames)
+    frames = part.back(sent(id=held), OTHER_TAB)
+    began = time.monotonic()
+    async with aclosing(frames):
+        async for frame in frames:
+            assert "Stopped" not in str(frame[1])
+            if time.monotonic() - began > 0.6:
+                break
+    await part.stop(sent(), OTHER_TAB)
+
+
+async def test_only_the_latest_that_are_over_are_held(part: Compare) -> None:
+    ids = []
+    for _ in range(MOST + 2):
+        frames = await all_of(part.compare(sent(text="Hello", left=SIDE, right=SIDE), TAB))
+        ids.append(said(frames[0][3])[0]["id"])
+    known = [each for each in ids if len(await all_of(part.back(sent(id=each), TAB))) > 1]
+    assert known == ids[-MOST:]
 
 
 async def test_the_settings_are_drawn_once_as_the_page_has_them(part: Compare) -> None:

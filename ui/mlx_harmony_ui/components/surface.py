@@ -57,6 +57,7 @@ EVENTS = (
     "get_model",
     "compare_look",
     "compare",
+    "compare_back",
     "compare_stop",
     "compare_keep",
     "jobs",

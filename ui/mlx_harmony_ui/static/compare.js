@@ -1,5 +1,6 @@
-// Compare: one prompt to two models. What is chosen stands in its controls; the page keeps which answers were kept, by their chats.
-const comparing = { kept: new Set(), follow: true, top: 0 };
+// Compare: one prompt to two models. What is chosen stands in its controls. Over a reload the tab keeps that, which comparison it looks
+// at, and which answers were kept, by their chats.
+const comparing = { kept: new Set(JSON.parse(sessionStorage.getItem("compare-kept") ?? "[]")), follow: true, top: 0 };
 const looksAtCompare = () => document.body.dataset.view === "models" && document.body.dataset.part === "compare";
 const isComparing = () => document.body.dataset.comparing === "yes";
 
@@ -12,7 +13,10 @@ function compareSide(side) {
   return Object.fromEntries(all(`[data-compare-side=${side}] [data-compare]`).map((input) => [input.dataset.compare, read(input)]));
 }
 
-const bothSides = () => ({ left: compareSide("left"), right: compareSide("right") });
+const bothSides = () => {
+  if (one("[data-compare-side]")) return { left: compareSide("left"), right: compareSide("right") };
+  return JSON.parse(sessionStorage.getItem("compare-sides") ?? "{}");
+};
 
 function lookAtCompare() {
   if (!looksAtCompare() || document.body.dataset.offline === "yes") return;
@@ -82,9 +86,14 @@ Object.assign(acts, {
 });
 
 Object.assign(commands, {
-  compare_begun: () => markComparing(),
+  compare_begun: ({ id }) => { sessionStorage.setItem("compare-id", id); markComparing(); },
+  compare_gone: () => sessionStorage.removeItem("compare-id"),
   compare_refused: ({ text }) => { modelsSay({ text, tone: "bad" }); one("#compare-text").focus(); },
-  compare_kept: ({ id }) => { comparing.kept.add(id); markKept(); },
+  compare_kept: ({ id }) => {
+    comparing.kept.add(id);
+    sessionStorage.setItem("compare-kept", JSON.stringify([...comparing.kept].slice(-50)));
+    markKept();
+  },
 });
 
 drawn["compare-left"] = drewSide;
@@ -116,5 +125,23 @@ document.addEventListener("scroll", ({ target }) => {
   comparing.top = target.scrollTop;
 }, true);
 
-window.addEventListener("pagehide", () => { if (one("#compare-text")?.value) sessionStorage.setItem("compare-draft", one("#compare-text").value); });
-new MutationObserver(lookAtCompare).observe(document.documentElement, { attributes: true, attributeFilter: ["data-view", "data-part"], subtree: true });
+window.addEventListener("pagehide", () => {
+  if (one("#compare-text")?.value) sessionStorage.setItem("compare-draft", one("#compare-text").value);
+  sessionStorage.setItem("compare-sides", JSON.stringify(bothSides()));
+  if (looksAtCompare()) sessionStorage.setItem("compare-looked", "yes");
+});
+
+// The page was loaded anew: what was compared before is still held by the program, and is looked at again where it was.
+function backToCompare() {
+  const id = sessionStorage.getItem("compare-id");
+  if (id) emit("compare_back", { id });
+  if (sessionStorage.getItem("compare-looked") !== "yes") return;
+  sessionStorage.removeItem("compare-looked");
+  setView("models");
+  setPart("compare");
+}
+
+new MutationObserver((changes) => {
+  if (changes.some((change) => change.attributeName === "data-ready")) backToCompare();
+  lookAtCompare();
+}).observe(document.documentElement, { attributes: true, attributeFilter: ["data-view", "data-part", "data-ready"], subtree: true });

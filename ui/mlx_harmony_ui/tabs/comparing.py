@@ -1,4 +1,7 @@
-"""Compare: one prompt to two models side by side. A generator draws both answers as they grow; what is kept of them becomes a chat."""
+"""Compare: one prompt to two models side by side. A generator draws both answers as they grow; what is kept of them becomes a chat.
+
+The answers do not depend on the generator that draws them: a page that was loaded anew takes them up where they are.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -7,16 +10,16 @@ from typing import NamedTuple
 
 import gradio as gr
 
-from mlx_harmony.comparing import SIDES, Comparison, Side, SideEvent
+from mlx_harmony.comparing import SIDES, Side
 from mlx_harmony.errors import HarmonyError, InvalidRequest
 from mlx_harmony.service import Service
 from mlx_harmony_ui import failures, listing
+from mlx_harmony_ui.comparing.held import Held, Shelf
 from mlx_harmony_ui.comparing.settings import beginning, setup_view, side_options
-from mlx_harmony_ui.comparing.sides import Asked, Pair, folded, nothing_yet, side_view
+from mlx_harmony_ui.comparing.sides import Asked, Pair, side_view
 from mlx_harmony_ui.components.surface import Commands, Handler, record_of, surface, text_of, wire
 from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.render import render
-from mlx_harmony_ui.running import Running
 from mlx_harmony_ui.tabs.chats import listed
 from mlx_harmony_ui.tabs.chosen import chosen_model
 from mlx_harmony_ui.tabs.talk import Pen
@@ -36,19 +39,12 @@ class Surfaces(NamedTuple):
     right: gr.HTML
 
 
-class _Here(NamedTuple):
-    """A comparison that a browser tab looks at."""
-
-    comparison: Comparison
-    running: Running[Pair, SideEvent]
-
-
 class Compare:
-    """Handlers of the part. A browser tab compares one prompt at a time; leaving the generator ends both answers."""
+    """Handlers of the part. A browser tab compares one prompt at a time; what nobody looks at any more is ended after a while."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, shelf: Shelf | None = None) -> None:
         self._service = service
-        self._here: dict[str, _Here] = {}
+        self._shelf = shelf or Shelf()
 
     async def look(self, event: gr.EventData) -> object:
         """The settings of both sides, as the page has them; nothing is drawn where the models are as they were."""
@@ -67,29 +63,40 @@ class Compare:
         session, commands = str(request.session_hash), Commands()
         try:
             text, left, right = await self._asked(event)
-            if session in self._here:
+            if self._shelf.seen_by(session):
                 raise InvalidRequest(RUNS)
         except HarmonyError as error:
             yield gr.skip(), gr.skip(), gr.skip(), str(commands.add("compare_refused", text=f"{error.message} {error.hint}".strip()))
             return
-        comparison = self._service.comparing.begin(text, left.options, right.options)
-        here = _Here(comparison, Running(nothing_yet(text, left, right), comparison.events(), folded))
-        self._here[session] = here
-        try:
-            drawing = _Drawing()
-            yield render("compare_asked", text=text), *drawing.frame(here.running.shown), str(commands.add("compare_begun"))
-            async with aclosing(here.running.frames()) as pairs:
+        held = self._shelf.begin(self._service.comparing.begin(text, left.options, right.options), text, left, right)
+        async with aclosing(self._drawn(held, session)) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def back(self, event: gr.EventData, request: gr.Request) -> AsyncGenerator[Frame, None]:
+        """The comparison that a page looked at before it was loaded anew, as it stands and goes on."""
+        held = self._shelf.of(text_of(event, "id", 64))
+        if held is None:
+            yield gr.skip(), gr.skip(), gr.skip(), str(Commands().add("compare_gone"))
+            return
+        async with aclosing(self._drawn(held, str(request.session_hash))) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def _drawn(self, held: Held, session: str) -> AsyncGenerator[Frame, None]:
+        drawing = _Drawing()
+        with self._shelf.looking(session, held):
+            begun = str(Commands().add("compare_begun", id=held.id))
+            yield render("compare_asked", text=held.text), *drawing.frame(held.running.shown), begun
+            async with aclosing(held.running.frames()) as pairs:
                 async for pair in pairs:
                     yield gr.skip(), *drawing.frame(pair), gr.skip()
-        finally:
-            await here.running.stop()
-            del self._here[session]
 
     async def stop(self, event: gr.EventData, request: gr.Request) -> None:
         """End one side, or both where none is named."""
-        if here := self._here.get(str(request.session_hash)):
+        if held := self._shelf.seen_by(str(request.session_hash)):
             named = text_of(event, "side", 10)
-            await here.comparison.stop(next((side for side in SIDES if side == named), None))
+            await held.comparison.stop(next((side for side in SIDES if side == named), None))
 
     async def keep(self, event: gr.EventData) -> tuple[object, str]:
         """An answer into the list of chats, where it is opened."""
@@ -153,6 +160,7 @@ def connect(bridge: gr.HTML, at: Surfaces, chats: gr.HTML, service: Service) -> 
     handlers = Compare(service)
     wire(bridge, "compare_look", Handler(handlers.look, (at.setup,)))
     wire(bridge, "compare", Handler(handlers.compare, (at.asked, at.left, at.right, bridge)))
+    wire(bridge, "compare_back", Handler(handlers.back, (at.asked, at.left, at.right, bridge)))
     wire(bridge, "compare_stop", Handler(handlers.stop, (), queue=False))
     wire(bridge, "compare_keep", Handler(handlers.keep, (chats, bridge)))
     return handlers
