@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from tokenizers import Tokenizer
 
 from mlx_harmony.conversation.history import can_continue
 from mlx_harmony.conversation.records import TurnOptions, TurnStarted
@@ -20,7 +21,11 @@ from tests.api.serving import Options, Serving, serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
-ALIASES = {"both": {"models": ["one", "two"]}, "safe": {"models": ["torn"], "fallbacks": ["two"]}}
+ALIASES = {
+    "both": {"models": ["one", "two"]},
+    "safe": {"models": ["torn"], "fallbacks": ["two"]},
+    "long": {"models": ["one"], "rules": [{"model": "two", "min_tokens": 200}]},
+}
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -51,6 +56,22 @@ async def test_requests_at_once_are_shared_half_and_half(server: Serving) -> Non
 async def test_a_damaged_model_is_stood_in_for_and_the_answer_says_so(server: Serving) -> None:
     answer = await server.client.chat.completions.create(model="safe", messages=[{"role": "user", "content": "Hello"}], max_tokens=2)
     assert answer.model == "two" and answer.note.startswith("two answered for safe. torn could not be used: ")
+
+
+async def test_a_rule_on_tokens_counts_alike_whether_its_model_sleeps_or_not(server: Serving, fx2: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(fx2 / "tokenizer.json"))
+    texts = {size: "".join(f"{number} " for number in range(size)) for size in range(1, 200)}
+    counts = {size: len(tokenizer.encode(text, add_special_tokens=False).ids) for size, text in texts.items()}
+    below, above = max(size for size in counts if counts[size] < 198), min(size for size in counts if counts[size] >= 200)
+    for awake in (False, True):
+        for size, model in ((below, "one"), (above, "two")):
+            await server.service.unload("two")
+            if awake:
+                await server.service.load("two")
+            messages = [{"role": "user", "content": texts[size]}]
+            answer = await server.client.chat.completions.create(model="long", messages=messages, max_tokens=1)
+            assert answer.model == model, (awake, size, counts[size])
+            assert ("at least 200 tokens" in answer.note) == (model == "two")
 
 
 async def test_a_chat_keeps_who_answered_and_an_answer_is_ended_by_whoever_began_it(server: Serving) -> None:

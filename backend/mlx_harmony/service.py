@@ -43,6 +43,7 @@ from mlx_harmony.conversation.store import Store
 from mlx_harmony.conversation.turn import Turns, ending_in_failed
 from mlx_harmony.conversation.uses import CHATS_FILE
 from mlx_harmony.conversation.writable import writable
+from mlx_harmony.engine.counting import TextCounts
 from mlx_harmony.engine.protocols import ModelState, Provider
 from mlx_harmony.engine.provider import worker_provider
 from mlx_harmony.engine.residency import MEGABYTE
@@ -89,7 +90,7 @@ class Service:
         self.room_for = provider.room_for
         self._library = Library(settings)
         self._changing = asyncio.Lock()
-        self.routing = Routing(lambda: self._library, provider, partial(with_drafts, self))
+        self.routing = Routing(lambda: self._library, provider, partial(with_drafts, self), TextCounts(settings.home))
         self._turns = Turns(store, self.routing, self.usable_model)
         shelves = Shelves(settings.home, settings.cache_disk_mb * MEGABYTE)
         self.caches = Caches(shelves, provider, lambda model: real(self.find_model(model)), self.models)

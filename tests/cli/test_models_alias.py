@@ -27,19 +27,19 @@ def models(tmp_path: Path, fx1: Path) -> list[str]:
 
 
 def test_an_alias_is_set_listed_and_removed(home: Path, models: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    rule = ["--rule", "one", "min_characters=4000", "tools=yes"]
+    rule = ["--rule", "one", "min_tokens=4000", "max_characters=90000", "tools=yes"]
     assert main(["models", "alias", "set", "both", "--models", "starter", "one", *rule, "--fallbacks", "torn", *models]) == 0
     assert json.loads((home / "aliases.json").read_text()) == {
         "both": {
             "models": ["starter", "one"],
             "strategy": "round_robin",
-            "rules": [{"model": "one", "min_characters": 4000, "tools": True}],
+            "rules": [{"model": "one", "min_tokens": 4000, "max_characters": 90000, "tools": True}],
             "fallbacks": ["torn"],
         }
     }
     shown = capsys.readouterr().out
     assert shown.splitlines()[1].split("  ")[0] == "both"
-    assert "one where the prompt has at least 4000 characters and tools are offered; starter, one in turns" in shown
+    assert "one where the prompt has at least 4000 tokens and the prompt has at most 90000 characters and tools are offered" in shown
     assert main(["models", "alias", "--json", *models]) == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert told["id"] == "both" and told["source"] == "alias" and told["alias"]["fallbacks"] == ["torn"]

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, terminal: Terminal) -> int:
     if args.raw_prompt:
         from mlx_harmony.worker.raw_prompt import raw_prompt
 
-        terminal.line(raw_prompt(here.first(entry, request).path, request.prompt))
+        terminal.line(raw_prompt(asyncio.run(here.first(entry, request)).path, request.prompt))
         return DONE
     answer = Document(entry.id, terminal) if args.json else Answer(terminal, options.setup)
     return asyncio.run(_answer(here, entry, request, answer))

@@ -7,6 +7,7 @@ from functools import partial
 
 from mlx_harmony.cli.begun import Beginning
 from mlx_harmony.conversation.records import TurnOptions
+from mlx_harmony.engine.counting import TextCounts
 from mlx_harmony.errors import LoadFailed, ModelNotFound
 from mlx_harmony.events import Event, Loading
 from mlx_harmony.library import Library
@@ -36,12 +37,13 @@ class Here:
         """What the profile of that name says; None where it is none. Raises SettingsError and ModelNotFound."""
         return self._library.profile(name)
 
-    def first(self, entry: ModelEntry, request: GenerationRequest) -> ModelEntry:
+    async def first(self, entry: ModelEntry, request: GenerationRequest) -> ModelEntry:
         """The model itself; of an alias the first one that would answer this request. Raises LoadFailed where none is there."""
         if entry.source != "alias":
             return entry
         aliases = self._library.aliases()
-        for step in steps(entry.id, aliases, Asked.of(request), Rotation().look) if entry.id in aliases else ():
+        asked = await self._router().measured(entry.id, aliases, request) if entry.id in aliases else Asked()
+        for step in steps(entry.id, aliases, asked, Rotation().look) if entry.id in aliases else ():
             try:
                 return self._library.usable(step.model)
             except (ModelNotFound, LoadFailed):
@@ -52,15 +54,15 @@ class Here:
         """The answer's events; how far a model is loaded goes to `show`. A failure is the last event."""
         if entry.source == "alias" and entry.problem:
             raise LoadFailed(entry.problem, hint="mlx-harmony models alias list", param="model")
-        router = Router(
-            lambda: self._library,
-            _OneByOne(self._library.settings.home, self._beginning, show),
-            partial(with_drafts, self._library),
-            Rotation(random.randrange),
-        )
-        async with aclosing(router.generate(entry, request)) as events:
+        async with aclosing(self._router(show).generate(entry, request)) as events:
             async for event in events:
                 yield event
+
+    def _router(self, show: Show = lambda _event: None) -> Router:
+        home = self._library.settings.home
+        models = _OneByOne(home, self._beginning, show)
+        prepared = partial(with_drafts, self._library)
+        return Router(lambda: self._library, models, prepared, Rotation(random.randrange), TextCounts(home))
 
 
 class _OneByOne:

@@ -16,7 +16,8 @@ from mlx_harmony.routing.records import STRATEGIES, Alias, Rule
 if TYPE_CHECKING:
     from mlx_harmony.library import Library
 
-ASKS = "min_characters=N, max_characters=N, tools=yes or no, effort=low, medium or high"
+ASKS = "min_tokens=N, max_tokens=N, min_characters=N, max_characters=N, tools=yes or no, effort=low, medium or high"
+_NUMBERS = frozenset(("min_tokens", "max_tokens", "min_characters", "max_characters"))
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
 
 
@@ -88,7 +89,7 @@ def _wanted(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         name, _, value = word.partition("=")
         match name:
-            case "min_characters" | "max_characters" if value.isascii() and value.isdigit() and len(value) <= 10:
+            case _ if name in _NUMBERS and value.isascii() and value.isdigit() and len(value) <= 10:
                 wanted[name] = int(value)
             case "tools" if value in _WORDS:
                 wanted[name] = _WORDS[value]

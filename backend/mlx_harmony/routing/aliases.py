@@ -31,6 +31,8 @@ class _Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     model: _Id
+    min_tokens: int | None = Field(None, ge=0, le=LARGEST)
+    max_tokens: int | None = Field(None, ge=0, le=LARGEST)
     min_characters: int | None = Field(None, ge=0, le=LARGEST)
     max_characters: int | None = Field(None, ge=0, le=LARGEST)
     tools: bool | None = None

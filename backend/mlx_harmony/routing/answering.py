@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
@@ -28,6 +28,7 @@ from mlx_harmony.errors import (
 from mlx_harmony.events import Event, Failed, Finished, Loading, Queued, Routed
 from mlx_harmony.records import GenerationRequest, ModelEntry
 from mlx_harmony.routing.choosing import Rotation, steps
+from mlx_harmony.routing.counting import TextCount, measured, nobody_counts, text_of
 from mlx_harmony.routing.records import Alias, Asked, Step
 
 AGAIN_AFTER_S = 60.0
@@ -75,10 +76,18 @@ class Taken(NamedTuple):
 class Router:
     """Answers for models and for aliases. `recent` are the latest ways that requests to aliases went, `answered` how many per alias."""
 
-    def __init__(self, here: Callable[[], Here], models: Generates, prepared: Prepared, rotation: Rotation | None = None) -> None:
+    def __init__(
+        self,
+        here: Callable[[], Here],
+        models: Generates,
+        prepared: Prepared,
+        rotation: Rotation | None = None,
+        text_count: TextCount = nobody_counts,
+    ) -> None:
         self._here = here
         self._models = models
         self._prepared = prepared
+        self._text_count = text_count
         self._rotation = rotation or Rotation()
         self._failed: dict[str, tuple[float, Failed]] = {}
         self.recent: deque[Taken] = deque(maxlen=RECENT)
@@ -103,7 +112,8 @@ class Router:
         missed: dict[str, Failed] = {}
         reached = 0.0
         aliases = await asyncio.to_thread(self._here().aliases)
-        for step in self._later_what_failed(steps(alias.id, aliases, Asked.of(request), self._rotation.take), missed):
+        asked = await self.measured(alias.id, aliases, request)
+        for step in self._later_what_failed(steps(alias.id, aliases, asked, self._rotation.take), missed):
             found = await asyncio.to_thread(self._found, step.model)
             if isinstance(found, Failed):
                 missed[step.model] = found
@@ -130,6 +140,20 @@ class Router:
                 else:
                     return
         yield _none_of(alias.id, missed)
+
+    async def measured(self, alias: str, aliases: Mapping[str, Alias], request: GenerationRequest) -> Asked:
+        """What the alias's rules look at."""
+        text = text_of(request.prompt)
+
+        async def count(model: str) -> int | None:
+            found = await asyncio.to_thread(self._found, model)
+            return await self._tokens(found, text) if isinstance(found, ModelEntry) else None
+
+        return await measured(alias, aliases, request, count)
+
+    async def _tokens(self, entry: ModelEntry, text: str) -> int | None:
+        """How many tokens a text has for a model; None where nobody can tell."""
+        return await self._text_count(entry, text)
 
     def _later_what_failed(self, wanted: Iterator[Step], missed: dict[str, Failed]) -> Iterator[Step]:
         """The same models, those last that could not be loaded a moment ago; `missed` grows by what was wrong with them."""

@@ -61,7 +61,10 @@ def steps(name: str, aliases: Mapping[str, Alias], asked: Asked, take: Take) -> 
 
 def holds(rule: Rule, asked: Asked) -> bool:
     """Whether everything that a rule asks for is so."""
+    tokens = asked.tokens.get(rule.model, 0)
     wanted = (
+        rule.min_tokens is None or tokens >= rule.min_tokens,
+        rule.max_tokens is None or tokens <= rule.max_tokens,
         rule.min_characters is None or asked.characters >= rule.min_characters,
         rule.max_characters is None or asked.characters <= rule.max_characters,
         rule.tools is None or asked.tools == rule.tools,
@@ -73,6 +76,8 @@ def holds(rule: Rule, asked: Asked) -> bool:
 def because(rule: Rule) -> str:
     """What a rule asks for, as a sentence goes on after a colon."""
     parts = (
+        "" if rule.min_tokens is None else f"the prompt has at least {rule.min_tokens} tokens",
+        "" if rule.max_tokens is None else f"the prompt has at most {rule.max_tokens} tokens",
         "" if rule.min_characters is None else f"the prompt has at least {rule.min_characters} characters",
         "" if rule.max_characters is None else f"the prompt has at most {rule.max_characters} characters",
         "" if rule.tools is None else f"{'' if rule.tools else 'no '}tools are offered",

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
+from uuid import uuid4
 
 import msgspec
 
 from mlx_harmony.conversation.records import TurnOptions
 from mlx_harmony.engine.protocols import Answers, ModelState
-from mlx_harmony.errors import InvalidRequest, SettingsError
+from mlx_harmony.errors import HarmonyError, InvalidRequest, SettingsError
 from mlx_harmony.prompting.records import ProfileRow
-from mlx_harmony.records import GenerationRequest, ModelEntry, PromptCount
+from mlx_harmony.records import GenerationRequest, ModelEntry, PromptCount, TextPrompt
 from mlx_harmony.routing.answering import Here, Prepared, Router, Taken
 from mlx_harmony.routing.choosing import steps
-from mlx_harmony.routing.records import AliasRow, Asked
+from mlx_harmony.routing.counting import TextCount, nobody_counts
+from mlx_harmony.routing.records import AliasRow
 
 
 class Listing(Here, Protocol):
@@ -33,8 +36,8 @@ class Listing(Here, Protocol):
 class Routing(Router):
     """What of models may also be asked of aliases; for the rest `real` refuses them."""
 
-    def __init__(self, here: Callable[[], Listing], models: Answers, prepared: Prepared) -> None:
-        super().__init__(here, models, prepared)
+    def __init__(self, here: Callable[[], Listing], models: Answers, prepared: Prepared, text_count: TextCount = nobody_counts) -> None:
+        super().__init__(here, models, prepared, text_count=text_count)
         self._listing = here
         self._awake = models
 
@@ -70,11 +73,18 @@ class Routing(Router):
         if entry.source != "alias":
             return await self._awake.count(entry, request)
         aliases = await asyncio.to_thread(self._here().aliases)
-        for step in steps(entry.id, aliases, Asked.of(request), self._rotation.look):
+        for step in steps(entry.id, aliases, await self.measured(entry.id, aliases, request), self._rotation.look):
             found = await asyncio.to_thread(self._found, step.model)
             if isinstance(found, ModelEntry) and (count := await self._awake.count(found, request)) is not None:
                 return count
         return None
+
+    async def _tokens(self, entry: ModelEntry, text: str) -> int | None:
+        """Counted by the model itself while it is awake, else by its tokenizer's file."""
+        with suppress(HarmonyError):
+            if count := await self._awake.count(entry, GenerationRequest(id=uuid4().hex, prompt=TextPrompt(text=text))):
+                return count.total
+        return await super()._tokens(entry, text)
 
     def states(self) -> tuple[ModelState, ...]:
         """Where the models stand."""

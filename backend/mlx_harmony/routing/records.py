@@ -9,9 +9,14 @@ STRATEGIES: tuple[Strategy, ...] = ("round_robin", "first")
 
 
 class Rule(Record):
-    """Where all that it asks for holds, `model` answers; None asks for nothing. Characters are those of all messages together."""
+    """Where all that it asks for holds, `model` answers; None asks for nothing.
+
+    Tokens and characters are those of all messages together, without what a template adds; tokens as `model` cuts them.
+    """
 
     model: str
+    min_tokens: int | None = None
+    max_tokens: int | None = None
     min_characters: int | None = None
     max_characters: int | None = None
     tools: bool | None = None
@@ -51,9 +56,10 @@ class AliasRow(Record):
 
 
 class Asked(Record):
-    """What rules look at."""
+    """What rules look at. `tokens` are the request's by the model that a rule names, where one asks for them."""
 
     characters: int = 0
+    tokens: dict[str, int] = {}
     tools: bool = False
     effort: Effort = "medium"
 
