@@ -64,12 +64,17 @@ async function pulse() {
   emit("pulse", { model: state.model });
 }
 
-// What cannot know what it stands beside is told by these: how wide, or how high, that is.
-const MEASURED = { "--ends": [".ends", "inlineSize"], "--pill": ["#pill", "inlineSize"], "--notice": ["#starter", "blockSize"] };
+// What cannot know what it stands beside is told by these how wide, or how high, that is. It is told itself, not the whole page: every
+// element of a long chat would have to be styled anew.
+const MEASURED = [
+  { of: ".ends", side: "inlineSize", name: "--ends", told: ["#topbar", "#pill"] },
+  { of: "#pill", side: "inlineSize", name: "--pill", told: ["#topbar"] },
+  { of: "#starter", side: "blockSize", name: "--notice", told: ["#offline"] },
+];
 const fit = new ResizeObserver((changes) => {
   for (const { target, borderBoxSize: [box] } of changes) {
-    const [name, [, side]] = Object.entries(MEASURED).find(([, [selector]]) => target.matches(selector));
-    document.documentElement.style.setProperty(name, `${box[side]}px`);
+    const { side, name, told } = MEASURED.find(({ of }) => target.matches(of));
+    for (const selector of told) one(selector).style.setProperty(name, `${box[side]}px`);
   }
 });
 
@@ -94,7 +99,7 @@ function begin() {
   if (!narrow) one("#message")?.focus();
   const grown = new ResizeObserver(followEnd);
   for (const id of ["#history", "#live", "#scroll"]) grown.observe(one(id));
-  for (const [selector] of Object.values(MEASURED)) fit.observe(one(selector));
+  for (const { of } of MEASURED) fit.observe(one(of));
   window.setTimeout(pulse, 1500);
   document.body.dataset.ready = "yes";
 }
