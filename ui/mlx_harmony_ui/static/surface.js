@@ -5,17 +5,29 @@ const surfaces = new Map();
 const seen = new Set();
 let emit = () => {};
 
+// What stands as a surface's value once it has been taken over. Gradio copies and compares the values of all its components with each
+// message of its own, many times while an answer is written: a long history costs nothing there when it is in our hands only.
+const TAKEN = "<!--taken-->";
+
 function surface(name, element, props, watch) {
+  let html = surfaces.get(name)?.html() ?? "";
   let last = null;
   const draw = (again = false) => {
-    const html = props.value || "";
     if (html === last && !again) return;
     last = html;
     drawOn(name, element, html);
   };
-  surfaces.set(name, { draw, element });
-  watch("value", () => draw());
-  draw();
+  const take = () => {
+    if (props.value !== TAKEN) {
+      html = props.value || "";
+      // Not at once: by then Gradio may hold a newer value that it has yet to tell of.
+      window.setTimeout(() => { if (props.value === html) props.value = TAKEN; }, 0);
+    }
+    draw();
+  };
+  surfaces.set(name, { draw, element, html: () => html });
+  watch("value", take);
+  take();
 }
 
 function bridge(trigger, props, watch) {
