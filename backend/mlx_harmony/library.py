@@ -92,9 +92,9 @@ class Library:
         """Keep an alias, in place of one that has its name. Raises InvalidRequest for one that could not be used, and StorageError."""
         return self._aliases.save(alias, self._ids())
 
-    def remove_alias(self, name: str) -> None:
-        """Delete an alias. Raises InvalidRequest for one that is not there."""
-        self._aliases.remove(name)
+    def remove_alias(self, name: str) -> Alias:
+        """Delete an alias and return what it was. Raises InvalidRequest for one that is not there."""
+        return self._aliases.remove(name)
 
     def _alias_names(self) -> tuple[str, ...]:
         """The aliases that can be used; none where their file cannot be read."""

@@ -39,7 +39,7 @@ def test_an_alias_is_set_listed_and_removed(home: Path, models: list[str], capsy
     }
     shown = capsys.readouterr().out
     assert shown.splitlines()[1].split("  ")[0] == "both"
-    assert "one where the prompt has at least 4000 tokens and the prompt has at most 90000 characters and tools are offered" in shown
+    assert "one where the prompt has at least 4,000 tokens and the prompt has at most 90,000 characters and tools are offered" in shown
     assert main(["models", "alias", "--json", *models]) == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert told["id"] == "both" and told["source"] == "alias" and told["alias"]["fallbacks"] == ["torn"]

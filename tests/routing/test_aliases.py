@@ -49,6 +49,10 @@ def test_an_alias_is_read_with_all_it_says(tmp_path: Path) -> None:
         ({"models": ["a"], "rules": [{"model": "b", "min_characters": -1}]}, "$.x.rules[0].min_characters is not usable"),
         ({"models": ["a"], "rules": [{"model": "b", "language": "de"}]}, "$.x.rules[0].language is not known."),
         ({"models": ["a"], "rules": [{"model": "b"}]}, "$.x.rules[0] asks for nothing"),
+        (
+            {"models": ["a"], "rules": [{"model": "b", "min_characters": 7, "max_characters": 6}]},
+            "$.x.rules[0].max_characters is less than min_characters, so the rule never holds.",
+        ),
         ({"models": ["gone"]}, "$.x names no model that is on this machine."),
         ({"models": ["x"]}, "$.x leads in a circle: x → x."),
         ({"models": ["a"], "fallbacks": ["y"]}, "$.x leads in a circle: x → y → x."),
@@ -92,25 +96,35 @@ def test_an_alias_is_kept_and_removed_and_the_others_stay_as_they_are(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("alias", "words"),
+    ("alias", "field", "words"),
     [
-        (Alias(name="", models=("a",)), "a name of 1 to 60"),
-        (Alias(name="x" * 61, models=("a",)), "a name of 1 to 60"),
-        (Alias(name="a\x07", models=("a",)), "a name of 1 to 60"),
-        (Alias(name="a", models=("b",)), "a model is called"),
-        (Alias(name="new"), "must be a list of 1 to 32"),
-        (Alias(name="new", models=("a",) * 33), "must be a list of 1 to 32"),
-        (Alias(name="new", models=("nobody",)), 'There is no model "nobody"'),
-        (Alias(name="new", models=("new",)), "leads in a circle"),
-        (Alias(name="other", models=("x",)), "leads in a circle: other → x → other"),
+        (Alias(name="", models=("a",)), "name", "a name of 1 to 60"),
+        (Alias(name="x" * 61, models=("a",)), "name", "a name of 1 to 60"),
+        (Alias(name="a\x07", models=("a",)), "name", "a name of 1 to 60"),
+        (Alias(name="a", models=("b",)), "name", "a model is called"),
+        (Alias(name="new"), "models", "must be a list of 1 to 32"),
+        (Alias(name="new", models=("a",) * 33), "models", "must be a list of 1 to 32"),
+        (Alias(name="new", models=("a", "nobody")), "models[1]", 'There is no model "nobody"'),
+        (Alias(name="new", models=("a",), fallbacks=("nobody",)), "fallbacks[0]", 'There is no model "nobody"'),
+        (Alias(name="new", models=("a",), rules=(Rule(model="nobody", tools=True),)), "rules[0].model", 'There is no model "nobody"'),
+        (Alias(name="new", models=("a",), rules=(Rule(model="b"),)), "rules[0]", "asks for nothing"),
+        (Alias(name="new", models=("a",), rules=(Rule(model="b", max_tokens=-1),)), "rules[0].max_tokens", "is not usable"),
+        (
+            Alias(name="new", models=("a",), rules=(Rule(model="b", min_tokens=9, max_tokens=8),)),
+            "rules[0].max_tokens",
+            "is less than min_tokens, so the rule never holds.",
+        ),
+        (Alias(name="new", models=("new",)), "models", "leads in a circle"),
+        (Alias(name="other", models=("x",)), "models", "leads in a circle: other → x → other"),
     ],
 )
-def test_an_alias_that_could_not_be_used_is_not_kept(tmp_path: Path, alias: Alias, words: str) -> None:
+def test_an_alias_that_could_not_be_used_is_not_kept(tmp_path: Path, alias: Alias, field: str, words: str) -> None:
     aliases = written(tmp_path, {"x": {"models": ["a"], "fallbacks": ["other"]}, "other": {"models": ["a"]}})
     before = (tmp_path / "aliases.json").read_bytes()
     with pytest.raises(InvalidRequest) as caught:
         aliases.save(alias, HERE)
-    assert words in caught.value.message
+    assert words in caught.value.message and caught.value.param == field
+    assert str(tmp_path) not in caught.value.message
     assert (tmp_path / "aliases.json").read_bytes() == before
 
 

@@ -10,7 +10,7 @@ from mlx_harmony_ui import shortcuts
 from mlx_harmony_ui.components.surface import Handler, bridge, surface, text_of, wire
 from mlx_harmony_ui.environment import seal
 from mlx_harmony_ui.render import HERE, render
-from mlx_harmony_ui.tabs import cache, chat, cleaning, comparing, getting, jobs, models, settings, trash
+from mlx_harmony_ui.tabs import aliases, cache, chat, cleaning, comparing, getting, jobs, models, settings, trash
 from mlx_harmony_ui.tabs.files import drop_html
 from mlx_harmony_ui.theme import head, theme
 
@@ -63,6 +63,7 @@ def build(service: Service) -> gr.Blocks:
                 get_views = getting.layout()
                 compare_views = comparing.layout()
                 cleaning_views = cleaning.layout()
+                alias_view = aliases.layout()
             cache_view = cache.layout()
             settings_view = settings.layout()
             trash_view = trash.layout()
@@ -76,6 +77,7 @@ def build(service: Service) -> gr.Blocks:
         chat.connect(speaker, at, pill, service)
         models_tab = models.connect(speaker, models_view, pill, at.starter, service)
         cleaning.connect(speaker, cleaning_views, service, models_tab.forget)
+        aliases.connect(speaker, alias_view, service)
         tray = jobs.connect(speaker, tray_view, service)
         getting.connect(speaker, (*get_views, tray_view), service, tray)
         comparing.connect(speaker, compare_views, at.chats, service)

@@ -3,7 +3,7 @@
 An alias that cannot be used spoils no other. The file is read whenever it is asked for, so that a change by hand counts at once.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlx_harmony.errors import InvalidRequest
 from mlx_harmony.field import LARGEST
-from mlx_harmony.prompting.reading import Expects, faults_of, json_path, read_object, shown
+from mlx_harmony.prompting.reading import Expects, Fault, faults_of, json_path, read_object, shown
 from mlx_harmony.routing.records import Alias, Rule
 from mlx_harmony.settings import write_file
 
@@ -21,6 +21,9 @@ LONGEST_NAME = 60
 LONGEST_ID = 4096
 MOST = 100
 MOST_MODELS = 32
+
+UNITS = ("tokens", "characters")
+UNTOUCHED = "The file is as it was."
 
 _Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
 
@@ -66,7 +69,10 @@ class Aliases:
         return {name: msgspec.structs.replace(alias, problem=self._problem(alias, read, models)) for name, alias in read.items()}
 
     def save(self, alias: Alias, models: Collection[str]) -> Alias:
-        """Keep an alias, in place of one that has its name. Raises InvalidRequest for one that could not be used, and StorageError."""
+        """Keep an alias, in place of one that has its name. Raises StorageError, and InvalidRequest for one that could not be used.
+
+        Its `param` is the field at fault, as `models[1]` or `rules[0].max_tokens`.
+        """
         data = self._read()
         name = " ".join(alias.name.split())
         if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
@@ -74,25 +80,24 @@ class Aliases:
         if len(data) >= MOST and name not in data:
             raise InvalidRequest(f"There are {MOST} aliases already.", hint="Remove one that is not needed.", param="name")
         alias = msgspec.structs.replace(alias, name=name)
-        unknown = [each for each in alias.named if each not in models and each not in data and each != name]
-        if unknown:
-            hint = f"Known: {', '.join((*models, *(each for each in data if each != name)))}."
-            raise InvalidRequest(f"There is no model {shown(unknown[0])} on this machine.", hint=hint, param="models")
-        checked = self._alias(name, _written(alias))
         others = {each: self._alias(each, value) for each, value in data.items() if each != name}
-        if problem := self._problem(checked, others | {name: checked}, models):
-            raise InvalidRequest(problem, hint="The file is as it was.", param="name")
-        write_file(self._path, data | {name: _written(checked)})
-        return checked
+        _refuse_unknown(alias, (*models, *others))
+        for fault in _faults(_written(alias)):
+            raise InvalidRequest(f"{fault.path[2:]} {fault.words}", hint=UNTOUCHED, param=fault.path[2:])
+        if trouble := _trouble(alias, others | {name: alias}, models):
+            raise InvalidRequest(f"{name}{trouble.words}", hint=UNTOUCHED, param=trouble.path)
+        write_file(self._path, data | {name: _written(alias)})
+        return alias
 
-    def remove(self, name: str) -> None:
-        """Delete an alias. Raises InvalidRequest for one that is not there, naming the known ones."""
+    def remove(self, name: str) -> Alias:
+        """Delete an alias and return what it was. Raises InvalidRequest for one that is not there, naming the known ones."""
         data = self._read()
         if name not in data:
             known = f"Known: {', '.join(data)}." if data else "There are none."
             raise InvalidRequest(f"There is no alias {shown(name)}.", hint=known, param="name")
-        del data[name]
+        gone = self._alias(name, data.pop(name))
         write_file(self._path, data)
+        return gone
 
     def _read(self) -> dict[str, Any]:
         return read_object(self._path) if self._path.exists() else {}
@@ -102,28 +107,60 @@ class Aliases:
         place = json_path((name,))
         if not isinstance(data, dict):
             return Alias(name=name, problem=f'{self._path}: {place} must be an object, as in {{"models": ["starter"]}}.')
-        try:
-            entry = _Entry.model_validate(data)
-        except ValidationError as error:
-            words = [f"{place}{fault.path[1:]} {fault.words.replace(' and was left out', '')}" for fault in faults_of(error, _Entry, data)]
+        if faults := tuple(_faults(data)):
+            words = [f"{place}{fault.path[1:]} {fault.words}" for fault in faults]
             return Alias(name=name, problem=f"{self._path}: {' '.join(words)}")
+        entry = _Entry.model_validate(data)
         rules = tuple(Rule(**rule.model_dump()) for rule in entry.rules)
-        idle = [at for at, rule in enumerate(rules) if rule == Rule(model=rule.model)]
-        problem = f"{self._path}: {place}.rules[{idle[0]}] asks for nothing, so nothing after it would count." if idle else ""
-        models, fallbacks = tuple(entry.models), tuple(entry.fallbacks)
-        return Alias(name=name, models=models, strategy=entry.strategy, rules=rules, fallbacks=fallbacks, problem=problem)
+        return Alias(name=name, models=tuple(entry.models), strategy=entry.strategy, rules=rules, fallbacks=tuple(entry.fallbacks))
 
     def _problem(self, alias: Alias, aliases: Mapping[str, Alias], models: Collection[str]) -> str:
         """What keeps an alias from being used, "" for nothing."""
         if alias.problem:
             return alias.problem
-        if alias.name in models:
-            return f"{self._path}: a model is called {shown(alias.name)} as well, and it is the model that answers."
-        if circle := _circle(alias, aliases, models):
-            return f"{self._path}: {json_path((alias.name,))} leads in a circle: {' → '.join(circle)}."
-        if not any(reachable in models for reachable in reached(alias, aliases, models)):
-            return f"{self._path}: {json_path((alias.name,))} names no model that is on this machine."
-        return ""
+        trouble = _trouble(alias, aliases, models)
+        return f"{self._path}: {json_path((alias.name,))}{trouble.words}" if trouble else ""
+
+
+def _faults(data: Any) -> Iterator[Fault]:
+    """What is wrong with the fields of one alias; their places begin with `$`."""
+    try:
+        entry = _Entry.model_validate(data)
+    except ValidationError as error:
+        for fault in faults_of(error, _Entry, data):
+            yield Fault(fault.path, fault.words.replace(" and was left out", ""))
+        return
+    for at, rule in enumerate(entry.rules):
+        if all(value is None for value in rule.model_dump(exclude={"model"}).values()):
+            yield Fault(f"$.rules[{at}]", "asks for nothing, so nothing after it would count.")
+        elif unit := next((unit for unit in UNITS if _never(getattr(rule, f"min_{unit}"), getattr(rule, f"max_{unit}"))), None):
+            yield Fault(f"$.rules[{at}].max_{unit}", f"is less than min_{unit}, so the rule never holds.")
+
+
+def _never(least: int | None, most: int | None) -> bool:
+    return least is not None and most is not None and most < least
+
+
+def _refuse_unknown(alias: Alias, known: Collection[str]) -> None:
+    """Raises InvalidRequest for a name that is nobody's, with the field in which it stands."""
+    fields = {f"models[{at}]": name for at, name in enumerate(alias.models)}
+    fields |= {f"rules[{at}].model": rule.model for at, rule in enumerate(alias.rules)}
+    fields |= {f"fallbacks[{at}]": name for at, name in enumerate(alias.fallbacks)}
+    for field, name in fields.items():
+        if name not in known and name != alias.name:
+            hint = f"Known: {', '.join(known)}."
+            raise InvalidRequest(f"There is no model {shown(name)} on this machine.", hint=hint, param=field)
+
+
+def _trouble(alias: Alias, aliases: Mapping[str, Alias], models: Collection[str]) -> Fault | None:
+    """What keeps a sound alias from being used beside the others: the field at fault, and words that go on after its name."""
+    if alias.name in models:
+        return Fault("name", f": a model is called {shown(alias.name)} as well, and it is the model that answers.")
+    if circle := _circle(alias, aliases, models):
+        return Fault("models", f" leads in a circle: {' → '.join(circle)}.")
+    if not any(reachable in models for reachable in reached(alias, aliases, models)):
+        return Fault("models", " names no model that is on this machine.")
+    return None
 
 
 def reached(alias: Alias, aliases: Mapping[str, Alias], models: Collection[str]) -> tuple[str, ...]:

@@ -76,10 +76,10 @@ def holds(rule: Rule, asked: Asked) -> bool:
 def because(rule: Rule) -> str:
     """What a rule asks for, as a sentence goes on after a colon."""
     parts = (
-        "" if rule.min_tokens is None else f"the prompt has at least {rule.min_tokens} tokens",
-        "" if rule.max_tokens is None else f"the prompt has at most {rule.max_tokens} tokens",
-        "" if rule.min_characters is None else f"the prompt has at least {rule.min_characters} characters",
-        "" if rule.max_characters is None else f"the prompt has at most {rule.max_characters} characters",
+        "" if rule.min_tokens is None else f"the prompt has at least {rule.min_tokens:,} tokens",
+        "" if rule.max_tokens is None else f"the prompt has at most {rule.max_tokens:,} tokens",
+        "" if rule.min_characters is None else f"the prompt has at least {rule.min_characters:,} characters",
+        "" if rule.max_characters is None else f"the prompt has at most {rule.max_characters:,} characters",
         "" if rule.tools is None else f"{'' if rule.tools else 'no '}tools are offered",
         "" if rule.effort is None else f"the reasoning effort is {rule.effort}",
     )

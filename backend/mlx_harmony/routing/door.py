@@ -16,7 +16,7 @@ from mlx_harmony.records import GenerationRequest, ModelEntry, PromptCount, Text
 from mlx_harmony.routing.answering import Here, Prepared, Router, Taken
 from mlx_harmony.routing.choosing import steps
 from mlx_harmony.routing.counting import TextCount, nobody_counts
-from mlx_harmony.routing.records import AliasRow
+from mlx_harmony.routing.records import Alias, AliasRow
 
 
 class Listing(Here, Protocol):
@@ -24,6 +24,14 @@ class Listing(Here, Protocol):
 
     def alias_rows(self) -> tuple[AliasRow, ...]:
         """Raises SettingsError."""
+        ...
+
+    def save_alias(self, alias: Alias) -> Alias:
+        """Raises InvalidRequest, SettingsError and StorageError."""
+        ...
+
+    def remove_alias(self, name: str) -> Alias:
+        """Raises InvalidRequest, SettingsError and StorageError."""
         ...
 
     def profile_rows(self) -> tuple[ProfileRow, ...]: ...
@@ -45,6 +53,19 @@ class Routing(Router):
         """Every alias, and how often each model answered for it. Raises SettingsError. Reads files."""
         counts = self.answered
         return tuple(msgspec.structs.replace(row, answered=dict(counts.get(row.entry.id, {}))) for row in self._listing().alias_rows())
+
+    async def save(self, alias: Alias, *, new: bool = False) -> Alias:
+        """Keep an alias, in place of one that has its name; a `new` one takes nobody's place.
+
+        Raises SettingsError, StorageError, and InvalidRequest with the field at fault in `param`.
+        """
+        if new and any(row.alias.name == " ".join(alias.name.split()) for row in await asyncio.to_thread(self._listing().alias_rows)):
+            raise InvalidRequest("There is an alias of that name already.", hint="Change that one, or take another name.", param="name")
+        return await asyncio.to_thread(self._listing().save_alias, alias)
+
+    async def remove(self, name: str) -> Alias:
+        """Delete an alias and return what it was. Raises InvalidRequest for one that is not there, SettingsError and StorageError."""
+        return await asyncio.to_thread(self._listing().remove_alias, name)
 
     def entries(self) -> tuple[ModelEntry, ...]:
         """The aliases as models; none where their file cannot be read. Reads files."""

@@ -19,7 +19,7 @@ def facts(alias: Alias, **others: object) -> list[tuple[str, str]]:
 def test_rules_come_first_then_the_models_then_who_answers_at_last() -> None:
     rules = (Rule(model="org/long", min_characters=4000), Rule(model="org/able", tools=True))
     assert facts(Alias(name="both", models=("org/A", "org/B"), rules=rules, fallbacks=("starter",))) == [
-        ("Where the prompt has at least 4000 characters", "org/long"),
+        ("Where the prompt has at least 4,000 characters", "org/long"),
         ("Where tools are offered", "org/able"),
         ("In turns", "org/A, org/B"),
         ("Where they cannot", "starter"),

@@ -24,7 +24,10 @@ SIZE_CHOICES = tuple((key, name) for key, (name, _, _) in SIZES.items())
 
 
 class Looked(Record):
-    """What was found. `infos`, `aliases` and `beside` (other holdings) are those that the filter lets through, `every` all models."""
+    """What was found. `infos`, `aliases` and `beside` (other holdings) are those that the filter lets through, `every` all models.
+
+    `aliased`: there are aliases, though the filter may let none through.
+    """
 
     wanted: Wanted
     infos: tuple[ModelInfo, ...]
@@ -35,13 +38,17 @@ class Looked(Record):
     opened: Opened | None = None
     bar: Bar | None = None
     aliases: tuple[Aliased, ...] = ()
+    aliased: bool = False
     free_bytes: int | None = None
     trash_bytes: int = 0
     notices: tuple[Notice, ...] = ()
 
 
 class DiskView(Record):
-    """All of the part, and what lies in the `trash`, "" for nothing. `mark` changes whenever anything else does."""
+    """All of the part, and what lies in the `trash`, "" for nothing. `mark` changes whenever anything else does.
+
+    `offers_aliases`: there is none yet, and there are models that one could stand for.
+    """
 
     rows: tuple[Row, ...]
     others: tuple[Other, ...]
@@ -53,6 +60,7 @@ class DiskView(Record):
     suggestions: tuple[Suggestion, ...]
     picked: tuple[str, ...]
     aliases: tuple[AliasView, ...] = ()
+    offers_aliases: bool = False
     drawer: Drawer | None = None
     bar: Bar | None = None
     notices: tuple[Notice, ...] = ()
@@ -86,6 +94,7 @@ def disk_view(looked: Looked, now_s: float) -> DiskView:
         suggestions=suggestions(looked.holdings, used_of(looked.every, looked.standing), now_s),
         picked=tuple(map(key_of, looked.wanted.picked)),
         aliases=aliases_of(looked.aliases, looked.standing.chosen, now_s),
+        offers_aliases=not looked.aliased and len(looked.every) > 1,
         drawer=drawer_of(looked.opened, looked.standing, now_s) if looked.opened else None,
         bar=looked.bar,
         notices=looked.notices,

@@ -156,18 +156,19 @@ document.addEventListener("click", (event) => {
 });
 
 let modelsSayTimer = 0;
-function modelsSay({ text, tone = "", ids = [] }) {
+function modelsSay({ text, tone = "", ids = [], alias = null }) {
   if (document.body.dataset.view === "cache") cacheSay(text, tone);
   const line = one("#models-say");
   line.textContent = text;
   line.dataset.tone = tone;
-  if (ids.length) {
+  const undone = ids.length || alias;
+  if (undone) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Undo", className: "plain" });
-    Object.assign(button.dataset, { do: "models-undo", ids: JSON.stringify(ids) });
+    Object.assign(button.dataset, alias ? { do: "alias-undo", alias: JSON.stringify(alias) } : { do: "models-undo", ids: JSON.stringify(ids) });
     line.append(" ", button);
   }
   window.clearTimeout(modelsSayTimer);
-  if (text) modelsSayTimer = window.setTimeout(() => { line.textContent = ""; }, Math.max(ids.length ? 30000 : 12000, text.length * 120));
+  if (text) modelsSayTimer = window.setTimeout(() => { line.textContent = ""; }, Math.max(undone ? 30000 : 12000, text.length * 120));
 }
 
 const actOnModel = (model, action, name = "") => emit("models_act", { model, action, name, chosen: state.model });

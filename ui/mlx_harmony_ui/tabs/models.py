@@ -129,6 +129,7 @@ class Models:
     async def _looked(self, wanted: Wanted) -> view.Looked:
         every, (_, holdings, trash_bytes) = await self._service.infos(), await self._disk()
         aliases, notices = await asyncio.to_thread(self._aliases)
+        aliased = bool(aliases or notices)
         try:
             infos, beside, aliases = matching(every, wanted.filter), _beside(holdings, every, wanted), _meant(aliases, wanted)
         except InvalidRequest as error:
@@ -145,6 +146,7 @@ class Models:
             opened=await self._opened(every, holdings, wanted.opened),
             bar=await self._bar(holdings, wanted.picked),
             aliases=aliases,
+            aliased=aliased,
             trash_bytes=trash_bytes,
             free_bytes=await asyncio.to_thread(_free_bytes, self._service.settings.home),
             notices=notices,
