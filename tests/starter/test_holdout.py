@@ -12,9 +12,11 @@ import eval_prompts
 import frames
 import skills_calls
 import skills_memory
+import skills_offered
 import skills_tools
 import stories
 from dialogue import compose
+from noise import strip
 
 RECIPE = Path(app_facts.__file__).parent
 
@@ -89,6 +91,15 @@ def test_everyday_tools_of_the_evaluation_are_unseen() -> None:
     names = {line.split(" | ")[0] for line in eval_prompts.unseen("FUNCTIONS")}
     assert not names & {n.name for n in skills_calls.naturals()}
     assert not set(eval_prompts.unseen("PATCH_WORDS")) & set(skills_calls.EVERYDAY)
+
+
+def test_composed_tools_are_none_of_the_evaluation() -> None:
+    r = random.Random(11)
+    asked = [line.split(" | ") for line in eval_prompts.unseen("FUNCTIONS")]
+    tools = [skills_offered.offer(r) for _ in range(20_000)]
+    wishes = [strip(skills_offered.wish(r, tool)[0]).lower() for tool in tools]
+    assert not {name for name, _, _ in asked} & {tool.name for tool in tools}
+    assert not [w for w in wishes for _, _, wanted in asked if _shape(wanted).search(w)]
 
 
 def test_new_combinations_stay_out_of_training() -> None:

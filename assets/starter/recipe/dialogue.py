@@ -12,10 +12,11 @@ import skills_calls as calls
 import skills_chat as chat
 import skills_firsts as firsts
 import skills_memory as memory
+import skills_offered as offered
 import skills_text as text
 import skills_tools as tools
 import values as v
-from render import DEFAULT_IDENTITY, Dialogue, Message, Settings
+from render import DEFAULT_IDENTITY, Dialogue, Message, Settings, Tool
 from turn import Context
 
 Skill = Callable[[Context], list[Message]]
@@ -33,6 +34,7 @@ MILD = [
 ]
 
 MAX_TURNS = 8
+FUNCTIONS: tuple[Callable[[random.Random], Tool], ...] = (calls.random_tool, calls.natural_tool, offered.offer)
 
 BASE: dict[Skill, float] = {
     chat.app: 33,
@@ -89,7 +91,7 @@ def settings(r: random.Random, tool_rate: float = 0.4) -> Settings:
     if some and r.random() < 0.4:
         functions.append(calls.PATCH)
     if some and r.random() < 0.42:
-        functions += [calls.random_tool(r) if r.random() < 0.45 else calls.natural_tool(r) for _ in range(r.randint(1, 3))]
+        functions += [r.choices(FUNCTIONS, [4, 4, 7])[0](r) for _ in range(r.choice([1, 1, 1, 2, 2, 3, 4]))]
         r.shuffle(functions)
     identity = DEFAULT_IDENTITY
     if r.random() < 0.2:
@@ -164,7 +166,7 @@ def _boost(s: Settings, weights: dict[Skill, float]) -> dict[Skill, float]:
     if any(t.name == "apply_patch" for t in s.functions):
         w[calls.patch] = w.get(calls.patch, 0) + 22
     if any(t.name != "apply_patch" for t in s.functions):
-        w[calls.function] = w.get(calls.function, 0) + 32
+        w[calls.function] = w.get(calls.function, 0) + 48
     return w
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import skills_offered as offered
 import values as v
 import wordings
 from noise import keep
@@ -201,10 +202,13 @@ def function(ctx: Context) -> list[Message]:
         )
     tool = r.choice(tools)
     schema = tool.parameters or {}
+    args: dict[str, object]
     known = _known(tool)
-    if known and r.random() < 0.85:
+    if isinstance(tool, offered.Offer) and r.random() < 0.9:
+        text, args = offered.wish(r, tool)
+    elif known and r.random() < 0.85:
         text, given = _wish(r, known[0])
-        args: dict[str, object] = dict(zip(known[1], given, strict=True))
+        args = dict(zip(known[1], given, strict=True))
         if r.random() < 0.3:
             text = text.rstrip("?") + r.choice([" today", " right now", " at the moment", " for me", ", do you know"]) + "?"
     else:
