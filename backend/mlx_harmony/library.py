@@ -53,9 +53,11 @@ class Library:
         try:
             return self._catalog.find_chosen(self._settings.model) if model_id is None else self._catalog.find(model_id)
         except ModelNotFound as error:
-            if not (names := ", ".join(self._alias_names())):
-                raise
-            raise ModelNotFound(error.message, hint=f"{error.hint} Aliases: {names}.", param=error.param) from error
+            names = ", ".join(self._alias_names())
+            hint = f"{error.hint} Aliases: {names}." if names else error.hint
+            if model_id is None:
+                hint = f"Choose another default model: `mlx-harmony models use ID`. {hint}"
+            raise ModelNotFound(error.message, hint=hint, param=error.param) from error
 
     def adapted(self, model_id: str | None, adapter: str) -> ModelEntry:
         """The model that LoRA weights, named by their id or folder, make of the one they are for. Only those in the catalogue are known.

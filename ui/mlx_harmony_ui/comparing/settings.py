@@ -22,7 +22,7 @@ LONGEST_ID = 4096
 
 
 class NumberView(Record):
-    """One number to set; all of it is text, an empty `value` the model's own. `high` is empty where there is no end worth telling."""
+    """One number to set; all of it is text, an empty `value` what `empty` says. `high` is empty where there is no end worth telling."""
 
     name: str
     label: str
@@ -31,6 +31,7 @@ class NumberView(Record):
     high: str
     step: str
     value: str
+    empty: str = "auto"
 
 
 class SideSetup(Record):
@@ -95,6 +96,7 @@ def side_options(sent: Mapping[str, Any], usual: TurnOptions) -> TurnOptions:
 
 def _number(field: Field, options: TurnOptions) -> NumberView:
     value = getattr(options if field is MAX_TOKENS else options.sampling, field.name)
+    drawn = field.name == "seed" and value < 0
     return NumberView(
         name=field.name,
         label=field.label,
@@ -102,5 +104,6 @@ def _number(field: Field, options: TurnOptions) -> NumberView:
         low=f"{field.low:g}",
         high=f"{field.high:g}" if field.high < LARGEST else "",
         step=f"{field.step:g}",
-        value="" if value is None else f"{value:.15g}",
+        value="" if value is None or drawn else f"{value:.15g}",
+        empty="random" if field.name == "seed" else "auto",
     )
