@@ -15,8 +15,9 @@ from tokenizers import Tokenizer
 from mlx_harmony.conversation.history import can_continue
 from mlx_harmony.conversation.records import TurnOptions, TurnStarted
 from mlx_harmony.events import Event, Finished, Routed
-from mlx_harmony.records import Sampling
+from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling
 from mlx_harmony.service import Service
+from mlx_harmony.settings import Settings
 from tests.api.serving import Options, Serving, serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -72,6 +73,28 @@ async def test_a_rule_on_tokens_counts_alike_whether_its_model_sleeps_or_not(ser
             answer = await server.client.chat.completions.create(model="long", messages=messages, max_tokens=1)
             assert answer.model == model, (awake, size, counts[size])
             assert ("at least 200 tokens" in answer.note) == (model == "two")
+
+
+async def test_a_model_whose_queue_is_full_is_stood_in_for(fx1: Path, fx2: Path, tmp_path: Path) -> None:
+    shutil.copytree(fx1, tmp_path / "models" / "one")
+    shutil.copytree(fx2, tmp_path / "models" / "two")
+    (tmp_path / "aliases.json").write_text('{"first": {"models": ["one"], "fallbacks": ["two"]}}')
+    service = await Service.open(Settings(home=str(tmp_path), models_dirs=(str(tmp_path / "models"),), max_waiting=1))
+    asked = ChatPrompt(messages=(Message(role="user", content="Hello"),))
+    try:
+
+        async def answer(number: int) -> Event:
+            request = GenerationRequest(id=str(number), prompt=asked, max_tokens=64)
+            async with aclosing(service.generate("first", request)) as events:
+                return [event async for event in events][-1]
+
+        ends = await asyncio.gather(*map(answer, range(6)))
+        notes = Counter(end.note.partition(":")[0] if isinstance(end, Finished) else str(end) for end in ends)
+        assert notes["one answered for first."] == 2, notes
+        assert notes["two answered for first. one could not be used"] == 2, notes
+        assert sum("No model of the alias first could be used" in said and "queue_full" in said for said in notes.elements()) == 2
+    finally:
+        await service.close()
 
 
 async def test_a_chat_keeps_who_answered_and_an_answer_is_ended_by_whoever_began_it(server: Serving) -> None:
