@@ -11,7 +11,7 @@ from mlx_harmony.models.outlook import Needs
 from mlx_harmony.prompting.records import ProfileRow
 from mlx_harmony.records import ModelEntry
 from mlx_harmony.routing.choosing import because
-from mlx_harmony.routing.records import Alias, AliasRow
+from mlx_harmony.routing.records import AliasRow
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(b|kb?|mb?|gb?|tb?)?", re.IGNORECASE)
@@ -71,19 +71,25 @@ def profile_lines(profiles: Sequence[ProfileRow]) -> Iterator[str]:
 
 
 def alias_lines(rows: Sequence[AliasRow]) -> Iterator[str]:
-    """A table of the aliases; what is wrong with one after its row."""
-    cells = [[row.alias.name, who_answers(row.alias), ", ".join(row.alias.fallbacks)] for row in rows]
-    said = ["", *(row.alias.problem or (f"not here: {', '.join(row.missing)}" if row.missing else "") for row in rows)]
-    for line, problem in zip(aligned([["ALIAS", "ANSWERED BY", "ELSE BY"], *cells]), said, strict=True):
-        yield f"{line}  ({problem})" if problem else line
+    """The aliases: whom each leads to, a line for each way, in the order in which they count, and what is wrong with one."""
+    cells = [["ALIAS", "ANSWERED BY"]]
+    for row in rows:
+        cells += [["" if at else row.alias.name, way] for at, way in enumerate(_ways(row))]
+    yield from aligned(cells)
 
 
-def who_answers(alias: Alias) -> str:
-    """Its rules, and the models that answer where none of them holds."""
-    rules = [f"{rule.model} where {because(rule)}" for rule in alias.rules]
+def _ways(row: AliasRow) -> tuple[str, ...]:
+    alias = row.alias
     models = ", ".join(alias.models)
     turns = len(alias.models) > 1 and alias.strategy == "round_robin"
-    return "; ".join((*rules, f"{models} in turns" if turns else models))
+    wrong = alias.problem or (f"not here: {', '.join(row.missing)}" if row.missing else "")
+    ways = (
+        *(f"{rule.model} where {because(rule)}" for rule in alias.rules),
+        f"{models} in turns" if turns else models,
+        f"where they cannot: {', '.join(alias.fallbacks)}" if alias.fallbacks else "",
+        f"({wrong})" if wrong else "",
+    )
+    return tuple(way for way in ways if way) or ("",)
 
 
 def info_lines(info: ModelInfo, needs: Needs | None) -> Iterator[str]:
