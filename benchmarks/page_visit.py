@@ -117,7 +117,7 @@ def drawn(page: Page, server: Server, place: Place, asked: Asked, *, typing: boo
     seen = page.evaluate("probe.seen")
     ended = server.report()
     page.fill(place.box, "")
-    return _figures(asked, seen, began, ended["cpu"] / ended["seconds"])
+    return figures(asked, seen, began, ended["cpu"] / ended["seconds"])
 
 
 class Glimpse(NamedTuple):
@@ -155,7 +155,8 @@ def glimpsed(page: Page, server: Server, place: Place, asked: Asked, seconds: fl
     return Glimpse(seconds, max(numbers, default=0), len(numbers), longest)
 
 
-def _figures(asked: Asked, seen: dict[str, Any], began: float, cpu: float) -> Drawn:
+def figures(asked: Asked, seen: dict[str, Any], began: float, cpu: float) -> Drawn:
+    """What the page saw, from the first token's time on. A task may be told of after it: those that had ended by then are not counted."""
     step_s = 1 / asked.rate
     paints = [(at / 1000, number - asked.burst) for at, number in seen["paints"] if number >= asked.burst]
     last_s, last = paints[-1]
@@ -164,7 +165,7 @@ def _figures(asked: Asked, seen: dict[str, Any], began: float, cpu: float) -> Dr
         painted=last / (last_s - began),
         delivered=float(asked.rate),
         behind_ms=_high(waited) * 1000,
-        longest_ms=max((ms for at, ms in seen["tasks"] if at / 1000 <= last_s), default=0.0),
+        longest_ms=max((ms for at, ms in seen["tasks"] if (at + ms) / 1000 > began and at / 1000 <= last_s), default=0.0),
         after_ms=max((ms for at, ms in seen["tasks"] if at / 1000 > last_s), default=0.0),
         cpu=cpu,
         keys_ms=_high(seen["keys"]),

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from benchmarks.cuda_table import section
+from benchmarks.page_visit import Asked, figures
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,6 +50,14 @@ def test_a_section_that_is_written_leaves_the_one_from_another_machine_in_its_pl
 
 def test_what_a_cuda_run_that_was_cut_short_found_is_told_too() -> None:
     assert "cut short" in section({"device": {"kind": "cuda", "mlx": "0.32.4", "name": "H200"}, "warm_up_s": 70.0})
+
+
+def test_only_tasks_during_the_streaming_count_as_such() -> None:
+    began, ms = 1000.0, 1000.0
+    paints = [((began + number / 10) * ms, number) for number in range(11)]
+    tasks = [((began - 1) * ms, 900.0), ((began - 0.05) * ms, 120.0), ((began + 0.5) * ms, 60.0), ((began + 1.1) * ms, 300.0)]
+    drawn = figures(Asked("mixed", 10, 11), {"paints": paints, "tasks": tasks, "keys": []}, began, 0.1)
+    assert (drawn.longest_ms, drawn.after_ms) == (120.0, 300.0)
 
 
 @pytest.mark.integration
