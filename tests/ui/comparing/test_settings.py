@@ -27,7 +27,6 @@ def test_the_sides_begin_with_the_default_model_and_another_that_can_run() -> No
     assert beginning(models[:2], USUAL, "a")["right"].model == "a"
     view = setup_view(models, sides)
     assert [(number.name, number.value) for number in view.sides[0].numbers] == [("temperature", "0.6"), ("seed", ""), ("max_tokens", "")]
-    assert [number.empty for number in view.sides[0].numbers] == ["auto", "random", "auto"]
     assert view.sides[0].effort == "low" and not view.alone and setup_view(models[:2], sides).alone
 
 

@@ -117,6 +117,13 @@ async def test_one_is_made_changed_removed_and_brought_back(service: Service) ->
     assert back[1]["text"] == "my pair is back." and json.loads(file.read_text()) == json.loads(before)
 
 
+async def test_who_removes_the_default_is_told_so(service: Service) -> None:
+    Path(service.settings.home, "aliases.json").write_text('{"mine": {"models": ["starter"]}}')
+    await service.change_settings(model="mine")
+    told = said(await AliasForms(service).remove(sent(alias="mine")))[0]
+    assert told["text"].endswith("New chats began with it: choose another default.") and told["alias"]["models"] == ["starter"]
+
+
 async def test_what_is_gone_or_broken_is_said(service: Service) -> None:
     forms, file = AliasForms(service), Path(service.settings.home, "aliases.json")
     drawn, commands = await forms.ask(sent(alias="nobody"))

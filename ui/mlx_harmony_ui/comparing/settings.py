@@ -22,7 +22,7 @@ LONGEST_ID = 4096
 
 
 class NumberView(Record):
-    """One number to set; all of it is text, an empty `value` what `empty` says. `high` is empty where there is no end worth telling."""
+    """One number to set; all of it is text, an empty `value` is left to the program. `high` is empty where there is no end worth telling."""
 
     name: str
     label: str
@@ -31,7 +31,6 @@ class NumberView(Record):
     high: str
     step: str
     value: str
-    empty: str = "auto"
 
 
 class SideSetup(Record):
@@ -105,5 +104,4 @@ def _number(field: Field, options: TurnOptions) -> NumberView:
         high=f"{field.high:g}" if field.high < LARGEST else "",
         step=f"{field.step:g}",
         value="" if value is None or drawn else f"{value:.15g}",
-        empty="random" if field.name == "seed" else "auto",
     )

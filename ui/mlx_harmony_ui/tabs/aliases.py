@@ -55,6 +55,8 @@ class AliasForms:
             return str(commands.add("models_say", text=told(error), tone="bad").add("models_changed"))
         undo = {} if alias.problem else {"alias": sent_of(alias)}
         said = f"The alias {name} is removed; its models stay."
+        if name == self._service.settings.model:
+            said += " New chats began with it: choose another default."
         return str(commands.add("models_say", text=said, **undo).add("models_changed"))
 
 
