@@ -22,7 +22,7 @@ LONGEST_ID = 4096
 
 
 class NumberView(Record):
-    """One number to set; all of it is text, an empty `value` is left to the program. `high` is empty where there is no end worth telling."""
+    """One number to set; all of it is text, an empty `value` leaves it to the program. `high` is empty where no end is worth telling."""
 
     name: str
     label: str
