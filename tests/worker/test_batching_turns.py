@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from mlx_harmony.events import Counted, Finished, Prefill, Queued, TextDelta
-from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, TokenPrompt
+from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling, TokenPrompt
 from mlx_harmony.worker.inbox import Inbox
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.loop import SEATS
-from tests.worker.company import GREEDY, Watched, alone, ask, end, text, together
+from tests.worker.company import GREEDY, Heard, Watched, alone, ask, end, text, together
 
 
 def watched(loaded: LoadedModel, wait_s: float = 0.0) -> tuple[LoadedModel, Watched]:
@@ -40,6 +40,37 @@ def test_an_answer_never_waits_long_for_somebody_else_s_prompt(llama: LoadedMode
     assert len(chunks) > 5
     assert max(chunks) * 0.002 <= 0.1
     assert not any(before > 1 and after > 1 for before, after in itertools.pairwise(meanwhile))
+
+
+def read_between_tokens(loaded: LoadedModel, model: Watched, late: list[GenerationRequest]) -> tuple[Heard, list[list[int]]]:
+    """What is heard where these come while an answer is written, and the chunks that were read before each of its next tokens."""
+    marks: list[int] = []
+    acts: dict[tuple[str, int], Callable[[Inbox], None]] = {
+        ("writer", at): lambda _inbox: marks.append(len(model.calls)) for at in range(21, 60)
+    }
+    acts["writer", 20] = lambda inbox: [inbox.put(each) for each in late]  # type: ignore[assignment, func-returns-value]
+    # Each token of the writer is a letter, and so an event. Two are answered from the start: the model has been tried out by then.
+    letters = Sampling(temperature=0.0, repetition_penalty=1.0, logit_bias={60: 100.0})
+    writers = [ask("writer", max_tokens=80, sampling=letters), ask("other", start=170, max_tokens=80)]
+    heard = together(loaded, writers, acts, len(late) + 2)
+    chunks = [[tokens for _, tokens in model.calls[start:end] if tokens > 1] for start, end in itertools.pairwise(marks)]
+    return heard, chunks
+
+
+def test_short_prompts_that_come_together_are_read_together(llama: LoadedModel) -> None:
+    quick, model = watched(llama, wait_s=0.0001)
+    late = [ask(str(at), start=at * 31) for at in range(4)]
+    heard, chunks = read_between_tokens(quick, model, late)
+    assert max(map(len, chunks)) > 1
+    for each in late:
+        assert text(heard[each.id]) == text(alone(llama, each))
+
+
+def test_several_long_prompts_keep_an_answer_waiting_no_longer_than_one(llama: LoadedModel) -> None:
+    slow, model = watched(llama, wait_s=0.002)
+    _, chunks = read_between_tokens(slow, model, [long(str(at), tuple(range(20 + at, 320)), max_tokens=2) for at in range(0, 90, 30)])
+    assert max(map(len, chunks)) > 1
+    assert max(map(sum, chunks)) * 0.002 <= 0.1
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt_oss"])
@@ -129,7 +160,7 @@ def test_caches_of_an_unknown_kind_are_never_batched(llama: LoadedModel) -> None
 
 
 def test_more_than_there_are_seats_wait_and_hear_their_place(llama: LoadedModel) -> None:
-    many = [ask(str(at), start=at, length=8, max_tokens=12) for at in range(SEATS + 3)]
+    many = [ask(str(at), start=at, length=8, max_tokens=12 + at) for at in range(SEATS + 3)]
     late = {("0", 4): lambda inbox: [inbox.put(request) for request in many[1:]]}
     heard = together(llama, many[:1], late, expected=len(many))  # type: ignore[arg-type]
     assert Queued(position=3) in heard[str(SEATS + 2)]

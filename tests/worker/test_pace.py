@@ -37,6 +37,22 @@ def test_a_fast_leftover_says_nothing() -> None:
     assert pace.chunk == 512
 
 
+def test_what_little_is_left_after_a_chunk_is_read_with_it() -> None:
+    pace = Pace()
+    pace.chunk = 64
+    assert [pace.next_of(tokens) for tokens in (1, 64, 72, 73, 900)] == [1, 64, 72, 64, 64]
+
+
+def test_another_prompt_is_read_too_while_that_keeps_answers_waiting_no_longer_than_the_target() -> None:
+    pace = Pace()
+    pace.shared, pace.chunk = True, 128
+    pace.learn(64, 0.02)
+    assert pace.fits(64, spent_s=0.02)
+    assert pace.fits(2000, spent_s=0.02)
+    assert not pace.fits(64, spent_s=0.09)
+    assert pace.fits(8, spent_s=0.09)
+
+
 def test_no_chunk_is_smaller_than_what_is_worth_reading() -> None:
     pace = Pace(least=256)
     assert pace.limit == 256

@@ -1,10 +1,12 @@
 """The loop: seats requests as they come and brings them on together, step by step. One thread, which owns mlx. It knows no transport.
 
-A round answers questions for counts, seats who may come in, reads one chunk of one prompt, and draws one token of every answer. So
-an answer waits for at most one chunk of somebody else's prompt, and a cancel for at most one round. What a round's answers have to say
-goes out at once, so that whoever hears it wakes once.
+A round answers questions for counts, seats who may come in, reads one chunk of a prompt, or of several where they are short, and draws
+one token of every answer. So an answer waits no longer than for one long chunk of somebody else's prompt, and a cancel for at most one
+round. What a round's answers have to say goes out at once, so that whoever hears it wakes once.
 """
 
+import time
+from collections.abc import Collection
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -36,6 +38,8 @@ Kept = PromptCache | KvCaches
 
 SEATS = 16
 """How many requests are under way at once. Devices gain little beyond eight rows; a few more keep them full while some read."""
+ADMITTING_S = 0.01
+"""How long a round goes on seating requests where answers are being written, since rendering their prompts takes time."""
 MOMENT_S = 0.05
 """How long a file or a process is waited for, where there is nothing else to do, before it is seen who came and who left."""
 
@@ -68,7 +72,7 @@ class Loop:
         self._seats: list[_Seat] = []
         self._packed: list[Any] = []
         self._gathers = False
-        self._rounds = 0
+        self._chunks = 0
 
     def run(self) -> None:
         """Blocks while there is nothing to do."""
@@ -94,7 +98,8 @@ class Loop:
         return False
 
     def _admit(self) -> None:
-        """Take what waits; where answers are being written only one request, since rendering its prompt takes time."""
+        """Take what waits; where answers are being written not for long."""
+        until = time.perf_counter() + ADMITTING_S
         while (ticket := self._inbox.take(wait=not self._seats)) is not None:
             if ticket.counting:
                 self._count(ticket)
@@ -105,7 +110,7 @@ class Loop:
             seat = _Seat(ticket.request.id, Generation(self._desk, ticket.request, cancelled, ticket.asked_at).steps(self._batch))
             self._seats.append(seat)
             self._go_on(seat)
-            if len(self._batch):
+            if isinstance(seat.waits, Rendering) or (len(self._batch) and time.perf_counter() >= until):
                 return
 
     def _count(self, ticket: Ticket) -> None:
@@ -133,15 +138,21 @@ class Loop:
                 self._go_on(seat)
 
     def _read(self) -> None:
-        """One chunk of one prompt; who was cancelled meanwhile ends here."""
+        """One chunk of one prompt, where answers wait as many as one long chunk would take; who was cancelled meanwhile ends here."""
         for seat in self._readers():
             if self._inbox.cancelled(seat.id):
                 self._go_on(seat)
-        if (reader := self._next_reader()) is not None:
+        shared, began, had = len(self._batch) > 0, time.perf_counter(), set[_Seat]()
+        while (following := self._next_reader(had)) is not None:
+            seat, reading = following
+            if had and not (shared and self._desk.pace.fits(reading.left, time.perf_counter() - began)):
+                break
+            had.add(seat)
+            self._chunks += 1
             self._batch.settle()
-            self._desk.pace.shared = len(self._batch) > 0
-            self._go_on(reader)
-        elif not len(self._batch):
+            self._desk.pace.shared = shared
+            self._go_on(seat)
+        if not had and not shared:
             self._wait_a_moment()
 
     def _wait_a_moment(self) -> None:
@@ -168,22 +179,22 @@ class Loop:
     def _readers(self) -> list[_Seat]:
         return [seat for seat in self._seats if isinstance(seat.waits, Reading)]
 
-    def _next_reader(self) -> _Seat | None:
+    def _next_reader(self, had: Collection[_Seat]) -> tuple[_Seat, Reading] | None:
         """By turns the one that came first and the one with the least to read, so that neither a long nor a short prompt starves.
 
         One whose beginning somebody else is reading waits for that, and one whose beginning is on the disk until it was read from there.
+        Who has `had` a chunk in this round waits for the next one.
         """
         readings = [(seat, seat.waits) for seat in self._readers() if isinstance(seat.waits, Reading)]
         under_way = [reading for _, reading in readings if reading.under_way]
         ready = [
             (seat, reading)
             for seat, reading in readings
-            if not reading.waits and (reading.under_way or not [other for other in under_way if other.serves(reading)])
+            if not reading.waits and (reading.under_way or not [other for other in under_way if other.serves(reading)]) and seat not in had
         ]
         if not ready:
             return None
-        self._rounds += 1
-        return ready[0][0] if self._rounds % 2 else min(ready, key=lambda pair: pair[1].left)[0]
+        return min(ready, key=lambda pair: pair[1].left) if self._chunks % 2 else ready[0]
 
     def _go_on(self, seat: _Seat, drawing: Drawing | None = None) -> None:
         """Send a request's events until it waits again, or has ended."""

@@ -10,6 +10,8 @@ SMALLEST = 8
 FIRST = 32
 LARGEST = 2048
 GROWTH = 4
+LEFTOVER = 8
+"""What is left after a chunk is read with it where it is at most one part in so many: by itself it would cost the weights once more."""
 LATELY = 0.9
 """How much of what was measured still counts at the next chunk."""
 
@@ -41,6 +43,14 @@ class Pace:
     def limit(self) -> int:
         """The most tokens to read now: half a chunk where an answer waits for it."""
         return max(self.least, self.chunk // 2) if self.shared else self.chunk
+
+    def next_of(self, tokens: int) -> int:
+        """How many of the next `tokens` to read now."""
+        return tokens if tokens <= self.limit + self.limit // LEFTOVER else self.limit
+
+    def fits(self, tokens: int, spent_s: float) -> bool:
+        """Whether a chunk of another prompt with so many tokens left may be read too, before answers go on that have waited so long."""
+        return spent_s + self.next_of(tokens) * self.token_s <= self.target_s
 
     def learn(self, tokens: int, seconds: float) -> None:
         """Take note that a chunk of `tokens` took `seconds`. Small leftovers say little and are only heeded when they were slow."""

@@ -107,7 +107,7 @@ class Reading:
     def read(self) -> None:
         """Read one chunk."""
         stops = (mark for mark in self._keep_at if self.done < mark <= self.end)
-        until = min(self.done + self._pace.limit, min(stops))
+        until = self.done + self._pace.next_of(min(stops) - self.done)
         began = time.perf_counter()
         self._model(mx.array(self.tokens[self.done : until], mx.int32)[None], cache=self.layers)
         mx.eval([layer.state for layer in self.layers])
