@@ -92,6 +92,10 @@ class Comparing:
         """Answer a text twice, as the first message of two new chats. A Failed before a side's TurnStarted: nothing is kept of it."""
         return Comparison(self._side(text, left), self._side(text, right))
 
+    async def find(self, chat_id: str) -> Chat:
+        """A side's chat, whether it was kept or not. Raises ChatNotFound where it said nothing, or the trash was emptied since."""
+        return await self._store.read_chat(writable("chat_id", chat_id), trashed=True)
+
     async def keep(self, chat_id: str) -> Chat:
         """Put a side's chat into the list, where it is one like any other. Raises ChatNotFound once the trash was emptied."""
         try:

@@ -66,7 +66,7 @@ def compare(page: Page, text: str) -> None:
 def seen_together(page: Page, text: str) -> None:
     """Compare until both were seen growing at once: the first time one has answered while the other is still being loaded."""
     page.evaluate(WATCH)
-    for times in range(1, 5):
+    for times in range(1, 11):
         compare(page, text)
         page.wait_for_function(f"window.done.size === {2 * times}", timeout=ANSWER_MS)
         if page.evaluate("window.together"):
@@ -153,6 +153,11 @@ def test_a_comparison_goes_on_over_a_reload_and_stands_there_when_it_is_done(chr
         visit.reload()
         page.get_by_role("tab", name="Compare", exact=True).click()
         expect(side(page, "left").get_by_role("button", name=re.compile("^Keep this answer"))).to_be_visible()
+        # A program that was started anew knows only what the chats hold.
+        page.evaluate("sessionStorage.setItem('compare-id', 'of another program')")
+        visit.reload()
+        expect(page.locator(".compare-prompt")).to_have_text("long one")
+        expect(side(page, "left").locator(".notice")).to_have_text("Stopped")
         side(page, "right").get_by_role("button", name="Kept: open the chat").click()
         expect(page.locator("#history .ask .typed")).to_have_text("long one")
         visit.assert_quiet()

@@ -75,11 +75,11 @@ class Store:
         await self._write(job)
         return await self.read_chat(chat_id)
 
-    async def read_chat(self, chat_id: str) -> Chat:
-        """The chat with the path that is shown, oldest message first."""
+    async def read_chat(self, chat_id: str, *, trashed: bool = False) -> Chat:
+        """The chat with the path that is shown, oldest message first; with `trashed` also one that lies in the trash."""
 
         def job(db: sqlite3.Connection) -> Chat:
-            row = _chat_row(db, chat_id)
+            row = _chat_row(db, chat_id, trashed=trashed)
             messages = self._latest(chat_id, tree.messages_of(db, tree.shown_path(db, chat_id)))
             return Chat(summary=summary_of(row), messages=messages, options=options_of(row["options"]))
 
@@ -298,8 +298,9 @@ def _no_chat(chat_id: str) -> ChatNotFound:
     return ChatNotFound(f"No chat {chat_id}.", hint="It may have been deleted; choose another one or begin a new one.", param="chat_id")
 
 
-def _chat_row(db: sqlite3.Connection, chat_id: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = db.execute(f"{_SUMMARY} WHERE c.id = ? AND c.trashed_at IS NULL", (chat_id,)).fetchone()
+def _chat_row(db: sqlite3.Connection, chat_id: str, *, trashed: bool = False) -> sqlite3.Row:
+    here = "" if trashed else "AND c.trashed_at IS NULL"
+    row: sqlite3.Row | None = db.execute(f"{_SUMMARY} WHERE c.id = ? {here}", (chat_id,)).fetchone()
     if row is None:
         raise _no_chat(chat_id)
     return row

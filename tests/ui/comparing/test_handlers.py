@@ -145,6 +145,26 @@ async def test_what_nobody_looks_at_any_more_is_ended_and_what_is_not_known_is_s
         assert [command["do"] for command in said(frame[3])] == ["compare_gone"]
 
 
+async def test_after_a_restart_both_are_drawn_as_their_chats_hold_them(part: Compare, service: Service) -> None:
+    frames = await all_of(part.compare(sent(text="Hello", left={**SIDE, "max_tokens": 9}, right={**SIDE, "model": "nobody/has-this"}), TAB))
+    async with aclosing(part.compare(sent(text="long one", left=SIDE, right={**SIDE, "temperature": 1, "seed": 5}), TAB)) as running:
+        await until_both_are_writing(running)
+        cut = [item.chat_id for item in await service.list_trash() if item.title.startswith("long one")]
+        await part.stop(sent(), TAB)
+    before = next(frame[1] for frame in reversed(frames) if not skipped(frame[1]))
+    kept = before.split('data-kind="')[1].split('"')[0]
+    again = Compare(service)
+    ((asked, left, right, commands),) = await all_of(again.back(sent(id="gone", left=kept, right=""), TAB))
+    assert "Hello" in asked and "You said: Hello" in left and "Temperature 0" in left and "at most 9 tokens" in left
+    assert "tok/s" in left and "Keep this answer" in left and "Regenerate" not in left and right == "" and skipped(commands)
+    ((_, left, right, _),) = await all_of(again.back(sent(id="gone", left=cut[0], right=cut[1]), TAB))
+    assert "Stopped" in left and "Stopped" in right and "Keep this answer" in left
+    assert ("seed 5" in left) != ("seed 5" in right)
+    await service.empty_trash()
+    (frame,) = await all_of(again.back(sent(id="gone", left=kept, right=cut[1]), TAB))
+    assert said(frame[3])[0]["do"] == "compare_gone"
+
+
 async def test_one_that_is_looked_at_in_time_is_not_ended(service: Service) -> None:
     part = Compare(service, Shelf(unseen_s=0.3))
     async with aclosing(part.compare(sent(text="long one", left=SIDE, right=SIDE), TAB)) as frames:

@@ -3,13 +3,14 @@
 import msgspec
 
 from mlx_harmony.comparing import SIDES, Side, SideEvent
-from mlx_harmony.conversation.records import TurnOptions, TurnStarted
+from mlx_harmony.conversation.records import Chat, TurnOptions, TurnStarted
 from mlx_harmony.events import WAITING, Finished
 from mlx_harmony.records import Record
 from mlx_harmony_ui import words
 from mlx_harmony_ui.comparing.settings import NAMES
 from mlx_harmony_ui.live import LiveTurn, fold
 from mlx_harmony_ui.present import AnswerView, Figure, Notice, ending, figures
+from mlx_harmony_ui.present import answer as stored
 
 NO_ROOM = ("out_of_memory", "unavailable")
 """The codes of what `load anyway` is the answer to."""
@@ -42,7 +43,8 @@ class Pair(Record):
 class SideView(Record):
     """A column. `settings` is what it was asked with, in words; `chat_id` is what can be kept of it, "" for nothing.
 
-    `waits`: it has no room yet; `anyway`: it can be loaded whatever is forecast.
+    `chat` is the chat that it stands in, as soon as there is one. `waits`: it has no room yet; `anyway`: it can be loaded whatever is
+    forecast.
     """
 
     side: Side
@@ -53,6 +55,7 @@ class SideView(Record):
     answer: AnswerView
     figures: tuple[Figure, ...] = ()
     chat_id: str = ""
+    chat: str = ""
     waits: Notice | None = None
     anyway: bool = False
 
@@ -83,13 +86,40 @@ def side_view(pair: Pair, side: Side, answer: AnswerView) -> SideView:
         name=NAMES[side],
         model=turn.model,
         model_name=asked.name,
-        settings=_settings(asked.options, done if told else None),
+        settings=_settings(asked.options, done.seed if done is not None and told else None),
         answer=_alone(answer, turn, waits),
         figures=figures(done.usage, done.timings, done.speculation) if done is not None and told else (),
         chat_id=turn.chat_id if turn.stage in ("done", "failed") and any(voice.text or voice.name for voice in turn.voices) else "",
+        chat=turn.chat_id,
         waits=STAYED if waits else None,
         anyway=waits or (turn.failed is not None and turn.failed.code in NO_ROOM),
     )
+
+
+def kept_view(chat: Chat, side: Side) -> SideView | None:
+    """A column as its chat holds it, for one that no program is comparing any more; None where there is no answer in it."""
+    message = next((each for each in chat.messages if each.role == "assistant" and each.provenance), None)
+    if message is None or message.provenance is None:
+        return None
+    model = message.provenance.model
+    notice = CUT if message.state == "length" else ending(message.state, message.error)
+    answer = stored(message)
+    return SideView(
+        side=side,
+        name=NAMES[side],
+        model=chat.options.model or model,
+        model_name=words.shorten((chat.options.model or model).rpartition("/")[2], 48),
+        settings=_settings(chat.options, message.provenance.sampling.seed),
+        answer=msgspec.structs.replace(answer, message_id="", version="", can_go_on=False, notice=notice),
+        figures=answer.figures,
+        chat_id=chat.summary.id if message.content or message.reasoning or message.tool_calls else "",
+        chat=chat.summary.id,
+    )
+
+
+def asked_text(chat: Chat) -> str:
+    """What both were asked."""
+    return next((message.content for message in chat.messages if message.role == "user"), "")
 
 
 def _alone(answer: AnswerView, turn: LiveTurn, waits: bool) -> AnswerView:
@@ -117,12 +147,13 @@ def _ending(done: Finished) -> Notice | None:
             return None
 
 
-def _settings(options: TurnOptions, done: Finished | None) -> str:
-    """What a side was asked with; a seed that was drawn is told once it is known."""
+def _settings(options: TurnOptions, drawn: int | None) -> str:
+    """What a side was asked with; the seed that was `drawn` is told once it is known."""
     sampling = options.sampling
+    seed = sampling.seed if sampling.seed >= 0 else drawn
     parts = [f"temperature {sampling.temperature:g}"]
-    if sampling.temperature and (sampling.seed >= 0 or done):
-        parts.append(f"seed {sampling.seed if sampling.seed >= 0 or not done else done.seed}")
+    if sampling.temperature and seed is not None and seed >= 0:
+        parts.append(f"seed {seed}")
     parts.append(f"{options.effort} effort")
     if options.max_tokens is not None:
         parts.append(f"at most {words.several(options.max_tokens, 'token')}")

@@ -57,6 +57,8 @@ function markKept() {
 }
 
 function drewSide() {
+  const chats = all(".compare-side[data-stands-in]").map(({ dataset }) => [dataset.side, dataset.standsIn]);
+  if (chats.length) sessionStorage.setItem("compare-chats", JSON.stringify(Object.fromEntries(chats)));
   markComparing();
   markKept();
   if (comparing.follow && isComparing()) followAnswers();
@@ -131,10 +133,11 @@ window.addEventListener("pagehide", () => {
   if (looksAtCompare()) sessionStorage.setItem("compare-looked", "yes");
 });
 
-// The page was loaded anew: what was compared before is still held by the program, and is looked at again where it was.
+// The page was loaded anew: what was compared before is still held by the program, else by its chats, and is looked at where it was.
 function backToCompare() {
   const id = sessionStorage.getItem("compare-id");
-  if (id) emit("compare_back", { id });
+  const chats = JSON.parse(sessionStorage.getItem("compare-chats") ?? "{}");
+  if (id) emit("compare_back", { ...chats, id });
   if (sessionStorage.getItem("compare-looked") !== "yes") return;
   sessionStorage.removeItem("compare-looked");
   setView("models");

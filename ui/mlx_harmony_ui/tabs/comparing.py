@@ -5,7 +5,7 @@ The answers do not depend on the generator that draws them: a page that was load
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import NamedTuple
 
 import gradio as gr
@@ -16,7 +16,7 @@ from mlx_harmony.service import Service
 from mlx_harmony_ui import failures, listing
 from mlx_harmony_ui.comparing.held import Held, Shelf
 from mlx_harmony_ui.comparing.settings import beginning, setup_view, side_options
-from mlx_harmony_ui.comparing.sides import Asked, Pair, side_view
+from mlx_harmony_ui.comparing.sides import Asked, Pair, SideView, asked_text, kept_view, side_view
 from mlx_harmony_ui.components.surface import Commands, Handler, record_of, surface, text_of, wire
 from mlx_harmony_ui.live import LiveTurn
 from mlx_harmony_ui.render import render
@@ -77,11 +77,26 @@ class Compare:
         """The comparison that a page looked at before it was loaded anew, as it stands and goes on."""
         held = self._shelf.of(text_of(event, "id", 64))
         if held is None:
-            yield gr.skip(), gr.skip(), gr.skip(), str(Commands().add("compare_gone"))
+            yield await self._from_chats(event)
             return
         async with aclosing(self._drawn(held, str(request.session_hash))) as frames:
             async for frame in frames:
                 yield frame
+
+    async def _from_chats(self, event: gr.EventData) -> Frame:
+        """A comparison that this program no longer holds, as after a restart: what its chats have kept of both answers."""
+        views: dict[Side, SideView] = {}
+        text = ""
+        for side in SIDES:
+            with suppress(HarmonyError):
+                chat = await self._service.comparing.find(text_of(event, side, 64))
+                text = text or asked_text(chat)
+                if view := kept_view(chat, side):
+                    views[side] = view
+        if not views:
+            return gr.skip(), gr.skip(), gr.skip(), str(Commands().add("compare_gone"))
+        left, right = (render("compare_side", view=views[side]) if side in views else "" for side in SIDES)
+        return render("compare_asked", text=text), left, right, gr.skip()
 
     async def _drawn(self, held: Held, session: str) -> AsyncGenerator[Frame, None]:
         drawing = _Drawing()
