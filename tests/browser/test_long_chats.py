@@ -33,6 +33,7 @@ APART = """() => {
   return [words.top - above.bottom, below.top - words.bottom];
 }"""
 FIRST_IS_LAID_OUT = "document.querySelector('#history article .md, #history .typed').checkVisibility({ contentVisibilityAuto: true })"
+FIRST_BLOCK_IS_LAID_OUT = "document.querySelector('#history .md p').checkVisibility({ contentVisibilityAuto: true })"
 # Notes each height the conversation has.
 HIGH = """() => {
   window.high = [];
@@ -124,6 +125,25 @@ def test_earlier_messages_away_from_the_window_are_not_laid_out_and_nothing_move
     page.evaluate("document.querySelector('#scroll').scrollTop = 0")
     page.wait_for_function(FIRST_IS_LAID_OUT)
     assert page.evaluate("document.querySelector('#scroll').scrollHeight") == before[-1]
+
+
+def test_earlier_blocks_of_a_long_answer_are_not_laid_out_and_nothing_moves_by_that(visit: Visit) -> None:
+    page = visit.page
+    visit.send("slowly please")
+    expect(visit.live).to_contain_text("Line 25.")
+    page.evaluate(HIGH)
+    visit.finished(1)
+    page.wait_for_function("document.querySelectorAll('#history .md > div[style]').length === 40")
+    page.wait_for_function(f"!{FIRST_BLOCK_IS_LAID_OUT}")
+    high = page.evaluate("window.high")
+    assert high == sorted(high), "it only grew"
+    scrolled_to(page, 0)
+    page.wait_for_function(FIRST_BLOCK_IS_LAID_OUT)
+    assert page.evaluate("document.querySelector('#scroll').scrollHeight") == high[-1]
+    visit.reload()
+    expect(page.locator("#history .md > div")).to_have_count(80)
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.querySelector('#scroll').scrollHeight") == high[-1]
 
 
 def test_an_answer_becomes_history_as_it_stands(visit: Visit) -> None:

@@ -100,7 +100,7 @@ function mergeElement(old, fresh, inner) {
     old.replaceWith(unseal(fresh, inner));
     return;
   }
-  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && !(name === "style" && afar.has(old))) old.removeAttribute(name);
   for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   if (piece === undefined) mergeChildren(old, fresh, inner);
   else mergePiece(old, piece);

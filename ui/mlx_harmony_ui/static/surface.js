@@ -92,7 +92,8 @@ const drawn = {
     seek();
     measureSoon();
   },
-  live() {
+  live(element) {
+    putBlocksAfar(element);
     const busy = one("#live .answer[aria-busy=true]") ? "yes" : "no";
     if (busy === "no" && one("#say")?.textContent === WAIT) say("");
     if (busy !== document.body.dataset.busy) window.setTimeout(() => emit("pulse", { model: state.model }), 250);
