@@ -104,7 +104,7 @@ def _contents(folder: Path, files: tuple[str, ...]) -> str:
     try:
         return hashlib.blake2b(b"".join(sampled(folder / name) for name in files), digest_size=8).hexdigest()
     except OSError as error:
-        raise LoadFailed(f"The weights in {folder} cannot be read: {error}", hint="Download the model again.") from error
+        raise LoadFailed(f"The weights in {folder} cannot be read: {error}.", hint="Download the model again.") from error
 
 
 def recommended_penalty(folder: Path) -> float | None:
@@ -145,7 +145,7 @@ def read_object(path: Path, limit: int) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise LoadFailed(f"{path.name} is missing from {path.parent}.", hint="Download the model again.") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise LoadFailed(f"{path.name} cannot be read: {error}", hint="Download the model again.") from error
+        raise LoadFailed(f"{path.name} cannot be read: {error}.", hint="Download the model again.") from error
     if not isinstance(value, dict):
         raise LoadFailed(f"{path.name} holds no JSON object.", hint="Download the model again.")
     return value
@@ -204,5 +204,5 @@ def check_weights(path: Path) -> bytes:
                 if math.prod(shape) <= 0:
                     raise LoadFailed(f"{path.name} holds an empty tensor, {name[:80]}.", hint="Download the model again.")
     except (SafetensorError, OSError, ValueError) as error:
-        raise LoadFailed(f"{path.name} is corrupt: {error}", hint="Download the model again, or delete this file and resume.") from error
+        raise LoadFailed(f"{path.name} is corrupt: {error}.", hint="Download the model again, or delete this file and resume.") from error
     return hashlib.sha256(header).digest()
