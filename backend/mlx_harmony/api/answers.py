@@ -18,6 +18,9 @@ from mlx_harmony.events import Event, Failed, Finished, Loading, Prefill, Queued
 
 SSE_HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
 
+HEARD_AHEAD = 64
+"""So many events may have come that the client has not taken yet; then the answer waits for it."""
+
 
 class Gathering(Protocol):
     """An adapter for a whole answer."""
@@ -78,7 +81,8 @@ class StreamedReply(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def limited(message: Message) -> None:
-            await asyncio.wait_for(send(message), self._pace.stalled_s)
+            async with asyncio.timeout(self._pace.stalled_s):
+                await send(message)
 
         async def answer() -> None:
             error = await self._stream(limited)
@@ -149,26 +153,36 @@ def ended_early() -> EngineCrashed:
 
 async def paced(events: AsyncGenerator[Event, None], silence_s: float) -> AsyncGenerator[Event | None, None]:
     """The events as they come, and None each time `silence_s` passed without one."""
-    pending: asyncio.Task[Event | None] | None = None
+    heard: asyncio.Queue[Event | None] = asyncio.Queue(HEARD_AHEAD)
+    # One task for all events: a task for each would cost more than all else that is done with a token here.
+    listening = asyncio.create_task(_listen(events, heard))
     try:
         while True:
-            pending = pending or asyncio.create_task(_next(events))
-            done, _ = await asyncio.wait({pending}, timeout=silence_s)
-            if not done:
+            try:
+                async with asyncio.timeout(silence_s):
+                    event = await heard.get()
+            except TimeoutError:
                 yield None
                 continue
-            event, pending = pending.result(), None
             if event is None:
-                return
+                break
             yield event
+        await listening
     finally:
-        if pending is not None:
-            pending.cancel()
-            await asyncio.wait({pending})
+        listening.cancel()
+        while not heard.empty():
+            # Its last word finds room.
+            heard.get_nowait()
+        await asyncio.wait({listening})
 
 
-async def _next(events: AsyncGenerator[Event, None]) -> Event | None:
-    return await anext(events, None)
+async def _listen(events: AsyncGenerator[Event, None], heard: asyncio.Queue[Event | None]) -> None:
+    """Gather the events, and None after the last."""
+    try:
+        async for event in events:
+            await heard.put(event)
+    finally:
+        await heard.put(None)
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
