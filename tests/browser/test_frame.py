@@ -57,6 +57,22 @@ def test_the_theme_follows_the_system_until_one_is_chosen(chromium: Browser, rea
         visit.assert_quiet()
 
 
+def test_a_reload_comes_back_to_the_tab_and_its_part_and_an_address_to_the_chat(chromium: Browser, scripted_app: ScriptedApp) -> None:
+    with Visit.to(chromium, scripted_app.address, WIDE) as visit:
+        page = visit.page
+        for view in ("Settings", "Cache", "Models"):
+            page.get_by_role("tab", name=view, exact=True).click()
+            visit.reload()
+            expect(page.get_by_role("tab", name=view, exact=True)).to_have_attribute("aria-selected", "true")
+        page.get_by_role("tab", name="Trash").click()
+        visit.reload()
+        expect(page.get_by_role("tab", name="Trash")).to_have_attribute("aria-selected", "true")
+        expect(page.locator("#models-view")).to_be_visible()
+        page.goto(scripted_app.address)
+        expect(page.get_by_role("tab", name="Chat")).to_have_attribute("aria-selected", "true")
+        visit.assert_quiet()
+
+
 @pytest.mark.parametrize("view", ["Chat", "Models", "Cache", "Settings"])
 def test_nothing_is_wider_than_a_telephone(chromium: Browser, scripted_app: ScriptedApp, view: str) -> None:
     with Visit.to(chromium, scripted_app.address, NARROW) as visit:

@@ -130,18 +130,13 @@ document.addEventListener("scroll", ({ target }) => {
 window.addEventListener("pagehide", () => {
   if (one("#compare-text")?.value) sessionStorage.setItem("compare-draft", one("#compare-text").value);
   sessionStorage.setItem("compare-sides", JSON.stringify(bothSides()));
-  if (looksAtCompare()) sessionStorage.setItem("compare-looked", "yes");
 });
 
-// The page was loaded anew: what was compared before is still held by the program, else by its chats, and is looked at where it was.
+// The page was loaded anew: what was compared before is still held by the program, else by its chats.
 function backToCompare() {
   const id = sessionStorage.getItem("compare-id");
   const chats = JSON.parse(sessionStorage.getItem("compare-chats") ?? "{}");
   if (id) emit("compare_back", { ...chats, id });
-  if (sessionStorage.getItem("compare-looked") !== "yes") return;
-  sessionStorage.removeItem("compare-looked");
-  setView("models");
-  setPart("compare");
 }
 
 new MutationObserver((changes) => {

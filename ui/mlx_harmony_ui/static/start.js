@@ -41,6 +41,7 @@ function followEnd() {
 window.addEventListener("pagehide", () => {
   const draft = one("#message")?.value || state.pending;
   if (draft) sessionStorage.setItem("draft", draft);
+  sessionStorage.setItem("place", JSON.stringify({ view: document.body.dataset.view, part: document.body.dataset.part }));
 });
 window.addEventListener("hashchange", () => { if (chatOfAddress() !== state.chat || messageOfAddress()) openChat(chatOfAddress(), true, messageOfAddress()); });
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(document.documentElement.dataset.choice, false));
@@ -78,6 +79,15 @@ const fit = new ResizeObserver((changes) => {
   }
 });
 
+// A reload comes back to where one was; an address that is opened shows its chat.
+function backToPlace() {
+  const { view, part } = JSON.parse(sessionStorage.getItem("place") ?? "{}");
+  const [arrival] = performance.getEntriesByType("navigation");
+  if (arrival?.type !== "reload" || view === "chat" || !one(`#tab-${view}`)) return;
+  if (part) setPart(part);
+  setView(view);
+}
+
 function begin() {
   const narrow = isNarrow();
   document.body.dataset.view = "chat";
@@ -102,6 +112,7 @@ function begin() {
   for (const { of } of MEASURED) fit.observe(one(of));
   window.setTimeout(pulse, 1500);
   document.body.dataset.ready = "yes";
+  backToPlace();
 }
 
 window.harmony = { surface, bridge };
