@@ -184,10 +184,11 @@ async def test_more_requests_than_seats_wait_their_turn_and_hear_their_place(eng
     answers = await asyncio.gather(*tasks)
     assert all(isinstance(events[-1], Finished) for events in answers)
     assert not any(isinstance(event, Queued) for events in answers[:SEATS] for event in events)
-    for events in answers[SEATS:]:
+    for waiting, events in enumerate(answers[SEATS:], 1):
         places = [event.position for event in events if isinstance(event, Queued)]
-        assert places == sorted(places, reverse=True)
-        assert places[-1] == 1
+        # Several may be seated at once, so the last place that somebody hears need not be the first.
+        assert places[0] == waiting
+        assert places == sorted(set(places), reverse=True)
 
 
 async def test_a_prompt_is_counted_while_answers_are_written(engine: WorkerEngine) -> None:
