@@ -68,7 +68,7 @@ def test_a_reload_comes_back_to_the_tab_and_its_part_and_an_address_to_the_chat(
         visit.reload()
         expect(page.get_by_role("tab", name="Trash")).to_have_attribute("aria-selected", "true")
         expect(page.locator("#models-view")).to_be_visible()
-        page.goto(scripted_app.address)
+        visit.go(scripted_app.address)
         expect(page.get_by_role("tab", name="Chat")).to_have_attribute("aria-selected", "true")
         visit.assert_quiet()
 

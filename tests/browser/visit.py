@@ -2,7 +2,7 @@
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -59,8 +59,15 @@ class Visit:
 
     def reload(self) -> None:
         """Load the page anew. What the old one complains of while it is torn from its open stream is not counted."""
+        self._leave(self.page.reload)
+
+    def go(self, address: str) -> None:
+        """Leave the page for an address of the app, with the same leniency."""
+        self._leave(lambda: self.page.goto(address))
+
+    def _leave(self, how: Callable[[], object]) -> None:
         self._leaving = True
-        self.page.reload()
+        how()
         self.page.wait_for_selector("body[data-ready=yes]", timeout=30_000)
         self._leaving = False
 
