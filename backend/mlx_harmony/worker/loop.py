@@ -69,6 +69,7 @@ class Loop:
         self._desk = Desk(loaded, caches.plain, loaded.new_pace(), guard, drafts, caches)
         self._batch = Batch(loaded.model, gain, free_on(loaded.card.device))
         self._inbox = inbox
+        self._set_seats()
         self._seats: list[_Seat] = []
         self._packed: list[Any] = []
         self._gathers = False
@@ -77,7 +78,7 @@ class Loop:
     def run(self) -> None:
         """Blocks while there is nothing to do."""
         while self._seats or not self._inbox.closed:
-            self._inbox.seats = SEATS if self._batch.together else 1
+            self._set_seats()
             if not self._renders():
                 self._admit()
                 for errand in self._inbox.take_errands():
@@ -85,6 +86,9 @@ class Loop:
                 self._fetch()
                 self._read()
             self._write()
+
+    def _set_seats(self) -> None:
+        self._inbox.seats = SEATS if self._batch.together else 1
 
     def _renders(self) -> bool:
         """Whether a long prompt is being rendered: until that is over only answers go on, since a tokenizer serves one at a time."""

@@ -201,6 +201,8 @@ def _load_and_answer(options: LoadOptions, device: "Device", link: Link, inbox: 
         return
     caches = open_caches(models[0], options)
     door.open(caches)
+    # The seats are there before anybody hears that it is loaded, or the first to ask together would be told to wait.
+    loop = Loop(models[0], inbox, render_deadline, caches, Guessing(Gain(), Drafts(models[0], device, caches.plain.budget_bytes)))
     link.send(Loaded(card=models[0].card))
-    Loop(models[0], inbox, render_deadline, caches, Guessing(Gain(), Drafts(models[0], device, caches.plain.budget_bytes))).run()
+    loop.run()
     caches.close()
