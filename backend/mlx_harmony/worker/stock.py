@@ -10,23 +10,31 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlx_harmony.records import LoadOptions
 
 Command = dict[str, Any]
 
 
-def one(model: Any, prompt: Sequence[int], tokens: int) -> Command:
+class Opened(NamedTuple):
+    """A model, its vocabulary's size, and the tokens that end its answers."""
+
+    model: Any
+    vocabulary: int
+    stops: Collection[int]
+
+
+def one(opened: Opened, prompt: Sequence[int], tokens: int) -> Command:
     """One answer of mlx-lm's generate_step. Seconds, tokens a second, milliseconds between tokens."""
     import mlx.core as mx
     from mlx_lm.generate import generate_step
 
     began = time.perf_counter()
     stamps = []
-    for _token, _logprobs in generate_step(mx.array(list(prompt)), model, max_tokens=tokens):
+    for _token, _logprobs in generate_step(mx.array(list(prompt)), opened.model, max_tokens=tokens):
         stamps.append(time.perf_counter())
     first, wrote = stamps[0] - began, stamps[-1] - stamps[0]
     return {
@@ -38,25 +46,26 @@ def one(model: Any, prompt: Sequence[int], tokens: int) -> Command:
     }
 
 
-def many(model: Any, prompts: Sequence[Sequence[int]], tokens: int) -> Command:
-    """Tokens a second of mlx-lm's BatchGenerator, prompts included."""
+def many(opened: Opened, prompts: Sequence[Sequence[int]], tokens: int) -> Command:
+    """Tokens a second of mlx-lm's BatchGenerator, prompts included. Answers end where the model ends them, as ours do."""
     from mlx_lm.generate import BatchGenerator
 
-    generator = BatchGenerator(model)
+    generator = BatchGenerator(opened.model, stop_tokens=[[token] for token in opened.stops])
     began = time.perf_counter()
     generator.insert([list(prompt) for prompt in prompts], [tokens] * len(prompts))
-    while generator.next_generated():
-        pass
+    written = 0
+    while written_now := generator.next_generated():
+        written += len(written_now)
     seconds = time.perf_counter() - began
     generator.close()
-    return {"tokens_per_second": len(prompts) * tokens / seconds}
+    return {"tokens_per_second": written / seconds, "tokens": written}
 
 
 COMMANDS: dict[str, Callable[..., Command]] = {"one": one, "many": many}
 
 
-def open_model(folder: str, fitted: bool) -> tuple[Any, int]:
-    """The model and its vocabulary's size: as mlx-lm loads it, or as our device policy does."""
+def open_model(folder: str, fitted: bool) -> Opened:
+    """The model as mlx-lm loads it, or as our device policy does."""
     if fitted:
         from mlx_harmony.worker.device import prepare
 
@@ -64,13 +73,13 @@ def open_model(folder: str, fitted: bool) -> tuple[Any, int]:
         from mlx_harmony.worker.load import load
 
         ours = load(LoadOptions(path=folder), device, lambda _stage, _fraction: None)
-        return ours.model, ours.card.vocabulary_size
+        return Opened(ours.model, ours.card.vocabulary_size, ours.format.stop_tokens)
     from mlx_lm import load as load_stock
 
     from mlx_harmony.worker.load import vocabulary_size
 
     model, tokenizer = load_stock(folder)[:2]
-    return model, vocabulary_size(model, tokenizer)
+    return Opened(model, vocabulary_size(model, tokenizer), tokenizer.eos_token_ids)
 
 
 def device_kind() -> str:
@@ -85,11 +94,11 @@ def device_kind() -> str:
 def steps(folder: str, fitted: bool) -> None:
     """Load the model, say so, then do what each line asks for; each answer tells how much memory it took at most so far."""
     began = time.perf_counter()
-    model, vocabulary = open_model(folder, fitted)
-    _say({"load_s": time.perf_counter() - began, "vocabulary": vocabulary, "version": version("mlx-lm")})
+    opened = open_model(folder, fitted)
+    _say({"load_s": time.perf_counter() - began, "vocabulary": opened.vocabulary, "version": version("mlx-lm")})
     for line in sys.stdin:
         asked = json.loads(line)
-        _say(COMMANDS[asked.pop("do")](model, **asked))
+        _say(COMMANDS[asked.pop("do")](opened, **asked))
 
 
 def serve(folder: str, port: int, fitted: bool) -> None:
