@@ -122,7 +122,7 @@ def comparing(page: Page) -> None:
     page.get_by_label("Second model", exact=True).select_option("starter")
     for label, value in (("Temperature, first model", "0"), ("Temperature, second model", "1"), ("Seed, second model", "7")):
         page.get_by_label(label).fill(value)
-    page.get_by_label("Prompt for both models").fill("Good morning!")
+    page.get_by_label("Prompt for both models").fill("What does top k do?")
     page.keyboard.press("Enter")
     for side in ("left", "right"):
         page.locator(f"#compare-{side} .figures").wait_for(timeout=60_000)

@@ -130,7 +130,7 @@ def test_a_model_is_found_downloaded_over_a_stall_and_a_reload_and_then_loaded(v
     expect(done.get_by_role("button", name="Chat with")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("#jobs-tray")).to_be_hidden()
-    page.get_by_role("tab", name="Models", exact=True).click()
+    page.get_by_role("tab", name="On this machine").click()
     here = page.locator(f"tr[data-model-row='{TINY}']")
     here.get_by_role("button", name="Load").click()
     expect(here.locator(".phase")).to_have_text("awake", timeout=SOON_MS)
