@@ -14,18 +14,17 @@ SHORT = Rule(model="short", max_tokens=3)
 class Counting:
     """Counts words, and remembers whom it counted for."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def __call__(self, model: str) -> int | None:
+    async def __call__(self, model: str, text: str) -> int | None:
         self.asked.append(model)
-        return len(self.text.split()) if model != "mute" else None
+        return len(text.split()) if model != "mute" else None
 
 
 async def first(rules: tuple[Rule, ...], prompt: Prompt | str, *others: Alias) -> tuple[str, list[str]]:
     """Who would answer, and for whom the tokens were counted."""
-    count = Counting(prompt if isinstance(prompt, str) else "")
+    count = Counting()
     asked = GenerationRequest(id="1", prompt=TextPrompt(text=prompt) if isinstance(prompt, str) else prompt)
     aliases = {alias.name: alias for alias in (Alias(name="x", models=("usual",), rules=rules), *others)}
     found = await measured("x", aliases, asked, count)

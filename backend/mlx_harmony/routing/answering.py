@@ -28,7 +28,7 @@ from mlx_harmony.errors import (
 from mlx_harmony.events import Event, Failed, Finished, Loading, Queued, Routed
 from mlx_harmony.records import GenerationRequest, ModelEntry
 from mlx_harmony.routing.choosing import Rotation, steps
-from mlx_harmony.routing.counting import TextCount, measured, nobody_counts, text_of
+from mlx_harmony.routing.counting import TextCount, measured, nobody_counts
 from mlx_harmony.routing.records import Alias, Asked, Step
 
 AGAIN_AFTER_S = 60.0
@@ -143,9 +143,8 @@ class Router:
 
     async def measured(self, alias: str, aliases: Mapping[str, Alias], request: GenerationRequest) -> Asked:
         """What the alias's rules look at."""
-        text = text_of(request.prompt)
 
-        async def count(model: str) -> int | None:
+        async def count(model: str, text: str) -> int | None:
             found = await asyncio.to_thread(self._found, model)
             return await self._tokens(found, text) if isinstance(found, ModelEntry) else None
 

@@ -10,8 +10,8 @@ from mlx_harmony.routing.records import Alias, Asked, Rule
 BYTES_A_TOKEN = 4
 """How long a token is taken to be where nobody can count: about right for English text."""
 
-Count = Callable[[str], Awaitable[int | None]]
-"""Counts the request's text for the model of that name; None where it cannot."""
+Count = Callable[[str, str], Awaitable[int | None]]
+"""Counts a text for the model of that name; None where it cannot."""
 TextCount = Callable[[ModelEntry, str], Awaitable[int | None]]
 """Counts a text for a model; None where it cannot."""
 
@@ -31,10 +31,11 @@ async def measured(name: str, aliases: Mapping[str, Alias], request: GenerationR
         return asked
     if isinstance(request.prompt, TokenPrompt):
         return msgspec.structs.replace(asked, tokens={rule.model: len(request.prompt.tokens) for rule in rules})
-    size = len(text_of(request.prompt).encode("utf-8", "replace"))
+    text = text_of(request.prompt)
+    size = len(text.encode("utf-8", "replace"))
     tokens = {rule.model: size for rule in rules}
     for model in dict.fromkeys(rule.model for rule in rules if not _settled(rule, size)):
-        counted = await count(_first(model, aliases))
+        counted = await count(_first(model, aliases), text)
         tokens[model] = -(-size // BYTES_A_TOKEN) if counted is None else counted
     return msgspec.structs.replace(asked, tokens=tokens)
 
