@@ -76,10 +76,7 @@ def restore_message(db: sqlite3.Connection, trash_id: str) -> None:
 def empty(db: sqlite3.Connection) -> tuple[str, ...]:
     """Remove for good what is in the trash; the chats of which anything went."""
     chats = db.execute("SELECT id FROM chats WHERE trashed_at IS NOT NULL UNION SELECT chat_id FROM trash ORDER BY 1").fetchall()
-    gone = "trash_id IS NOT NULL OR chat_id IN (SELECT id FROM chats WHERE trashed_at IS NOT NULL)"
-    # SQLite follows a chain of parents by recursion, a thousand steps at most: the chains are undone first.
-    db.execute(f"UPDATE messages SET parent_id = NULL WHERE {gone}")  # noqa: S608
-    db.execute(f"DELETE FROM messages WHERE {gone}")  # noqa: S608
+    _remove_messages(db, "trash_id IS NOT NULL OR chat_id IN (SELECT id FROM chats WHERE trashed_at IS NOT NULL)")
     db.execute("DELETE FROM trash")
     db.execute("DELETE FROM chats WHERE trashed_at IS NOT NULL")
     return tuple(row[0] for row in chats)
@@ -89,10 +86,15 @@ def drop(db: sqlite3.Connection, chat_id: str) -> bool:
     """Remove one chat for good, if it lies in the trash."""
     if db.execute("SELECT 1 FROM chats WHERE id = ? AND trashed_at IS NOT NULL", (chat_id,)).fetchone() is None:
         return False
-    db.execute("UPDATE messages SET parent_id = NULL WHERE chat_id = ?", (chat_id,))
-    db.execute("DELETE FROM messages WHERE chat_id = ?", (chat_id,))
+    _remove_messages(db, "chat_id = ?", chat_id)
     db.execute("DELETE FROM chats WHERE id = ?", (chat_id,))
     return True
+
+
+def _remove_messages(db: sqlite3.Connection, where: str, *values: str) -> None:
+    # SQLite follows a chain of parents by recursion, a thousand steps at most: the chains are undone first.
+    db.execute(f"UPDATE messages SET parent_id = NULL WHERE {where}", values)  # noqa: S608
+    db.execute(f"DELETE FROM messages WHERE {where}", values)  # noqa: S608
 
 
 def _shown_child(db: sqlite3.Connection, chat_id: str, parent_id: str | None) -> str | None:
