@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import IO, Any
 
 import msgspec
@@ -113,9 +114,8 @@ async def start_stock(folder: str, fitted: bool, environment: dict[str, str]) ->
         limit=LONGEST_LINE,
     )
     stock = Stock(process, complaints)
-    try:
+    async with AsyncExitStack() as undone:
+        undone.push_async_callback(stock.close)
         await stock.ready()
-    except BaseException:
-        await stock.close()
-        raise
+        undone.pop_all()
     return stock
