@@ -11,8 +11,8 @@ import uvicorn
 from fastapi import FastAPI
 from openai import AsyncOpenAI
 
-from mlx_harmony.api.answers import Pace
 from mlx_harmony.api.app import create_app
+from mlx_harmony.api.line import Pace
 from mlx_harmony.api.policy import Policy
 from mlx_harmony.service import Service
 from mlx_harmony.settings import Settings

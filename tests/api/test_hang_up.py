@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mlx_harmony.api.answers import Pace, comment
+from mlx_harmony.api.answers import comment
+from mlx_harmony.api.line import Pace
 from mlx_harmony.events import Event, Failed, Loading, Prefill, Queued
 from mlx_harmony.records import GenerationRequest
 from tests.api.serving import Options, Serving, eventually, serving

@@ -8,9 +8,9 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from mlx_harmony.api import caches_route, chat_route, files_route, loading_route, metrics_route, models_route, reading_route, standing_route
-from mlx_harmony.api.answers import Pace
 from mlx_harmony.api.errors import on_harmony_error, on_http_exception, on_unexpected
 from mlx_harmony.api.gate import Gate
+from mlx_harmony.api.line import Pace
 from mlx_harmony.api.passing import Passing
 from mlx_harmony.api.policy import METHODS, Policy
 from mlx_harmony.errors import HarmonyError

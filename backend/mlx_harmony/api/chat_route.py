@@ -7,9 +7,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mlx_harmony.api.answers import Pace, StreamedReply, WholeReply
+from mlx_harmony.api.answers import StreamedReply, WholeReply
 from mlx_harmony.api.body import read_json
 from mlx_harmony.api.chat_request import adapter_of, generation_request, read_body, said_by
+from mlx_harmony.api.line import Pace
 from mlx_harmony.api.openai_chat import ChunkedAnswer, Reply, WholeAnswer
 from mlx_harmony.api.schemas import ChatBody
 from mlx_harmony.conversation.profiled import with_profile

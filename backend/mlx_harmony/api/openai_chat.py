@@ -106,17 +106,19 @@ class WholeAnswer:
 
 
 class ChunkedAnswer:
-    """Turns each event into the chunks that tell it; the first chunk carries the role."""
+    """Turns each event into the chunks that tell it; the first chunk carries the role. A plain piece of text is encoded already."""
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
         self._fields = Fields()
         self._begun = False
+        self._around: dict[TextField, tuple[bytes, bytes]] = {}
 
-    def chunks(self, event: Event) -> list[dict[str, Any]]:
+    def chunks(self, event: Event) -> list[dict[str, Any] | msgspec.Raw]:
         match event:
             case Routed(model=model):
                 self._reply = msgspec.structs.replace(self._reply, model=model)
+                self._around.clear()
                 return []
             case MessageStarted():
                 return self._opening()
@@ -130,17 +132,28 @@ class ChunkedAnswer:
             case _:
                 return []
 
-    def _opening(self) -> list[dict[str, Any]]:
+    def _opening(self) -> list[dict[str, Any] | msgspec.Raw]:
         if self._begun:
             return []
         self._begun = True
         return [self._chunk({"role": "assistant", "content": ""})]
 
-    def _text_chunk(self, piece: Piece) -> dict[str, Any]:
-        told = {piece.field: [logprob_entry(each) for each in piece.logprobs]}
-        return self._chunk({piece.field: piece.text}, logprobs=logprobs_object(told) if self._reply.logprobs else None)
+    def _text_chunk(self, piece: Piece) -> dict[str, Any] | msgspec.Raw:
+        if self._reply.logprobs:
+            told = {piece.field: [logprob_entry(each) for each in piece.logprobs]}
+            return self._chunk({piece.field: piece.text}, logprobs=logprobs_object(told))
+        before, after = self._around.get(piece.field) or self._encoded_around(piece.field)
+        return msgspec.Raw(before + msgspec.json.encode(piece.text) + after)
 
-    def _closing(self, end: Finished) -> list[dict[str, Any]]:
+    def _encoded_around(self, field: TextField) -> tuple[bytes, bytes]:
+        """What every plain chunk of a field has before and after its text, encoded once: there is a chunk for each token."""
+        mark = b'"delta":{"%b":' % field.encode()
+        # No string of the chunk holds the mark: its quotes would be escaped there.
+        before, _, after = msgspec.json.encode(self._chunk({field: ""})).partition(mark)
+        self._around[field] = (before + mark, after.removeprefix(b'""'))
+        return self._around[field]
+
+    def _closing(self, end: Finished) -> list[dict[str, Any] | msgspec.Raw]:
         last = self._chunk({}, finish_reason=FINISH_REASONS[end.reason])
         if not self._reply.include_usage:
             return [{**last, **figures_beside(end)}]
