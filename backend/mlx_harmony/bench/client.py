@@ -1,22 +1,25 @@
 """A streaming client of chat completions that costs next to nothing: the servers it measures share the machine with it.
 
-It speaks just enough HTTP for a server on this machine. Knows nothing of which server it talks to.
+It speaks just enough HTTP for a server on this machine, and reads what the pieces say only once the answer is over: while it is written
+only their moments are taken. Knows nothing of which server it talks to.
 """
 
 import asyncio
-import contextlib
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from mlx_harmony.bench.sides import Unmeasured
 from mlx_harmony.records import Record
 
-READ_BYTES = 64 * 1024
 SILENCE_S = 600.0
 DATA = b"data: "
+HEAD_ENDS = b"\r\n\r\n"
+OVER, FAILED = b"\ndata: [DONE]", b'"error"'
+"""Neither can stand in a text of the answer: line breaks and quotes are escaped there."""
+LONGEST_MARK = max(map(len, (HEAD_ENDS, OVER, FAILED)))
 PATH = "/v1/chat/completions"
 
 
@@ -45,23 +48,82 @@ async def streamed(port: int, body: dict[str, Any]) -> Streamed:
     """One streamed answer of the server on this machine's port. Raises Unmeasured where it refuses or breaks off."""
     asked = {**body, "stream": True, "stream_options": {"include_usage": True}}
     asked_at = time.perf_counter()
-    reader, writer = await _opened(port)
+    ear = await _opened(port)
     try:
-        writer.write(_request(port, json.dumps(asked).encode()))
-        await _accepted(reader)
+        ear.write(_request(port, json.dumps(asked).encode()))
+        await _accepted(ear)
         lines = Lines(asked_at)
         while not lines.over:
-            data = await asyncio.wait_for(reader.read(READ_BYTES), SILENCE_S)
-            if not data:
+            await ear.until(OVER, FAILED)
+            if not ear.pieces:
                 raise Unmeasured("The server broke off in the middle of an answer.")
-            lines.feed(data, time.perf_counter())
+            for now, data in ear.taken():
+                lines.feed(data, now)
         return lines.answer()
-    except (ConnectionError, asyncio.IncompleteReadError, TimeoutError) as error:
+    except (ConnectionError, TimeoutError) as error:
         raise Unmeasured(f"The server gave no whole answer: {error or type(error).__name__}.") from error
     finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        ear.close()
+
+
+class Ear(asyncio.Protocol):
+    """The client's end of a connection. `pieces`: what came and was not taken yet, each with its moment."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[float, bytes]] = []
+        self._marks: tuple[bytes, ...] = ()
+        self._tail = b""
+        self._ended = False
+        self._lost: Exception | None = None
+        self._woken: asyncio.Future[None] | None = None
+
+    async def until(self, *marks: bytes) -> None:
+        """Wait until one of these came, or the server has hung up. Raises TimeoutError after a long silence, ConnectionError."""
+        self._marks, self._tail, silent_since = marks, b"", -1
+        if not self._ended and not self._marked(b"".join(data for _, data in self.pieces)):
+            self._woken = asyncio.get_running_loop().create_future()
+            while not self._woken.done():
+                if silent_since == len(self.pieces):
+                    raise TimeoutError
+                silent_since = len(self.pieces)
+                await asyncio.wait({self._woken}, timeout=SILENCE_S)
+        if self._lost is not None:
+            raise self._lost
+
+    def taken(self) -> list[tuple[float, bytes]]:
+        """The pieces, each once."""
+        pieces, self.pieces = self.pieces, []
+        return pieces
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.pieces.append((time.perf_counter(), data))
+        if self._marked(data):
+            self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._ended, self._lost = True, error
+        self._wake()
+
+    def _marked(self, data: bytes) -> bool:
+        """Whether a mark ends in this, which may have begun in what came before."""
+        seen = self._tail + data
+        self._tail = seen[-LONGEST_MARK:]
+        return any(mark in seen for mark in self._marks)
+
+    def _wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
 
 
 class Lines:
@@ -109,9 +171,9 @@ class Lines:
             self._text.append((delta.get("reasoning") or "") + (delta.get("content") or ""))
 
 
-async def _opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _opened(port: int) -> Ear:
     try:
-        return await asyncio.open_connection("127.0.0.1", port)
+        return (await asyncio.get_running_loop().create_connection(Ear, "127.0.0.1", port))[1]
     except OSError as error:
         raise Unmeasured(f"Nothing answers on port {port}: {error.strerror or error}.") from error
 
@@ -121,13 +183,19 @@ def _request(port: int, body: bytes) -> bytes:
     return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-async def _accepted(reader: asyncio.StreamReader) -> None:
+async def _accepted(ear: Ear) -> None:
     """Read the head of the answer. Raises Unmeasured for any status but 200, with what the server says of it."""
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SILENCE_S)
+    await ear.until(HEAD_ENDS)
+    pieces = ear.taken()
+    head, ended, rest = b"".join(data for _, data in pieces).partition(HEAD_ENDS)
+    if not ended:
+        raise ConnectionError("it hung up")
     status = head.split(b" ", 2)[1]
     if status == b"200":
+        ear.pieces[:0] = [(pieces[-1][0], rest)] if rest else []
         return
-    body = await asyncio.wait_for(reader.read(READ_BYTES), SILENCE_S)
+    await ear.until()
+    body = rest + b"".join(data for _, data in ear.taken())
     try:
         said = _message(msgspec.json.decode(body))
     except msgspec.DecodeError:
