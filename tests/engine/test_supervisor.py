@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
+from mlx_harmony.engine.connection import Connection
 from mlx_harmony.engine.process import WorkerHome, WorkerProcess, private_folder
 from mlx_harmony.engine.supervisor import WorkerEngine
 from mlx_harmony.engine.wire import EventFrame, FrameReader, FromWorker, Loaded, LoadRefused, encode
@@ -23,8 +24,8 @@ class FakeProcess:
 
     pid = 1
 
-    def __init__(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        self.reader, self.writer = streams
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.killed = False
         self.ended = False
 
@@ -33,7 +34,7 @@ class FakeProcess:
 
     async def end(self) -> None:
         self.ended = True
-        self.writer.close()
+        self.connection.close()
 
     def last_words(self) -> str:
         return "exit code 7"
@@ -65,7 +66,7 @@ class Stage:
 async def stage() -> AsyncIterator[Stage]:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    process = FakeProcess(await asyncio.open_unix_connection(sock=ours))
+    process = FakeProcess(await Connection.over(ours))
     engine = WorkerEngine(process)  # type: ignore[arg-type]
     yield Stage(engine, process, theirs)
     await engine.close()
@@ -122,6 +123,30 @@ async def test_garbage_in_mid_reply_ends_the_worker_and_every_reply_with_an_even
         assert events[-1].code == "engine_crashed"
     assert stage.process.killed
     assert not stage.engine.alive
+
+
+async def test_a_worker_that_dies_in_the_moment_it_is_loaded_is_known_as_dead(stage: Stage) -> None:
+    stage.send(Loaded(card=CARD))
+    stage.hang_up()
+    await asyncio.sleep(0.01)
+    await stage.engine.load(LoadOptions(path="/x"), lambda _stage, _fraction: None)
+    assert not stage.engine.alive
+    assert [event.code for event in await ask(stage) if isinstance(event, Failed)] == ["engine_crashed"]
+
+
+async def test_an_event_reaches_who_waits_for_it_in_the_wake_in_which_it_came(stage: Stage) -> None:
+    """From the socket to the reply there is no task between: each would cost a token another turn of the event loop."""
+    await load(stage)
+    events = stage.engine.generate(GenerationRequest(id="r", prompt=TextPrompt(text="hi")))
+    reading = asyncio.create_task(anext(events))
+    await asyncio.sleep(0.01)
+    stage.send(word("r"))
+    turns = 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns <= 3
+    await events.aclose()
 
 
 async def test_a_request_to_a_dead_worker_fails_at_once(stage: Stage) -> None:

@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+from mlx_harmony.engine.connection import Connection
 from mlx_harmony.engine.log import CappedLog
 from mlx_harmony.errors import LoadFailed, StorageError
 from mlx_harmony.records import Record
@@ -17,8 +18,6 @@ KEPT_PREFIXES = ("LC_", "CUDA", "NVIDIA_", "MLX_", "OMP_", "OPENBLAS_", "MKL_", 
 ENDING_S = 2.0
 WORKER = ("-m", "mlx_harmony.worker")
 STDERR_BYTES = 64 * 1024
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class WorkerHome(Record):
@@ -34,11 +33,11 @@ class WorkerHome(Record):
 
 
 class WorkerProcess:
-    """A running worker: its pid, our end of the socket as streams, and its end. Killing it costs nothing but what it was doing."""
+    """A running worker: its pid, our end of the socket, and its end. Killing it costs nothing but what it was doing."""
 
-    def __init__(self, process: asyncio.subprocess.Process, streams: Streams, log: CappedLog) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, connection: Connection, log: CappedLog) -> None:
         self.pid = process.pid
-        self.reader, self.writer = streams
+        self.connection = connection
         self.log = log
         self._process = process
         self._draining = asyncio.create_task(self._drain())
@@ -49,7 +48,7 @@ class WorkerProcess:
         tmp = private_folder(home.tmp)
         log = CappedLog(Path(home.logs, f"worker-{_file_name(name)}.log"))
         ours, theirs = socket.socketpair()
-        streams = await asyncio.open_unix_connection(sock=ours)
+        connection = await Connection.over(ours)
         with theirs:
             try:
                 process = await asyncio.create_subprocess_exec(
@@ -63,12 +62,12 @@ class WorkerProcess:
                     start_new_session=True,
                 )
             except OSError as error:
-                streams[1].close()
+                connection.close()
                 raise LoadFailed(f"No process could be started: {error.strerror}.", hint="Close other programs and try again.") from error
             except BaseException:
-                streams[1].close()
+                connection.close()
                 raise
-        return cls(process, streams, log)
+        return cls(process, connection, log)
 
     @property
     def exit_code(self) -> int | None:
@@ -80,7 +79,7 @@ class WorkerProcess:
 
     async def end(self) -> None:
         """Close the socket, which makes it end by itself; where it does not, ask, then insist. No process is left."""
-        self.writer.close()
+        self.connection.close()
         for insist in (signal.SIGTERM, signal.SIGKILL):
             try:
                 await asyncio.wait_for(self._process.wait(), ENDING_S)

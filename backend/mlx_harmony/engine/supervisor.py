@@ -42,7 +42,7 @@ from mlx_harmony.errors import EngineCrashed, HarmonyError, InvalidRequest, Load
 from mlx_harmony.events import Event, Failed, Finished
 from mlx_harmony.records import GenerationRequest, LoadOptions, ModelCard, ModelEntry, PromptCount
 
-RECEIVE_BYTES = 256 * 1024
+ENDS = (Finished, Failed)
 RESTART_HINT = "Send your message again; the model's process is started anew."
 
 
@@ -51,13 +51,15 @@ class WorkerEngine:
 
     def __init__(self, process: WorkerProcess) -> None:
         self._process = process
-        self._reader, self._writer = process.reader, process.writer
         self._card: ModelCard | None = None
         self._streams: dict[str, asyncio.Queue[Event]] = {}
         self._asked: dict[str, asyncio.Future[CacheState | SavedCache]] = {}
         self._alive = True
+        self._gone = self._closed = False
         self._frames = FrameReader()
-        self._receiving: asyncio.Task[None] | None = None
+        self._loading: asyncio.Queue[Progress | LoadRefused | Loaded | None] | None = asyncio.Queue()
+        self._dying: asyncio.Task[None] | None = None
+        process.connection.listen(self._heard, self._hung_up)
 
     @property
     def card(self) -> ModelCard:
@@ -80,18 +82,19 @@ class WorkerEngine:
 
     async def load(self, options: LoadOptions, progress: OnProgress) -> None:
         """Load the model. Raises what the worker refused it for, or LoadFailed where the worker died over it."""
+        assert self._loading is not None
         self._post(Load(options=options))
-        while (frames := await self._receive()) is not None:
-            for frame in frames:
-                match frame:
-                    case Progress(stage=stage, fraction=fraction):
-                        progress(stage, fraction)
-                    case LoadRefused(problem=problem):
-                        raise problem.error()
-                    case Loaded(card=card):
-                        self._card = card
-                        self._receiving = asyncio.create_task(self._deliver())
-                        return
+        while (frame := await self._loading.get()) is not None:
+            match frame:
+                case Progress(stage=stage, fraction=fraction):
+                    progress(stage, fraction)
+                case LoadRefused(problem=problem):
+                    raise problem.error()
+                case Loaded(card=card):
+                    self._card, self._loading = card, None
+                    if self._gone:
+                        self._hung_up()
+                    return
         await self._process.end()
         raise LoadFailed(
             f"The model's process died while it loaded ({self._process.last_words()}).",
@@ -115,7 +118,7 @@ class WorkerEngine:
                 return
             while not ended:
                 event = await events.get()
-                ended = isinstance(event, Finished | Failed)
+                ended = isinstance(event, ENDS)
                 yield event
         finally:
             del self._streams[request.id]
@@ -179,19 +182,36 @@ class WorkerEngine:
         await self._finish(self._crashed())
 
     async def _finish(self, why: HarmonyError) -> None:
-        if self._receiving is not None:
-            self._receiving.cancel()
+        self._closed = True
+        if self._dying is not None:
+            self._dying.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._receiving
+                await self._dying
         self._fail_all(why)
         await self._process.end()
 
-    async def _deliver(self) -> None:
-        """Hand each event to whoever waits for it, until the worker is gone; then fail what is left."""
-        while (frames := await self._receive()) is not None:
-            for frame in frames:
-                self._hand_over(frame)
-        self._alive = False
+    def _heard(self, data: bytes) -> None:
+        """Hand on the frames that this completes. A worker that sends nonsense is ended."""
+        try:
+            frames = self._frames.feed(data)
+        except WireError:
+            self._process.kill()
+            self._process.connection.close()
+            return
+        for frame in frames:
+            self._hand_over(frame)
+
+    def _hung_up(self) -> None:
+        """The worker is gone, or is being closed."""
+        self._gone = True
+        if self._loading is not None:
+            self._loading.put_nowait(None)
+        elif not self._closed:
+            self._alive = False
+            self._dying = asyncio.create_task(self._died())
+
+    async def _died(self) -> None:
+        """Fail what is left, once it is known how it ended."""
         await self._process.end()
         self._fail_all(self._crashed())
 
@@ -204,21 +224,12 @@ class WorkerEngine:
             case CacheFrame() | CacheSaved() | CacheRefused():
                 if (asked := self._asked.get(frame.id)) is not None and not asked.done():
                     _settle(asked, frame)
+            case Progress() | LoadRefused() | Loaded() if self._loading is not None:
+                self._loading.put_nowait(frame)
 
     def _post(self, frame: ToWorker) -> None:
         """Queue a frame for the worker. Raises WireError for what cannot travel."""
-        self._writer.write(encode(frame))
-
-    async def _receive(self) -> list[Frame] | None:
-        """The next frames, or None at the end. A worker that sends nonsense is ended."""
-        try:
-            data = await self._reader.read(RECEIVE_BYTES)
-            return self._frames.feed(data) if data else None
-        except OSError:
-            return None
-        except WireError:
-            self._process.kill()
-            return None
+        self._process.connection.write(encode(frame))
 
     def _fail_all(self, why: HarmonyError) -> None:
         self._alive = False
