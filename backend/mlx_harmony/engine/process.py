@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlx_harmony.engine.connection import Connection
 from mlx_harmony.engine.log import CappedLog
+from mlx_harmony.engine.precedence import go_first
 from mlx_harmony.errors import LoadFailed, StorageError
 from mlx_harmony.records import Record
 
@@ -67,6 +68,7 @@ class WorkerProcess:
             except BaseException:
                 connection.close()
                 raise
+        go_first(process.pid)
         return cls(process, connection, log)
 
     @property
