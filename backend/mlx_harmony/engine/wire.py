@@ -150,20 +150,17 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes. Raises WireError where the stream is no such stream; it stays unusable then."""
-        # Mostly a piece is one whole frame, or some: then nothing is held and nothing copied.
-        stream: bytes | bytearray = data
-        if self._held:
-            self._held += data
-            stream = self._held
-        frames, at = [], 0
-        with memoryview(stream) as view:
-            while (end := _end_of(view, at)) is not None:
-                frames.append(_decode(view[at + _LENGTH.size : end]))
-                at = end
-        if stream is self._held:
-            del self._held[:at]
-        else:
-            self._held += data[at:]
+        self._held += data
+        frames: list[Frame] = []
+        while len(self._held) >= _LENGTH.size:
+            size = _LENGTH.unpack_from(self._held)[0]
+            if size > MAX_FRAME_BYTES:
+                raise WireError(f"a frame claims {size} bytes, over the limit of {MAX_FRAME_BYTES}")
+            end = _LENGTH.size + size
+            if len(self._held) < end:
+                break
+            frames.append(_decode(bytes(self._held[_LENGTH.size : end])))
+            del self._held[:end]
         return frames
 
     @property
@@ -172,18 +169,7 @@ class FrameReader:
         return bool(self._held)
 
 
-def _end_of(stream: memoryview, at: int) -> int | None:
-    """Where the frame that begins there ends; None where not all of it is there."""
-    if len(stream) - at < _LENGTH.size:
-        return None
-    size: int = _LENGTH.unpack_from(stream, at)[0]
-    if size > MAX_FRAME_BYTES:
-        raise WireError(f"a frame claims {size} bytes, over the limit of {MAX_FRAME_BYTES}")
-    end = at + _LENGTH.size + size
-    return end if end <= len(stream) else None
-
-
-def _decode(body: memoryview) -> Frame:
+def _decode(body: bytes) -> Frame:
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
