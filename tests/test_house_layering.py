@@ -35,7 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "api": {"service", "conversation.records", "conversation.single", "reading", "engine.protocols", "models.filtering", "models.info"}
     | {"conversation.profiled", "routing.door", "routing.listing"},
     "cli": {"service", "library", "jobs", "api", "bench", "models", "conversation", "prompting", "reading", "shelf"}
-    | {"routing", "engine.counting", "engine.precedence", "worker.inprocess", "worker.raw_prompt"},
+    | {"routing", "engine.counting", "worker.inprocess", "worker.raw_prompt"},
     "__main__": {"cli"},
     "ui": {"service", "conversation.records", "conversation.commands", "engine.protocols", "prompting.adding"}
     | {"models.filtering", "models.holdings", "models.info", "models.outlook", "models.removal", "models.trash"}

@@ -34,10 +34,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def threads(pid: int) -> list[int]:
-    return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
-
-
 @contextlib.contextmanager
 def streamed(server: Running, body: dict[str, object]) -> Iterator[Iterator[str]]:
     """The data of an answer's lines as they come."""
@@ -135,15 +131,6 @@ def test_a_model_answers_leaves_no_trace_in_the_log_and_ends_with_the_server(tmp
         assert "secret" not in "".join(server.stderr)
     logs = [path.read_text("utf-8", "replace") for path in (tmp_path / "logs").rglob("*") if path.is_file()]
     assert all("secret" not in log for log in logs)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells threads apart so")
-def test_the_server_gives_way_to_the_model_that_answers(tmp_path: Path, fx1: Path) -> None:
-    with serving(tmp_path, "--no-ui", "--model", str(fx1)) as server:
-        body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
-        assert httpx.post(f"{server.address}/v1/chat/completions", json=body, timeout=60).status_code == 200
-        assert os.sched_getscheduler(server.process.pid) == os.SCHED_BATCH
-        assert {os.sched_getscheduler(thread) for child in server.children() for thread in threads(child)} == {os.SCHED_OTHER}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

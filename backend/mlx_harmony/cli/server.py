@@ -23,7 +23,6 @@ from mlx_harmony.cli.errors import DONE
 from mlx_harmony.cli.front import App, Building, Front, build_api, running
 from mlx_harmony.cli.presence import present
 from mlx_harmony.cli.terminal import Terminal
-from mlx_harmony.engine.precedence import give_way
 from mlx_harmony.errors import ModelNotFound, SettingsError
 from mlx_harmony.records import Record
 from mlx_harmony.service import Service
@@ -143,7 +142,6 @@ def _server_for(front: Front) -> _Server:
 
 
 async def _serve(settings: Settings, options: ServeOptions, terminal: Terminal, listener: socket.socket) -> None:
-    give_way()
     service = await Service.open(settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(service.close)

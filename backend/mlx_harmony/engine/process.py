@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mlx_harmony.engine.connection import Connection
 from mlx_harmony.engine.log import CappedLog
-from mlx_harmony.engine.precedence import go_first
 from mlx_harmony.errors import LoadFailed, StorageError
 from mlx_harmony.records import Record
 
@@ -68,7 +67,6 @@ class WorkerProcess:
             except BaseException:
                 connection.close()
                 raise
-        go_first(process.pid)
         return cls(process, connection, log)
 
     @property
