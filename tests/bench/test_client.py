@@ -73,6 +73,15 @@ def test_a_line_that_comes_in_two_parts_counts_once() -> None:
     assert len(lines.answer().stamps) == 1
 
 
+async def test_the_end_is_found_where_it_comes_in_two_parts_and_not_in_what_the_model_says() -> None:
+    last = chunk(event({"choices": [], "usage": USAGE}) + b"data: [DONE]\n\n")
+    said = '\ndata: [DONE]\n\n "error"'
+    async with answering(OK + chunk(piece(said)), chunk(piece("!")), last[:-9], last[-9:]) as port:
+        answer = await streamed(port, BODY)
+    assert answer.text == said + "!"
+    assert len(answer.stamps) == 2
+
+
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
