@@ -239,9 +239,9 @@ def measure(args: argparse.Namespace, report: Report) -> None:
     lengths = chunk_lengths("cuda", least, 2 * args.prompt)
     warm_up(unpacking, lengths, lambda done, of: print(f"warming up, {done} of {of}", file=sys.stderr))
     took = timed(unpacking, lengths)
-    pace = Pace(least=least, took=took)
+    pace = Pace(least=least, layers_s=took)
     report.add("warm_up_s", time.perf_counter() - began)
-    report.add("chunks_s", took)
+    report.add("layers_s", took)
     report.add("ours_first_prompt", ours(unpacking, pace, prompt_of(0, args.prompt, made.vocab_size), 8))
     report.add("stock_first_prompt", stock(plain, prompt_of(0, args.prompt, made.vocab_size), 8))
     runs: dict[str, list[Rates]] = {"stock": [], "ours": []}

@@ -1,39 +1,53 @@
-"""Chunks of a prompt are as long as the target time allows, on any machine."""
+"""Chunks of a prompt are so long that a layer of them takes the target time, on any machine."""
 
 import pytest
 
 from mlx_harmony.worker.pace import FIRST, LARGEST, SMALLEST, Pace
 
+LAYERS = 10
+
+
+def read(pace: Pace, tokens: int, seconds: float) -> None:
+    """A chunk that took so long, each of its layers alike."""
+    pace.learn(tokens, seconds, seconds / LAYERS)
+
 
 def settled(tokens_per_second: float) -> int:
     pace = Pace()
     for _ in range(20):
-        pace.learn(pace.chunk, pace.chunk / tokens_per_second)
+        read(pace, pace.chunk, pace.chunk / tokens_per_second)
     return pace.chunk
 
 
-@pytest.mark.parametrize(("speed", "chunk"), [(50, SMALLEST), (500, 32), (3000, 256), (10**6, LARGEST)])
-def test_a_chunk_takes_about_the_target_time(speed: float, chunk: int) -> None:
+@pytest.mark.parametrize(("speed", "chunk"), [(5, SMALLEST), (50, 32), (300, 256), (10**5, LARGEST)])
+def test_a_layer_of_a_chunk_takes_about_the_target_time(speed: float, chunk: int) -> None:
     assert settled(speed) == chunk
+
+
+def test_what_cannot_be_divided_takes_no_longer_however_quick_the_rest_is() -> None:
+    pace = Pace()
+    for _ in range(20):
+        pace.learn(pace.chunk, pace.chunk / 500, pace.chunk / 500)
+    assert pace.chunk == 32
 
 
 def test_a_slow_chunk_shrinks_the_next_one_at_once() -> None:
     pace = Pace()
     pace.chunk = 1024
-    pace.learn(1024, 4.0)
+    read(pace, 1024, 40.0)
     assert pace.chunk <= 32
 
 
 def test_chunks_grow_by_steps() -> None:
     pace = Pace()
-    pace.learn(FIRST, 1e-5)
+    read(pace, FIRST, 1e-5)
     assert pace.chunk == 4 * FIRST
 
 
 def test_a_fast_leftover_says_nothing() -> None:
     pace = Pace()
     pace.chunk = 512
-    pace.learn(3, 0.02)
+    read(pace, 3, 0.2)
     assert pace.chunk == 512
 
 
@@ -43,10 +57,25 @@ def test_what_little_is_left_after_a_chunk_is_read_with_it() -> None:
     assert [pace.next_of(tokens) for tokens in (1, 64, 72, 73, 900)] == [1, 64, 72, 64, 64]
 
 
+def test_a_step_takes_half_as_long_where_an_answer_waits_for_it() -> None:
+    pace = Pace(target_s=0.2)
+    assert pace.step_s == 0.2
+    pace.shared = True
+    assert pace.step_s == 0.1
+
+
+def test_a_layer_is_expected_to_take_as_long_as_that_of_the_last_chunk_and_longer_in_a_longer_one() -> None:
+    pace = Pace()
+    assert pace.layer_s(64) == 0.0
+    read(pace, 64, 0.1)
+    assert [pace.layer_s(tokens) for tokens in (8, 64, 128)] == pytest.approx([0.01, 0.01, 0.02])
+
+
 def test_another_prompt_is_read_too_while_that_keeps_answers_waiting_no_longer_than_the_target() -> None:
     pace = Pace()
-    pace.shared, pace.chunk = True, 128
-    pace.learn(64, 0.02)
+    pace.shared, pace.chunk = True, 64
+    read(pace, 64, 0.02)
+    assert pace.chunk == 256
     assert pace.fits(64, spent_s=0.02)
     assert pace.fits(2000, spent_s=0.02)
     assert not pace.fits(64, spent_s=0.09)
@@ -55,35 +84,25 @@ def test_another_prompt_is_read_too_while_that_keeps_answers_waiting_no_longer_t
 
 def test_no_chunk_is_smaller_than_what_is_worth_reading() -> None:
     pace = Pace(least=256)
-    assert pace.limit == 256
-    pace.learn(256, 5.0)
-    assert pace.limit == 256
-    pace.shared = True
-    assert pace.limit == 256
+    assert pace.chunk == 256
+    read(pace, 256, 50.0)
+    assert pace.chunk == 256
 
 
-ON_A_GPU = {256: 0.151, 1024: 0.165, 2048: 0.223}
-"""24 layers whose experts are unpacked for each chunk, which costs the same for few tokens as for many."""
+def test_the_first_chunk_is_the_longest_whose_layers_were_quick_enough_at_the_load() -> None:
+    pace = Pace(least=256, layers_s={256: 0.006, 1024: 0.007, 2048: 0.01})
+    assert (pace.chunk, pace.layer_s(2048)) == (2048, 0.01)
+    assert Pace(least=256, layers_s={256: 0.05, 1024: 0.09, 2048: 0.2}).chunk == 1024
+    assert Pace(least=256, layers_s={256: 0.2, 1024: 0.8}).chunk == 256
 
 
-def test_where_a_chunk_costs_much_the_same_at_any_length_a_long_one_is_read_from_the_first_on() -> None:
-    pace = Pace(least=256, took=ON_A_GPU)
-    assert pace.limit == 2048
-    pace.learn(2048, 0.22)
-    pace.learn(256, 0.16)
-    assert pace.limit == 2048
-    pace.shared = True
-    assert pace.limit == 1024
+def test_chunks_may_be_as_long_as_the_longest_that_was_quick_enough_at_the_load() -> None:
+    for longest, most in ((4096, 4096), (512, LARGEST)):
+        pace = Pace(layers_s={longest: 0.01})
+        for _ in range(9):
+            read(pace, pace.chunk, 0.01)
+        assert pace.chunk == most
 
 
-def test_a_long_chunk_that_got_slow_is_given_up_for_the_next_shorter_one() -> None:
-    pace = Pace(least=256, took=ON_A_GPU)
-    pace.learn(2048, 0.3)
-    assert pace.limit == 1024
-    pace.learn(1024, 0.28)
-    assert pace.limit == 256
-
-
-def test_a_longer_chunk_that_is_no_faster_by_the_token_is_not_read() -> None:
-    assert Pace(least=256, took={256: 0.11, 1024: 0.4, 2048: 0.8}).limit == 256
-    assert Pace(least=256, took={256: 0.05, 512: 0.1, 1024: 0.2}).limit == 256
+def test_a_length_that_is_no_power_of_two_is_no_chunk_to_begin_with() -> None:
+    assert Pace(layers_s={32: 0.001, 100: 0.001}).chunk == 32

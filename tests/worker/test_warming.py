@@ -8,17 +8,18 @@ from mlx_harmony.errors import ShuttingDown
 from mlx_harmony.records import LoadOptions
 from mlx_harmony.worker.device import Device
 from mlx_harmony.worker.load import LoadedModel, load
-from mlx_harmony.worker.pace import FIRST, GROWTH, LARGEST, Pace
-from mlx_harmony.worker.warming import DECODED, chunk_lengths, warm_up
+from mlx_harmony.worker.pace import FIRST, GROWTH, Pace
+from mlx_harmony.worker.warming import DECODED, LONGEST, chunk_lengths, warm_up
 from tests.worker.company import Watched
 
 
 @pytest.mark.parametrize("least", [8, 64, 256])
 def test_a_warm_up_reads_the_chunks_of_a_first_prompt(least: int) -> None:
-    pace, read = Pace(least=least), []
-    while not read or read[-1] < LARGEST:
-        read.append(pace.limit)
-        pace.learn(pace.limit, 1e-6)
+    pace, read = Pace(least=least, layers_s={LONGEST: 1e-7}), []
+    pace.chunk = max(FIRST, least)
+    while not read or read[-1] < LONGEST:
+        read.append(pace.chunk)
+        pace.learn(pace.chunk, 1e-6, 1e-7)
     assert chunk_lengths("cuda", least, 10**6) == tuple(read)
 
 
@@ -51,12 +52,12 @@ def test_a_load_shows_its_warming_up_and_can_be_stopped_in_it(fx1: Path) -> None
     with pytest.raises(ShuttingDown):
         load(LoadOptions(path=str(fx1)), Device(kind="cuda"), stop)
     stages = [stage for stage, _ in seen if stage.startswith("Warming up")]
-    assert stages == [f"Warming up, {step} of 6" for step in (1, 2, 3)]
+    assert stages == [f"Warming up, {step} of 7" for step in (1, 2, 3)]
     assert [fraction for _, fraction in seen] == sorted(fraction for _, fraction in seen)
 
 
 def test_a_load_on_a_gpu_tells_what_chunks_take_and_the_pace_begins_with_it(fx1: Path) -> None:
     loaded = load(LoadOptions(path=str(fx1)), Device(kind="cuda"), lambda _stage, _fraction: None)
-    assert tuple(loaded.chunks_s) == chunk_lengths("cuda", loaded.least_chunk, loaded.card.context_length)
-    assert all(seconds > 0 for seconds in loaded.chunks_s.values())
-    assert loaded.new_pace().limit in loaded.chunks_s
+    assert tuple(loaded.layers_s) == chunk_lengths("cuda", loaded.least_chunk, loaded.card.context_length)
+    assert all(seconds > 0 for seconds in loaded.layers_s.values())
+    assert loaded.new_pace().chunk in loaded.layers_s

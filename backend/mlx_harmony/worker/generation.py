@@ -171,7 +171,7 @@ class Generation:
         yield Prefill(done=reading.done, total=total, cached=self._cached)
         while not reading.over and not self._cancelled():
             reading.read()
-            yield Prefill(done=reading.done, total=total, cached=self._cached)
+            yield Prefill(done=reading.seen, total=total, cached=self._cached)
             if not reading.over:
                 yield reading
         if self._cancelled():

@@ -50,11 +50,11 @@ class LoadedModel(NamedTuple):
     card: ModelCard
     repetition_penalty: float | None = None
     least_chunk: int = pace.SMALLEST
-    chunks_s: Mapping[int, float] = MappingProxyType({})
+    layers_s: Mapping[int, float] = MappingProxyType({})
 
     def new_pace(self) -> pace.Pace:
         """How its prompts are read, to begin with."""
-        return pace.Pace(least=self.least_chunk, took=self.chunks_s)
+        return pace.Pace(least=self.least_chunk, layers_s=self.layers_s)
 
 
 class Checked(NamedTuple):

@@ -1,7 +1,7 @@
 """The loop: seats requests as they come and brings them on together, step by step. One thread, which owns mlx. It knows no transport.
 
-A round answers questions for counts, seats who may come in, reads one chunk of a prompt, or of several where they are short, and draws
-one token of every answer. So an answer waits no longer than for one long chunk of somebody else's prompt, and a cancel for at most one
+A round answers questions for counts, seats who may come in, reads a prompt on for one step, or several where they are short, and draws
+one token of every answer. So an answer waits no longer than for one step of somebody else's prompt, and a cancel for at most one
 round. What a round's answers have to say goes out at once, so that whoever hears it wakes once.
 """
 
@@ -73,7 +73,7 @@ class Loop:
         self._seats: list[_Seat] = []
         self._packed: list[Any] = []
         self._gathers = False
-        self._chunks = 0
+        self._steps = 0
 
     def run(self) -> None:
         """Blocks while there is nothing to do."""
@@ -142,7 +142,7 @@ class Loop:
                 self._go_on(seat)
 
     def _read(self) -> None:
-        """One chunk of one prompt, where answers wait as many as one long chunk would take; who was cancelled meanwhile ends here."""
+        """One step of one prompt, where answers wait of as many as one step may take; who was cancelled meanwhile ends here."""
         for seat in self._readers():
             if self._inbox.cancelled(seat.id):
                 self._go_on(seat)
@@ -152,7 +152,7 @@ class Loop:
             if had and not (shared and self._desk.pace.fits(reading.left, time.perf_counter() - began)):
                 break
             had.add(seat)
-            self._chunks += 1
+            self._steps += 1
             self._batch.settle()
             self._desk.pace.shared = shared
             self._go_on(seat)
@@ -187,7 +187,7 @@ class Loop:
         """By turns the one that came first and the one with the least to read, so that neither a long nor a short prompt starves.
 
         One whose beginning somebody else is reading waits for that, and one whose beginning is on the disk until it was read from there.
-        Who has `had` a chunk in this round waits for the next one.
+        Who `had` a step in this round waits for the next one.
         """
         readings = [(seat, seat.waits) for seat in self._readers() if isinstance(seat.waits, Reading)]
         under_way = [reading for _, reading in readings if reading.under_way]
@@ -198,7 +198,7 @@ class Loop:
         ]
         if not ready:
             return None
-        return min(ready, key=lambda pair: pair[1].left) if self._chunks % 2 else ready[0]
+        return min(ready, key=lambda pair: pair[1].left) if self._steps % 2 else ready[0]
 
     def _go_on(self, seat: _Seat, drawing: Drawing | None = None) -> None:
         """Send a request's events until it waits again, or has ended."""

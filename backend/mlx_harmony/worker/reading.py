@@ -3,11 +3,9 @@
 It begins from what the prompt cache holds of the prompt. No chunk is longer than the pace allows and none goes over a mark.
 """
 
-import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import wait
 
-import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
@@ -15,6 +13,7 @@ from mlx_harmony.cache_records import Reuse
 from mlx_harmony.worker.cache.account import Asker
 from mlx_harmony.worker.cache.layers import cut_arrays
 from mlx_harmony.worker.cache.restoring import STEP_BYTES, Pause
+from mlx_harmony.worker.chunk import Chunk
 from mlx_harmony.worker.kv import PLAIN
 from mlx_harmony.worker.kv_caches import KvUse
 from mlx_harmony.worker.pace import Pace
@@ -45,6 +44,7 @@ class Reading:
         self._kept = self._snapshot_at = 0
         self._beginning: Generator[Pause, None, None] | None = None
         self._pause: Pause = None
+        self._chunk: Chunk | None = None
 
     @property
     def end(self) -> int:
@@ -54,6 +54,11 @@ class Reading:
     @property
     def left(self) -> int:
         return self.end - self.done
+
+    @property
+    def seen(self) -> int:
+        """How many tokens are read, those of a chunk under way by the share of its layers that is."""
+        return self.done + (int(self._chunk.tokens * self._chunk.share) if self._chunk else 0)
 
     @property
     def over(self) -> bool:
@@ -105,25 +110,33 @@ class Reading:
             self._keep_at.add(self._form.start)
 
     def read(self) -> None:
-        """Read one chunk."""
-        stops = (mark for mark in self._keep_at if self.done < mark <= self.end)
-        until = self.done + self._pace.next_of(min(stops) - self.done)
-        began = time.perf_counter()
-        self._model(mx.array(self.tokens[self.done : until], mx.int32)[None], cache=self.layers)
-        mx.eval([layer.state for layer in self.layers])
-        self._pace.learn(until - self.done, time.perf_counter() - began)
+        """Read on for one step: a chunk, or some layers of it."""
+        chunk = self._chunk = self._chunk or self._next_chunk()
+        chunk.go_on(self._pace.step_s)
+        if not chunk.over:
+            return
+        self._chunk = None
+        self._pace.learn(chunk.tokens, chunk.seconds, chunk.longest_s)
         self._cache.learn(self._pace.token_s)
-        self.done = until
-        if until in self._keep_at:
+        self.done += chunk.tokens
+        if self.done in self._keep_at:
             self._keep()
         elif self._unkept_bytes >= STEP_BYTES:
             self._keep(snapshot=False)
         self.layers = self._form.at(self.done, self.layers)
 
+    def _next_chunk(self) -> Chunk:
+        stops = (mark for mark in self._keep_at if self.done < mark <= self.end)
+        following = self.tokens[self.done : self.done + self._pace.next_of(min(stops) - self.done)]
+        return Chunk(self._model, self.layers, following, self._pace.layer_s(len(following)))
+
     def leave(self) -> None:
         """Keep what was read of a prompt that nobody waits for any more, where a part of it is of use."""
         if self._beginning is not None:
             self._beginning.close()
+        if self._chunk is not None:
+            self._chunk.give_up()
+            self._chunk = None
         if self.begun and (divisible(self.layers) or self.done - self._snapshot_at >= SHARED):
             self._keep()
 
@@ -137,10 +150,14 @@ class Reading:
             return self.under_way and common >= SHARED
         if common < max(SHARED, self.cached + SHARED):
             return False
-        if self.done < common:
+        if self.done + (self._chunk.tokens if self._chunk else 0) < common:
             self._keep_at.add(common)
             return True
-        if divisible(self.layers) and self._kept < common:
+        if not divisible(self.layers):
+            return False
+        if self.done < common:
+            return True
+        if self._kept < common:
             self._keep()
         return False
 

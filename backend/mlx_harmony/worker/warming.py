@@ -9,6 +9,8 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from mlx_harmony.worker import pace
 
+LONGEST = 4096
+"""A card has room for longer chunks than the pace would read unasked, and unpacks its experts once for each."""
 DECODED = 2
 """How many single tokens are drawn: the second goes on from a cache that the first one wrote."""
 
@@ -25,9 +27,9 @@ def chunk_lengths(device: str, least: int, context: int) -> tuple[int, ...]:
     while room > 0:
         lengths.append(min(length, room))
         room -= length
-        if length == pace.LARGEST:
+        if length == LONGEST:
             break
-        length = min(length * pace.GROWTH, pace.LARGEST)
+        length = min(length * pace.GROWTH, LONGEST)
     return tuple(lengths)
 
 
@@ -50,13 +52,13 @@ def warming_up(model: nn.Module, lengths: tuple[int, ...]) -> Iterator[tuple[int
 
 
 def timed(model: nn.Module, lengths: tuple[int, ...]) -> dict[int, float]:
-    """How many seconds it takes to read a chunk of each of these lengths after another, once the kernels are there."""
+    """How many seconds a layer takes where chunks of these lengths are read after one another, once the kernels are there."""
     layers = make_prompt_cache(model)
     took: dict[int, float] = {}
     for length in lengths:
         began = time.perf_counter()
         model(mx.zeros((1, length), mx.int32), cache=layers)
         mx.eval([layer.state for layer in layers])
-        took[length] = time.perf_counter() - began
+        took[length] = (time.perf_counter() - began) / len(layers)
     mx.clear_cache()
     return took

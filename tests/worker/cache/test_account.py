@@ -34,10 +34,10 @@ def test_seconds_are_what_reading_the_reused_tokens_would_have_taken() -> None:
 def test_the_pace_is_that_of_late() -> None:
     pace = Pace()
     assert pace.token_s == 0.0
-    pace.learn(100, 1.0)
+    pace.learn(100, 1.0, 0.1)
     assert pace.token_s == pytest.approx(0.01)
     for _ in range(50):
-        pace.learn(100, 2.0)
+        pace.learn(100, 2.0, 0.1)
     assert pace.token_s == pytest.approx(0.02, rel=0.02)
 
 

@@ -11,7 +11,7 @@ from mlx_harmony.events import Event
 from mlx_harmony.records import GenerationRequest, SpeculationKind
 from mlx_harmony.worker.generation import Desk, Generation
 from mlx_harmony.worker.load import LoadedModel
-from mlx_harmony.worker.pace import Pace
+from mlx_harmony.worker.pace import FIRST, Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
 from mlx_harmony.worker.sampling import Sampler
 from mlx_harmony.worker.speculation.drafting import Drafting
@@ -100,6 +100,7 @@ def guessed(
 
 
 def _made(loaded: LoadedModel, request: GenerationRequest, drafter: Knowing, cache: PromptCache, cancelled: Never) -> Made:
-    generation = _Guessing(Desk(loaded, cache, Pace()), request, cancelled, time.perf_counter())
+    # A pace that knows how fast these models are asks equally often on any machine whether somebody cancelled.
+    generation = _Guessing(Desk(loaded, cache, Pace(layers_s={FIRST: 1e-6})), request, cancelled, time.perf_counter())
     generation.drafter = drafter
     return Made(drafter.heard, list(generation.run(Eager())))

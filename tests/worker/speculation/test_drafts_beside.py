@@ -143,7 +143,7 @@ class Losing(Eager):
 
 def test_a_draft_model_reads_nothing_where_guessing_loses(llama: LoadedModel) -> None:
     drafts, watched = watched_draft(llama)
-    drafts.draft.pace.learn(100, 0.01)
+    drafts.draft.pace.learn(100, 0.01, 0.001)
     heard = run_loop(loop_with(drafts, Losing()), llama, [ask("r", max_tokens=30)], {}, 1)
     assert watched.calls == []
     assert end(heard["r"]).speculation.paused  # type: ignore[union-attr]

@@ -41,7 +41,7 @@ class Before:
             if type(leaf) in CUT:
                 leaf.trim(leaf.offset - offset)
             else:
-                leaf.state = _again(state)
+                leaf.state = again(state)
 
 
 def _cut(leaf: Any, over: int) -> None:
@@ -55,16 +55,17 @@ def _cut(leaf: Any, over: int) -> None:
 
 
 def _state(leaf: Any) -> Any:
-    """What a layer that cannot be cut holds, behind array objects of its own: what is written to the layer leaves it as it is."""
-    return None if type(leaf) in CUT else _again(leaf.state)
+    """What a layer that cannot be cut holds."""
+    return None if type(leaf) in CUT else again(leaf.state)
 
 
-def _again(state: Any) -> Any:
+def again(state: Any) -> Any:
+    """A cache's state behind array objects of its own: what is written to the cache leaves it as it is."""
     match state:
         case mx.array():
             return mx.array(state)
         case list():
-            return [_again(part) for part in state]
+            return [again(part) for part in state]
         case tuple():
-            return tuple(_again(part) for part in state)
+            return tuple(again(part) for part in state)
     return state
