@@ -9,7 +9,7 @@ from mlx_harmony.records import LoadOptions
 from mlx_harmony.worker.device import Device
 from mlx_harmony.worker.load import LoadedModel, load
 from mlx_harmony.worker.pace import FIRST, GROWTH, Pace
-from mlx_harmony.worker.warming import DECODED, LONGEST, chunk_lengths, warm_up
+from mlx_harmony.worker.warming import ANSWERS, DECODED, DRAWN, LONGEST, chunk_lengths, warm_up
 from tests.worker.company import Watched
 
 
@@ -36,9 +36,18 @@ def test_other_devices_warm_up_as_little_as_they_need() -> None:
 
 def test_each_step_is_told_before_it_is_taken(llama: LoadedModel) -> None:
     watched, told = Watched(llama.model), []
-    warm_up(watched, (FIRST, FIRST * GROWTH), lambda done, of: told.append((done, of, len(watched.calls))))  # type: ignore[arg-type]
-    assert [call[1] for call in watched.calls] == [FIRST, FIRST * GROWTH, *([1] * DECODED)]
-    assert told == [(at, 2 + DECODED, at) for at in range(2 + DECODED)]
+    lengths = (FIRST, FIRST * GROWTH)
+    warm_up(watched, lengths, 300, lambda done, of: told.append((done, of, len(watched.calls))))  # type: ignore[arg-type]
+    of = len(lengths) + len(ANSWERS)
+    assert [call[1] for call in watched.calls[:2]] == [*lengths]
+    assert [each[:2] for each in told] == [(at, of) for at in range(of)]
+    assert [calls for *_, calls in told] == [0, 1, 2, 2 + DRAWN]
+
+
+def test_answers_are_drawn_as_answers_are_and_end_within_what_was_counted_for_them(family: LoadedModel) -> None:
+    watched = Watched(family.model)
+    warm_up(watched, (FIRST,), family.card.vocabulary_size, lambda _done, _of: None)  # type: ignore[arg-type]
+    assert watched.calls[1:] == [(1, 1)] * DECODED
 
 
 def test_a_load_shows_its_warming_up_and_can_be_stopped_in_it(fx1: Path) -> None:

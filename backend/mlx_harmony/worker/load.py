@@ -107,12 +107,13 @@ def open_model(checked: Checked, options: LoadOptions, device: Device) -> Openin
     yield Stage("Reading weights", 0.1)
     model, parameters, fitted = yield from _open_weights(checked, device)
     (context, shorter), least = room.context(_context(folder, options)), max(pace.SMALLEST, fitted.least_chunk)
-    took = yield from _warm_up(model, chunk_lengths(device.kind, least, context))
+    rows = vocabulary_size(model, checked.tokenizer)
+    took = yield from _warm_up(model, chunk_lengths(device.kind, least, context), rows)
     card = ModelCard(
         format=checked.format.name,
         architecture=folder.config["model_type"],
         context_length=context,
-        vocabulary_size=vocabulary_size(model, checked.tokenizer),
+        vocabulary_size=rows,
         weight_bytes=sum(leaf.nbytes for _, leaf in tree_flatten(model.parameters())),
         parameters=parameters,
         device=device.kind,
@@ -171,14 +172,14 @@ def _open_weights(checked: Checked, device: Device) -> Generator[Stage, None, tu
     return model, parameters, fitted
 
 
-def _warm_up(model: nn.Module, lengths: tuple[int, ...]) -> Generator[Stage, None, Mapping[int, float]]:
-    """Compile the kernels; the seconds that a chunk of each length then takes."""
+def _warm_up(model: nn.Module, lengths: tuple[int, ...], vocabulary: int) -> Generator[Stage, None, Mapping[int, float]]:
+    """Compile the kernels; the seconds that a layer of a chunk of each length then takes."""
     if not lengths:
         return {}
     try:
-        for done, of in warming_up(model, lengths):
+        for done, of in warming_up(model, lengths, vocabulary):
             yield Stage(f"Warming up, {done + 1} of {of}", 0.8 + 0.19 * done / of)
-        return timed(model, lengths)
+        return timed(model, lengths, vocabulary)
     except HarmonyError:
         raise
     except _BROKEN as error:
