@@ -10,10 +10,11 @@ import argparse
 import asyncio
 import itertools
 import random
+import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Soak:
     def __init__(self, client: httpx.AsyncClient, seed: int) -> None:
         self.done: Counter[str] = Counter()
         self.errors: list[str] = []
-        self.waits: list[float] = []
+        self.waits: defaultdict[str, list[float]] = defaultdict(list)
         self.tokens = 0
         self._client = client
         self._seed = seed
@@ -79,7 +80,8 @@ class Soak:
                 await asyncio.sleep(BUSY_PAUSE_S)
                 continue
             self.done[name] += 1
-            self.waits.append(time.monotonic() - began)
+            if name != "chat":
+                self.waits[name].append(time.monotonic() - began)
             if problem:
                 self.errors.append(f"{name}: {problem}")
 
@@ -102,8 +104,10 @@ class Soak:
         messages = [SYSTEM]
         for turn in range(dice.randint(2, 4)):
             messages.append({"role": "user", "content": f"Point {turn}: what is {dice.randrange(90)} and {dice.randrange(90)}?"})
+            began = time.monotonic()
             if problem := await self.answered({"messages": messages, "max_tokens": 24, "temperature": 0}):
                 return problem
+            self.waits["turn of a chat"].append(time.monotonic() - began)
             messages.append({"role": "assistant", "content": f"That is point {turn}."})
         return ""
 
@@ -173,14 +177,13 @@ async def soak(clients: int, minutes: float, seed: int) -> int:
 
 def tell(run: Soak, clients: int, minutes: float, memory: int | None) -> None:
     """The table, and the first errors below it."""
-    waits = sorted(run.waits)
     print(f"{clients} clients for {minutes:g} minutes on the Starter.\n")
     print("| what | |\n|---|---:|")
     for name, count in sorted(run.done.items()):
         print(f"| {name} | {count:,} |")
     print(f"| errors | {len(run.errors):,} |")
-    if waits:
-        print(f"| half waited up to, s | {waits[len(waits) // 2]:.1f} |\n| the longest, s | {waits[-1]:.1f} |")
+    for name, waits in sorted(run.waits.items()):
+        print(f"| {name}: half took up to, s | {statistics.median(waits):.1f} |\n| {name}: the longest, s | {max(waits):.1f} |")
     if memory is not None:
         print(f"| most memory of the server's process, MB | {memory / 1e6:.0f} |")
     for error in run.errors[:TOLD]:

@@ -1,7 +1,9 @@
 """Who may go on when: a prompt is read between others' steps, shared beginnings once, counts at once, a cancel at any stage."""
 
 import itertools
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -77,6 +79,22 @@ def test_several_long_prompts_keep_an_answer_waiting_no_longer_than_one(llama: L
     _, chunks = read_between_tokens(slow, model, [long(str(at), tuple(range(20 + at, 315)), max_tokens=2) for at in (0, 32, 64)])
     assert max(map(len, chunks)) > 1
     assert max(map(sum, chunks)) * 0.002 <= 0.1
+
+
+class Thoughtful(Watched):
+    """It takes longer for a token of two answers than for a short prompt, for a while."""
+
+    def __call__(self, tokens: Any, cache: Any) -> Any:
+        if 18 < len(self.calls) < 50:
+            time.sleep({(2, 1): 0.15, (1, 1): 0.0}.get(tokens.shape, 0.04))
+        return super().__call__(tokens, cache)
+
+
+def test_where_a_token_takes_long_as_much_is_read_between_two_of_them(llama: LoadedModel) -> None:
+    model = Thoughtful(llama.model)
+    late = [ask(str(at), start=at * 31, length=15, max_tokens=1) for at in range(6)]
+    _, chunks = read_between_tokens(llama._replace(model=model), model, late)  # type: ignore[arg-type]
+    assert max(map(len, chunks)) == 3
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt_oss"])

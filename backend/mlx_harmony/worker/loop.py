@@ -74,6 +74,7 @@ class Loop:
         self._packed: list[Any] = []
         self._gathers = False
         self._steps = 0
+        self._settled_s = 0.0
 
     def run(self) -> None:
         """Blocks while there is nothing to do."""
@@ -153,11 +154,17 @@ class Loop:
                 break
             had.add(seat)
             self._steps += 1
-            self._batch.settle()
+            self._settle()
             self._desk.pace.shared = shared
             self._go_on(seat)
         if not had and not shared:
             self._wait_a_moment()
+
+    def _settle(self) -> None:
+        """Wait for the answers' step under way, so that what comes next is timed by itself."""
+        began = time.perf_counter()
+        self._batch.settle()
+        self._settled_s += time.perf_counter() - began
 
     def _wait_a_moment(self) -> None:
         """Where all that can be done is to wait for what is read from the disk, or looked at beside."""
@@ -172,7 +179,9 @@ class Loop:
         if not len(self._batch):
             return
         writers = {seat.waits: seat for seat in self._seats if isinstance(seat.waits, Row)}
+        began = time.perf_counter()
         drawn = self._batch.step()
+        self._desk.pace.answer_s, self._settled_s = self._settled_s + time.perf_counter() - began, 0.0
         self._gathers = True
         for row, drawing in drawn:
             if (writer := writers.get(row)) is not None:

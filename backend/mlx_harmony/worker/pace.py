@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 TARGET_S = 0.1
-"""So long a step may take. A chunk is read in several steps of a few layers each, so a layer of it may take as long."""
+"""So long a step is meant to take. A chunk is read in several steps of a few layers each."""
+SLOWEST = 2
+"""One layer of a chunk may take so many times as long where nobody but its own answer waits: a cancel is heeded within 0.3 s."""
 SMALLEST = 8
 FIRST = 32
 LARGEST = 2048
@@ -17,9 +19,10 @@ LATELY = 0.9
 class Pace:
     """Adapts the size of prefill chunks to the time a layer of them takes; lives as long as the model, so that each prompt starts well.
 
-    Sizes are powers of two: a GPU compiles its kernels for few shapes. `shared` says that answers are being written meanwhile. No chunk
-    is meant to be smaller than `least`, a power of two: below it some models read many times slower. `layers_s` is how many seconds a
-    layer of chunks of some lengths took at the load; where longer ones than LARGEST were tried, chunks may be as long.
+    Sizes are powers of two: a GPU compiles its kernels for few shapes. `shared` says that answers are being written meanwhile, each token
+    of which takes `answer_s`. No chunk is meant to be smaller than `least`, a power of two: below it some models read many times slower.
+    `layers_s` is how many seconds a layer of chunks of some lengths took at the load; where longer ones than LARGEST were tried, chunks may
+    be as long.
     """
 
     def __init__(self, target_s: float = TARGET_S, least: int = SMALLEST, layers_s: Mapping[int, float] | None = None) -> None:
@@ -30,6 +33,7 @@ class Pace:
         self._largest = max(LARGEST, self._last[0])
         self.chunk = max(FIRST, least, self._last[0])
         self.shared = False
+        self.answer_s = 0.0
         self._tokens = 0.0
         self._seconds = 0.0
 
@@ -40,12 +44,17 @@ class Pace:
 
     @property
     def step_s(self) -> float:
-        """How long the next step may take: half as long where an answer waits for it."""
-        return self.target_s / 2 if self.shared else self.target_s
+        """How long the next step may take. Where an answer waits for it as long as a token takes, but not much longer than others wait."""
+        return min(max(self.target_s / 2, self.answer_s), SLOWEST * self.target_s) if self.shared else self.target_s
+
+    @property
+    def limit(self) -> int:
+        """The most tokens to read as one chunk: half as many where an answer waits for each layer of it."""
+        return max(self.least, self.chunk // 2) if self.shared else self.chunk
 
     def next_of(self, tokens: int) -> int:
         """How many of the next `tokens` to read as one chunk."""
-        return tokens if tokens <= self.chunk + self.chunk // LEFTOVER else self.chunk
+        return tokens if tokens <= self.limit + self.limit // LEFTOVER else self.limit
 
     def layer_s(self, tokens: int) -> float:
         """How many seconds a layer of a chunk of `tokens` may take, by the last one: a short one may be no faster. 0 before any."""
@@ -54,7 +63,7 @@ class Pace:
 
     def fits(self, tokens: int, spent_s: float) -> bool:
         """Whether a chunk of another prompt with so many tokens left may be read too, before answers go on that have waited so long."""
-        return spent_s + self.next_of(tokens) * self.token_s <= self.target_s
+        return spent_s + self.next_of(tokens) * self.token_s <= max(self.target_s, self.step_s)
 
     def learn(self, tokens: int, seconds: float, longest_s: float) -> None:
         """Take note that a chunk of `tokens` took `seconds`, and what could not be divided of it, mostly a layer, `longest_s` at most.
@@ -64,9 +73,10 @@ class Pace:
         self._tokens = self._tokens * LATELY + tokens
         self._seconds = self._seconds * LATELY + seconds
         self._last = tokens, longest_s
-        if tokens < self.chunk and longest_s < self.target_s:
+        longest = SLOWEST * self.target_s
+        if tokens < self.chunk and longest_s < longest:
             return
-        fitting = tokens * self.target_s / max(longest_s, 1e-6)
+        fitting = tokens * longest / max(longest_s, 1e-6)
         size = self.least
         while size * 2 <= min(fitting, self.chunk * GROWTH, self._largest):
             size *= 2
