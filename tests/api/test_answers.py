@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message
 
 from mlx_harmony.api.answers import StreamedReply
-from mlx_harmony.api.line import Pace
+from mlx_harmony.api.line import Line, Pace
 from mlx_harmony.api.openai_chat import ChunkedAnswer, Reply
 from mlx_harmony.events import Event, Failed, Finished, Prefill, TextDelta, Trimmed
 from mlx_harmony.records import Timings, Usage
@@ -182,3 +182,25 @@ async def test_an_answer_costs_the_same_tasks_and_timers_however_many_events_it_
     finally:
         loop.set_task_factory(None)
     assert counts[0] == counts[1]
+
+
+class Looked(Line):
+    """Counts how often it looks after its client."""
+
+    looks = 0
+
+    def _until_next_look(self) -> float:
+        self.looks += 1
+        return super()._until_next_look()
+
+
+async def test_a_line_that_was_left_is_not_looked_after_again_and_again() -> None:
+    async def send(_message: Message) -> None:
+        pass
+
+    line = Looked(send, Pace(comment_s=0.001, stalled_s=5.0))
+    line.leave()
+    await asyncio.sleep(0.01)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(line.mind(b": waiting\n\n"), 0.05)
+    assert line.looks == 1

@@ -83,6 +83,8 @@ class Line:
 
     def _until_next_look(self) -> float:
         now = self._now()
+        if self._over and self._giving_since is None:
+            return self._pace.stalled_s
         if self._giving_since is not None:
             return max(0.0, self._giving_since + self._pace.stalled_s - now)
         return min(max(0.0, self._heard + self._pace.comment_s - now), self._pace.stalled_s)
