@@ -44,7 +44,7 @@ class Pace:
 
     @property
     def step_s(self) -> float:
-        """How long the next step may take. Where an answer waits for it as long as a token takes, but not much longer than others wait."""
+        """How long the next step may take: where an answer waits for it half as long, or as long as a token takes, within the bounds."""
         return min(max(self.target_s / 2, self.answer_s), SLOWEST * self.target_s) if self.shared else self.target_s
 
     @property
