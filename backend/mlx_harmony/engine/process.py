@@ -1,6 +1,7 @@
 """Starts and ends a worker's process: what it inherits, where its stderr goes, and how it is brought to an end. Knows no frames."""
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -49,7 +50,8 @@ class WorkerProcess:
         log = CappedLog(Path(home.logs, f"worker-{_file_name(name)}.log"))
         ours, theirs = socket.socketpair()
         connection = await Connection.over(ours)
-        with theirs:
+        with theirs, contextlib.ExitStack() as undo:
+            undo.callback(connection.close)
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-P", *WORKER, str(theirs.fileno())),
@@ -62,11 +64,8 @@ class WorkerProcess:
                     start_new_session=True,
                 )
             except OSError as error:
-                connection.close()
                 raise LoadFailed(f"No process could be started: {error.strerror}.", hint="Close other programs and try again.") from error
-            except BaseException:
-                connection.close()
-                raise
+            undo.pop_all()
         return cls(process, connection, log)
 
     @property

@@ -256,11 +256,10 @@ def _settle(asked: asyncio.Future[CacheState | SavedCache], answer: CacheAnswer)
 async def start_worker(name: str, options: LoadOptions, home: WorkerHome, progress: OnProgress) -> WorkerEngine:
     """Start a process and load a model in it. Raises the errors of loading; leaving early ends the process at once."""
     engine = WorkerEngine(await WorkerProcess.start(name, home))
-    try:
+    async with contextlib.AsyncExitStack() as undo:
+        undo.push_async_callback(engine.kill)
         await engine.load(options, progress)
-    except BaseException:
-        await engine.kill()
-        raise
+        undo.pop_all()
     return engine
 
 

@@ -4,6 +4,7 @@ What the work is, only its runner knows; how jobs are kept on disk is the busine
 """
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
@@ -156,11 +157,10 @@ class Jobs:
             raise InvalidRequest(f"This program cannot do a job of the kind {job.kind!r}.", param="kind")
         descriptor = await self._take(job.id)
         live = _Live(msgspec.structs.replace(job, state="waiting", problem="", hint="", ended_at=None), descriptor, self._clock)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, descriptor)
             await asyncio.to_thread(self._files.write, live.job)
-        except BaseException:
-            os.close(descriptor)
-            raise
+            undo.pop_all()
         self._unsaved.pop(job.id, None)
         self._live[job.id] = live
         live.task = asyncio.create_task(self._work(live))

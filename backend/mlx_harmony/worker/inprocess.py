@@ -4,6 +4,7 @@ One thread owns mlx, as in a worker. A crash of the model is a crash of this pro
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -177,9 +178,8 @@ async def start_in_process(
 ) -> InProcessEngine:
     """A StartEngine. Raises the errors of loading; leaving early ends the load at its next step. Without `options` nothing is kept."""
     engine = InProcessEngine()
-    try:
+    async with contextlib.AsyncExitStack() as undo:
+        undo.push_async_callback(engine.close)
         await engine.load(options or LoadOptions(path=entry.path, adapter=entry.adapter, force=force), progress)
-    except BaseException:
-        await engine.close()
-        raise
+        undo.pop_all()
     return engine

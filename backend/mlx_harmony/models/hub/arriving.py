@@ -1,6 +1,7 @@
 """One file as it arrives: what of it is on disk already, its growing checksum, and its name once that is right. Knows no network."""
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
@@ -31,12 +32,11 @@ class Arriving:
 
     async def __aenter__(self) -> "Arriving":
         await self._step(self._open)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, self._descriptor)
             while self._summed < self.size:
                 await self._step(self._sum_up)
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+            undo.pop_all()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
