@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from mlx_harmony.events import Counted, Event, Failed, Finished, TextDelta
 from mlx_harmony.records import GenerationRequest, Sampling, TokenPrompt
 from mlx_harmony.worker.generation import Desk, Generation
@@ -25,6 +27,27 @@ def ask(name: str, start: int = 20, length: int = 30, **fields: object) -> Gener
     tokens = tuple((start + at * 7) % 300 + 20 for at in range(length))
     settings: dict[str, object] = {"max_tokens": 24, "sampling": GREEDY, "loop_detection": "off", **fields}
     return GenerationRequest(id=name, prompt=TokenPrompt(tokens=tokens), **settings)  # type: ignore[arg-type]
+
+
+class Clock:
+    """Time that only passes while a model pretends to be slow, so that what a loop does for its sake is the same on every machine."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def perf_counter(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
+def stop_time(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Rounds and chunks are timed by this clock from now on, and so are the models that are Watched."""
+    clock = Clock()
+    for module in ("mlx_harmony.worker.loop", "mlx_harmony.worker.chunk", __name__):
+        monkeypatch.setattr(f"{module}.time", clock)
+    return clock
 
 
 class Watched:

@@ -1,7 +1,6 @@
 """Who may go on when: a prompt is read between others' steps, shared beginnings once, counts at once, a cancel at any stage."""
 
 import itertools
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,12 @@ from mlx_harmony.records import ChatPrompt, GenerationRequest, Message, Sampling
 from mlx_harmony.worker.inbox import Inbox
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.loop import SEATS
-from tests.worker.company import GREEDY, Heard, Watched, alone, ask, end, text, together
+from tests.worker.company import GREEDY, Clock, Heard, Watched, alone, ask, end, stop_time, text, together
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return stop_time(monkeypatch)
 
 
 def watched(loaded: LoadedModel, wait_s: float = 0.0) -> tuple[LoadedModel, Watched]:
@@ -25,6 +29,7 @@ def long(name: str, tokens: tuple[int, ...], **fields: object) -> GenerationRequ
     return GenerationRequest(id=name, prompt=TokenPrompt(tokens=tokens), **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("clock")
 def test_an_answer_never_waits_long_for_somebody_else_s_prompt(llama: LoadedModel) -> None:
     slow, model = watched(llama, wait_s=0.002)
     marks: list[int] = []
@@ -65,6 +70,7 @@ def read_between_tokens(loaded: LoadedModel, model: Watched, late: list[Generati
     return heard, chunks
 
 
+@pytest.mark.usefixtures("clock")
 def test_short_prompts_that_come_together_are_read_together(llama: LoadedModel) -> None:
     quick, model = watched(llama, wait_s=0.0001)
     late = [ask(str(at), start=at * 31) for at in range(4)]
@@ -74,6 +80,7 @@ def test_short_prompts_that_come_together_are_read_together(llama: LoadedModel) 
         assert text(heard[each.id]) == text(alone(llama, each))
 
 
+@pytest.mark.usefixtures("clock")
 def test_several_long_prompts_keep_an_answer_waiting_no_longer_than_one(llama: LoadedModel) -> None:
     slow, model = watched(llama, wait_s=0.002)
     _, chunks = read_between_tokens(slow, model, [long(str(at), tuple(range(20 + at, 315)), max_tokens=2) for at in (0, 32, 64)])
@@ -84,17 +91,21 @@ def test_several_long_prompts_keep_an_answer_waiting_no_longer_than_one(llama: L
 class Thoughtful(Watched):
     """It takes longer for a token of two answers than for a short prompt, for a while."""
 
+    def __init__(self, model: Any, clock: Clock) -> None:
+        super().__init__(model)
+        self._clock = clock
+
     def __call__(self, tokens: Any, cache: Any) -> Any:
         if 18 < len(self.calls) < 50:
-            time.sleep({(2, 1): 0.15, (1, 1): 0.0}.get(tokens.shape, 0.04))
+            self._clock.sleep({(2, 1): 0.17, (1, 1): 0.0}.get(tokens.shape, 0.04))
         return super().__call__(tokens, cache)
 
 
-def test_where_a_token_takes_long_as_much_is_read_between_two_of_them(llama: LoadedModel) -> None:
-    model = Thoughtful(llama.model)
+def test_where_a_token_takes_long_as_much_is_read_between_two_of_them(llama: LoadedModel, clock: Clock) -> None:
+    model = Thoughtful(llama.model, clock)
     late = [ask(str(at), start=at * 31, length=15, max_tokens=1) for at in range(6)]
     _, chunks = read_between_tokens(llama._replace(model=model), model, late)  # type: ignore[arg-type]
-    assert max(map(len, chunks)) == 3
+    assert max(map(len, chunks)) == 4
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt_oss"])
