@@ -3,7 +3,6 @@
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from mlx_harmony.worker.generation import Desk, Generation, protected_from_xtc
 from mlx_harmony.worker.load import LoadedModel
 from mlx_harmony.worker.pace import Pace
 from mlx_harmony.worker.prompt_cache import PromptCache
+from tests.worker.company import Watched, stop_time
 
 GREEDY = Sampling(temperature=0.0)
 
@@ -152,27 +152,14 @@ def test_cancelling_in_the_middle_of_a_prompt_reads_no_further(loaded: LoadedMod
     assert 0 < last.done < last.total
 
 
-class Slow:
-    """A model that takes two milliseconds a token."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-
-    def __call__(self, tokens: Any, cache: Any) -> Any:
-        time.sleep(0.002 * tokens.shape[1])
-        return self._model(tokens, cache=cache)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-
-def test_a_slow_model_reads_a_long_prompt_in_pieces_short_enough_to_cancel(llama: LoadedModel) -> None:
+def test_a_slow_model_reads_a_long_prompt_in_pieces_short_enough_to_cancel(llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = stop_time(monkeypatch)
     request = GenerationRequest(id="r", prompt=TokenPrompt(tokens=tuple(range(20, 320)) * 20), max_tokens=1)
-    slow = desk(llama._replace(model=Slow(llama.model)))
+    slow = desk(llama._replace(model=Watched(llama.model, wait_s=0.002)))
     moments: list[float] = []
     generation = Generation(slow, request, lambda: len(moments) > 12, 0.0)
     for _ in generation.run():
-        moments.append(time.perf_counter())
+        moments.append(clock.perf_counter())
     gaps = [after - before for before, after in itertools.pairwise(moments)]
     assert len(moments) < 20
     assert max(gaps) < 0.3
