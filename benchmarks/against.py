@@ -36,6 +36,16 @@ def smaller(work: Work) -> Work:
     return msgspec.structs.replace(work, rounds=1, tokens=min(64, work.tokens), turns=min(3, work.turns))
 
 
+def build(kind: str, home: Path) -> Path:
+    """The folder of a model of that kind, built in `home` where it does not come with the program."""
+    if kind not in KINDS:
+        return starter_folder()
+    # In a process of its own: mlx stays out of the one that measures.
+    folder = home / kind
+    subprocess.run([sys.executable, "-m", "benchmarks.models", kind, str(folder)], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
     parser.add_argument("kinds", nargs="*", default=list(WORKS), metavar="KIND", help=f"of {', '.join(WORKS)} (default: all)")
@@ -45,10 +55,7 @@ def main() -> int:
         parser.error(f"there is no kind {', '.join(sorted(unknown))}")
     with ended_in_order(), tempfile.TemporaryDirectory() as home:
         for kind in args.kinds:
-            folder = Path(home, kind) if kind in KINDS else starter_folder()
-            if kind in KINDS:
-                # In a process of its own: mlx stays out of the one that measures.
-                subprocess.run([sys.executable, "-m", "benchmarks.models", kind, str(folder)], check=True, stdout=subprocess.DEVNULL)
+            folder = build(kind, Path(home))
             work = smaller(WORKS[kind]) if args.quick else WORKS[kind]
             report = asyncio.run(measure(entry(kind, folder), work, against=True, tell=lambda words: print(words, file=sys.stderr)))
             print("\n".join(("", *table(report))), flush=True)

@@ -44,6 +44,18 @@ def test_who_comes_and_goes_disturbs_nobody(loaded: LoadedModel) -> None:
         assert text(heard[request.id]) == text(alone(loaded, request))
 
 
+def test_who_comes_later_is_fed_with_the_others_and_costs_no_step_of_its_own(llama: LoadedModel) -> None:
+    watched = Watched(llama.model)
+    writers = [ask("a", max_tokens=60), ask("b", start=70, max_tokens=60)]
+    acts = {("a", 20 + 4 * at): (lambda inbox, at=at: inbox.put(ask(str(at), start=90 + at, max_tokens=4))) for at in range(5)}
+    heard = together(llama._replace(model=watched), writers, acts, expected=7)  # type: ignore[arg-type]
+    written = sum(end(events).usage.completion_tokens for events in heard.values())
+    assert written == 2 * 60 + 5 * 4
+    steps = [rows for rows, tokens in watched.calls if tokens == 1]
+    # The first step of two rows belongs to the trial of what the model answers in a batch.
+    assert 1 not in steps[steps.index(3) : len(steps) - steps[::-1].index(3)]
+
+
 def test_a_seed_gives_the_same_answer_alone_and_in_company(loaded: LoadedModel) -> None:
     def sampled(seed: int, **fields: float) -> Sampling:
         return Sampling(temperature=0.9, seed=seed, **fields)  # type: ignore[arg-type]

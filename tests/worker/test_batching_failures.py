@@ -71,6 +71,14 @@ def test_when_a_step_over_many_fails_each_goes_on_alone(name: str, at: int, requ
         assert end(heard[each.id]).usage == end(alone(loaded, each)).usage
 
 
+def test_who_is_lost_with_others_before_its_first_token_goes_on_alone(llama: LoadedModel) -> None:
+    writers, late = [ask("a", max_tokens=40), ask("b", start=80, max_tokens=40)], ask("late", start=140, length=20)
+    heard = together(llama._replace(model=Tripping(llama.model, 1)), writers, {("a", 12): lambda inbox: inbox.put(late)}, expected=3)  # type: ignore[arg-type]
+    for each in (*writers, late):
+        assert text(heard[each.id]) == text(alone(llama, each))
+        assert end(heard[each.id]).usage == end(alone(llama, each)).usage
+
+
 class TrippingParser:
     """A parser that raises at the third token of the prompt that asks for it."""
 
@@ -106,7 +114,7 @@ def test_a_parser_that_raises_fails_its_own_request_only(llama: LoadedModel) -> 
 
 
 def test_thinking_is_cut_in_company_as_it_is_alone(gpt_oss: LoadedModel) -> None:
-    cut = [msgspec.structs.replace(asks(gpt_oss, analysis_budget=budget), id=str(budget)) for budget in (4, 9, 20)]
+    cut = [msgspec.structs.replace(asks(gpt_oss, analysis_budget=budget), id=str(budget)) for budget in (0, 4, 9, 20)]
     others = [ask("other", max_tokens=70), ask("late", start=90, length=70, max_tokens=30)]
     heard = together(gpt_oss, [*cut, *others])
     for request in (*cut, *others):

@@ -5,6 +5,8 @@ fit, are grouped apart, and the groups take their steps by turns. A model whose 
 a batch, has a group for each.
 """
 
+from collections.abc import Collection
+
 import mlx.core as mx
 import mlx.nn as nn
 
@@ -41,18 +43,26 @@ class Batch:
         return sum(len(group.rows) - len(group.gone) for group in self._groups)
 
     def join(self, row: Row, layers: Layers, tokens: list[int]) -> None:
-        """Begin, or go on, after these tokens, which the row's caches do not hold yet. Raises what the model raises."""
+        """Begin, or go on, after these tokens, which the row's caches do not hold yet. Raises what the model raises.
+
+        One token waits for the next step, to be fed with the others' tokens: by itself it would cost the weights once more.
+        """
         group = Group(self._model, [row], layers)
-        group.feed(mx.array(tokens, mx.int32)[None])
+        if len(tokens) == 1:
+            group.start(tokens[0])
+        else:
+            group.feed(mx.array(tokens, mx.int32)[None])
         self._groups.append(group)
 
     def say(self, row: Row, tokens: list[int]) -> None:
         """Go on after these tokens, fewer than are `left`, instead of with the one under way, which was fed to nothing yet."""
+        group = self._group_of(row)
+        unfed = [group.starting[row]] if group is not None and row in group.starting else []
         layers = self.leave(row)
         row.left -= len(tokens)
         for token in tokens:
             row.saw(token)
-        self.join(row, layers, tokens)
+        self.join(row, layers, [*unfed, *tokens])
 
     def leave(self, row: Row) -> Layers:
         """End a row; its own caches, which hold `held` tokens."""
@@ -74,17 +84,25 @@ class Batch:
             if group.ahead is not None:
                 group.ahead.settle()
 
-    def step(self) -> list[tuple[Row, Drawing]]:
-        """The next token of every row, once the step after it is under way."""
+    def step(self) -> list[tuple[Row, Drawing | None]]:
+        """The next token of every row, once the step after it is under way; None for one that was lost before it drew anything.
+
+        Who joins others is fed with them and has its first token at the step after.
+        """
         self._gather()
+        read: list[tuple[Row, Drawing | None]] = []
+        for group in [each for each in self._groups if each.drew_nothing]:
+            if not self._advance(group):
+                read += [(row, None) for row in group.rows]
         alone = len(self._groups) == 1
-        read = [self._step_ahead(group, alone) for group in self._groups if self._goes_ahead(group)]
-        under_way = [(group, group.pending) for group in self._groups if group.ahead is None]
-        for group, _ in under_way:
+        read += [self._step_ahead(group, alone) for group in self._groups if self._goes_ahead(group)]
+        under_way = [(group, group.pending, group.starting) for group in self._groups if group.ahead is None]
+        for group, *_ in under_way:
             self._advance(group)
-        for group, pending in under_way:
+        for group, pending, starting in under_way:
+            read += [(row, None) for row in starting if row.lost]
             if pending is not None:
-                read += zip(group.rows, self._read(group, pending), strict=True)
+                read += self._read(group, pending, starting)
         self._steps += 1
         if self._steps % CLEAR_EVERY == 0:
             mx.clear_cache()
@@ -105,28 +123,30 @@ class Batch:
         row.problem = row.problem or failed
         return row, drawn[-1]
 
-    def _advance(self, group: Group) -> None:
+    def _advance(self, group: Group) -> bool:
         """A group's next step. Where the model raises over several rows, each goes on alone; a single row has the problem."""
         failed = guarded(group.advance, GenerationFailed)
         if failed is None:
-            return
+            return True
         self._groups.remove(group)
         self.together = self.together and (len(group.rows) == 1 or failed.code == OutOfMemory.code)
         for row in group.rows:
             row.lost = row.alone = True
             if len(group.rows) == 1:
                 row.problem = failed
+        return False
 
-    def _read(self, group: Group, pending: Pending) -> list[Drawing]:
+    def _read(self, group: Group, pending: Pending, starting: Collection[Row]) -> list[tuple[Row, Drawing]]:
+        """What was drawn for the rows; those that were `starting` were only fed."""
         read: list[Drawing] = []
         failed = guarded(lambda: read.extend(drawings(pending)), GenerationFailed)
-        if failed is not None:
-            for row in group.rows:
-                row.problem = row.problem or failed
-            return [Drawing(0)] * len(group.rows)
-        for row, drawing in zip(group.rows, read, strict=True):
-            row.saw(drawing.token)
-        return read
+        drawn = zip(group.rows, read or [Drawing(0)] * len(group.rows), strict=True)
+        told = [(row, drawing) for row, drawing in drawn if row not in starting]
+        for row, drawing in told:
+            row.problem = row.problem or failed
+            if failed is None:
+                row.saw(drawing.token)
+        return told
 
     def _gather(self) -> None:
         """Take out who left, and bring together who can go together."""

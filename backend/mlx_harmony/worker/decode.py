@@ -86,6 +86,7 @@ class Group:
     """Rows that take each step together. Step n+1 is under way while step n is read, so the device never waits for Python.
 
     One row has plain caches, more have mlx-lm's batch caches. `owed` are tokens of a single row that its caches do not hold yet.
+    `starting` are rows that drew nothing yet, each with the last token of its prompt: that is fed in the next step, with the others'.
     """
 
     def __init__(self, model: nn.Module, rows: list[Row], layers: Layers) -> None:
@@ -94,12 +95,22 @@ class Group:
         self.layers = layers
         self.gone: set[Row] = set()
         self.pending: Pending | None = None
+        self.starting: dict[Row, int] = {}
         self.owed: list[int] = []
         self.ahead: DrawnAhead | None = None
 
     @property
     def settled(self) -> bool:
         return self.ahead is None or self.ahead.settled
+
+    @property
+    def drew_nothing(self) -> bool:
+        return len(self.starting) == len(self.rows)
+
+    def start(self, token: int) -> None:
+        """Have the next step feed its only row this token, before anything is drawn."""
+        (row,) = self.rows
+        self.pending, self.starting = Pending(mx.array([token], mx.uint32), (None,)), {row: token}
 
     def feed(self, tokens: mx.array) -> None:
         """Feed each row its tokens (B, n) and draw what follows. Raises what the model raises; a sampler's failure is its row's."""
@@ -113,8 +124,9 @@ class Group:
     def advance(self) -> None:
         """Feed what is under way, where any row may still have more after it."""
         current, self.pending = self.pending, None
+        starting, self.starting = self.starting, {}
         for row in self.rows:
-            row.left -= 1
+            row.left -= row not in starting
         if current is not None and any(row.left > 0 for row in self.rows):
             owed, self.owed = self.owed, []
             tokens = current.tokens[:, None]
@@ -128,6 +140,7 @@ class Group:
         if keep and len(self.rows) > 1:
             self._narrow(keep)
         self.rows = [self.rows[at] for at in keep]
+        self.starting = {row: token for row, token in self.starting.items() if row not in self.gone}
         self.gone.clear()
 
     def absorb(self, others: list["Group"]) -> None:
@@ -141,6 +154,8 @@ class Group:
         tokens = mx.concatenate([pending.tokens for pending in pendings])
         self.pending = Pending(tokens, tuple(facts for pending in pendings for facts in pending.facts))
         self.rows = [*self.rows, *(other.rows[0] for other in others)]
+        for other in others:
+            self.starting |= other.starting
         self.ahead = None
 
     def extract(self, row: Row) -> Layers:

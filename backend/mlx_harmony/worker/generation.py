@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
 
@@ -239,9 +239,10 @@ class Generation:
             drawing = yield row
             if row.problem is not None:
                 raise row.problem.error()
-            if not reply.written:
-                yield self._begun()
-            yield from reply.take(cast(Drawing, drawing))
+            if drawing is not None:
+                if not reply.written:
+                    yield self._begun()
+                yield from reply.take(drawing)
             if reply.over:
                 return
             if self._cancelled():
@@ -272,7 +273,7 @@ class Generation:
             reply.reason = "cancelled"
             return
         row.lost, row.held = False, reading.end
-        batch.join(row, reading.layers, reply.written[-1:])
+        batch.join(row, reading.layers, again[-1:])
 
     def _begun(self) -> Prefill:
         """The prompt is read and the first token drawn."""

@@ -143,14 +143,14 @@ class Loop:
                 self._go_on(seat)
 
     def _read(self) -> None:
-        """One step of one prompt, where answers wait of as many as one step may take; who was cancelled meanwhile ends here."""
+        """One step of one prompt, or of as many as one step has time for; who was cancelled meanwhile ends here."""
         for seat in self._readers():
             if self._inbox.cancelled(seat.id):
                 self._go_on(seat)
         shared, began, had = len(self._batch) > 0, time.perf_counter(), set[_Seat]()
         while (following := self._next_reader(had)) is not None:
             seat, reading = following
-            if had and not (shared and self._desk.pace.fits(reading.left, time.perf_counter() - began)):
+            if had and not self._desk.pace.fits(reading.left, time.perf_counter() - began):
                 break
             had.add(seat)
             self._steps += 1
