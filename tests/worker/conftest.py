@@ -9,7 +9,10 @@ from mlx_harmony.worker.device import Device, prepare
 
 DEVICE = prepare()
 
-from mlx_harmony.worker.load import LoadedModel, load  # noqa: E402 (mlx may only be imported after prepare)
+from mlx_harmony.worker.attention import use_attention  # noqa: E402 (mlx may only be imported after prepare)
+from mlx_harmony.worker.load import LoadedModel, load  # noqa: E402
+
+use_attention(DEVICE.kind)
 
 
 @pytest.fixture(scope="session")

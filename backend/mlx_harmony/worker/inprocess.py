@@ -123,6 +123,9 @@ class InProcessEngine:
         from mlx_harmony.worker.device import prepare, wired
 
         device = prepare()
+        from mlx_harmony.worker.attention import use_attention
+
+        use_attention(device.kind)
         with wired(device):
             self._load_and_answer(options, device, progress)
 

@@ -177,6 +177,9 @@ def _work(options: LoadOptions, link: Link, inbox: Inbox, door: CacheDoor) -> No
 
     link.send(Progress(stage="Starting", fraction=0.0))
     device = prepare()
+    from mlx_harmony.worker.attention import use_attention
+
+    use_attention(device.kind)
     with wired(device):
         _load_and_answer(options, device, link, inbox, door)
 
