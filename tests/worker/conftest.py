@@ -12,7 +12,8 @@ DEVICE = prepare()
 from mlx_harmony.worker.attention import use_attention  # noqa: E402 (mlx may only be imported after prepare)
 from mlx_harmony.worker.load import LoadedModel, load  # noqa: E402
 
-use_attention(DEVICE.kind)
+if DEVICE.kind == "cpu":
+    use_attention()
 
 
 @pytest.fixture(scope="session")

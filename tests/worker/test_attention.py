@@ -6,7 +6,7 @@ import mlx.core as mx
 import pytest
 
 from mlx_harmony.worker import attention
-from mlx_harmony.worker.attention import attend, use_attention
+from mlx_harmony.worker.attention import attend
 from mlx_harmony.worker.load import LoadedModel
 
 HEADS = {"shared by four": (8, 2), "shared by all": (4, 1), "shared by two of six": (6, 3), "each its own": (4, 4)}
@@ -86,15 +86,6 @@ def test_what_is_no_float32_is_left_to_mlx() -> None:
     ours = attend(q, k, v, scale=0.3)
     assert ours.dtype == mx.bfloat16
     assert mx.array_equal(ours, theirs(q, k, v, None, None))
-
-
-def test_only_a_cpu_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mx.fast, "scaled_dot_product_attention", attention._mlx)
-    for kind in ("metal", "cuda"):
-        use_attention(kind)  # type: ignore[arg-type]
-        assert mx.fast.scaled_dot_product_attention is attention._mlx
-    use_attention("cpu")
-    assert mx.fast.scaled_dot_product_attention is attend
 
 
 @pytest.mark.usefixtures("parts")

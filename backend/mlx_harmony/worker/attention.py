@@ -11,8 +11,6 @@ from typing import Any
 
 import mlx.core as mx
 
-from mlx_harmony.models.memory import DeviceKind
-
 Mask = mx.array | str | None
 """As mlx has it: "causal", True where a key is seen, or what is added to the scores; (B, H, L, S) or what becomes that."""
 
@@ -29,10 +27,9 @@ _mlx = mx.fast.scaled_dot_product_attention
 _beside = mx.new_thread_local_stream(mx.cpu)
 
 
-def use_attention(kind: DeviceKind) -> None:
-    """From now on mlx-lm's models compute attention so in this process, on a CPU: they all look it up in mlx.fast."""
-    if kind == "cpu":
-        mx.fast.scaled_dot_product_attention = attend
+def use_attention() -> None:
+    """From now on mlx-lm's models compute attention so in this process: they all look it up in mlx.fast."""
+    mx.fast.scaled_dot_product_attention = attend
 
 
 def attend(

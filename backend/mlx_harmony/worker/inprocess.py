@@ -123,14 +123,12 @@ class InProcessEngine:
         from mlx_harmony.worker.device import prepare, wired
 
         device = prepare()
-        from mlx_harmony.worker.attention import use_attention
-
-        use_attention(device.kind)
         with wired(device):
             self._load_and_answer(options, device, progress)
 
     def _load_and_answer(self, options: LoadOptions, device: "Device", progress: Progress) -> None:
         from mlx_harmony.worker.cache.opening import open_caches
+        from mlx_harmony.worker.cpu import quicken
         from mlx_harmony.worker.guard import guarded
         from mlx_harmony.worker.load import LoadedModel, load
         from mlx_harmony.worker.loop import Loop
@@ -142,6 +140,7 @@ class InProcessEngine:
         if problem is not None:
             self._loaded.set_exception(problem.error())
             return
+        quicken(models[0].model, device)
         caches = open_caches(models[0], options)
         self._door.open(caches)
         self._loaded.set_result(models[0].card)

@@ -177,15 +177,13 @@ def _work(options: LoadOptions, link: Link, inbox: Inbox, door: CacheDoor) -> No
 
     link.send(Progress(stage="Starting", fraction=0.0))
     device = prepare()
-    from mlx_harmony.worker.attention import use_attention
-
-    use_attention(device.kind)
     with wired(device):
         _load_and_answer(options, device, link, inbox, door)
 
 
 def _load_and_answer(options: LoadOptions, device: "Device", link: Link, inbox: Inbox, door: CacheDoor) -> None:
     from mlx_harmony.worker.cache.opening import open_caches
+    from mlx_harmony.worker.cpu import quicken
     from mlx_harmony.worker.deadline import render_deadline
     from mlx_harmony.worker.load import LoadedModel, load
     from mlx_harmony.worker.loop import Loop
@@ -202,6 +200,7 @@ def _load_and_answer(options: LoadOptions, device: "Device", link: Link, inbox: 
     if problem is not None:
         link.send(LoadRefused(problem=problem))
         return
+    quicken(models[0].model, device)
     caches = open_caches(models[0], options)
     door.open(caches)
     # The seats are there before anybody hears that it is loaded, or the first to ask together would be told to wait.
