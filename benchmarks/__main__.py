@@ -30,7 +30,9 @@ def parts(quick: bool) -> list[tuple[str, list[str]]]:
     page = [sys.executable, "-m", "benchmarks.page", *(["--quick"] if quick else [])]
     return [
         ("The engine", engine),
+        ("On a CPU", [sys.executable, "-m", "benchmarks.cpu", *(["starter"] if quick else [])]),
         ("Several streams", streams),
+        ("Over HTTP", [sys.executable, "-m", "benchmarks.served", *(["--rounds", "2", "--tokens", "60"] if quick else [])]),
         ("Beside mlx-lm", against),
         ("Guessing ahead", guesses),
         ("What was read before", [sys.executable, "-m", "benchmarks.cache"]),

@@ -30,7 +30,7 @@ PROMPT_TOKENS = 512
 ROUNDS = 9
 SHORTER = 16
 WARMING = 999
-BASE = "mlx-lm's loop, our device policy"
+BASE = "mlx-lm's loop, our weights and BLAS"
 STOCK = "mlx-lm as it comes"
 
 Speed = tuple[float, float]

@@ -80,7 +80,7 @@ def table(name: str, rounds: Sequence[Round], work: Work) -> str:
     length, count = rounds[0].bare.prompt_tokens, len(rounds)
     return "\n".join(
         (
-            f"{name}: prompts of {length} tokens, answers of {work.tokens}, greedy, {count} rounds; mlx-lm with our device policy.",
+            f"{name}: prompts of {length} tokens, answers of {work.tokens}, greedy, {count} rounds; mlx-lm with our weights and BLAS.",
             "",
             "| ours, theirs | ours, tok/s | theirs, tok/s | middle ratio | all rounds | best to best |",
             "|---|---:|---:|---:|---:|---:|",

@@ -8,7 +8,7 @@ from mlx_harmony.records import ModelCard, Record
 
 OURS = "MLX Harmony"
 STOCK = "mlx-lm as it comes"
-FITTED = "mlx-lm, our device policy"
+FITTED = "mlx-lm, our weights and BLAS"
 
 
 class Machine(Record):

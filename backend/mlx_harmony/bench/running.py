@@ -122,7 +122,7 @@ class _Run:
                 self._note(self._beside, **theirs.found())
 
     async def _rival(self, stack: AsyncExitStack) -> "_Rival | None":
-        """mlx_lm.server and the bare loops, both with our device policy on a CPU; None where they do not start."""
+        """mlx_lm.server and the bare loops, both with our weights and BLAS on a CPU; None where they do not start."""
         try:
             server = await stack.enter_async_context(stock_server(self._entry.path, self._home / "stock", fitted=self._on_cpu))
         except Unmeasured as error:
@@ -141,7 +141,7 @@ class _Run:
         return Gain(without=plain, with_it=guessed, gain=guessed / plain if plain else 0.0)
 
     def _stock_ways(self) -> list[tuple[str, bool]]:
-        """The ways of running mlx-lm, and whether each gets our device policy; off the CPU both would be the same."""
+        """The ways of running mlx-lm, and whether each gets our weights and BLAS; off the CPU both would be the same."""
         return [(STOCK, False), (FITTED, True)] if self._on_cpu else [(STOCK, False)]
 
     async def _started(self, stack: AsyncExitStack, name: str, *, fitted: bool) -> Stock | None:

@@ -2,7 +2,7 @@
 
 On a CPU mlx's own BLAS and its bf16 and quantised kernels are 20 to 40 times slower than float32 over OpenBLAS, so a model is
 dequantised to float32 there when memory allows. CUDA reads long chunks of a prompt through experts that are unpacked a layer at a time
-(`experts`). Metal is left as mlx has it; while a model is loaded its memory is wired.
+(`experts`); what a CPU computes another way than mlx is in `cpu`. Metal is left as mlx has it; while a model is loaded its memory is wired.
 """
 
 import ctypes

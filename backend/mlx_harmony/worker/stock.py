@@ -1,8 +1,8 @@
 """mlx-lm's own loops and its server over a model, for `bench --against mlx-lm`. A process of its own, nothing of our engine in it.
 
 `steps FOLDER` reads commands as lines of JSON on stdin and answers each with a line on stdout; `serve FOLDER --port N` is
-mlx_lm.server. With `--fitted` the model is brought to the form that our device policy gives it, with the same BLAS, so that only the
-loops differ.
+mlx_lm.server. With `--fitted` the model is brought to the form that our device policy gives it, with the same BLAS; what
+`cpu` computes another way than mlx does not belong to that.
 """
 
 import argparse
@@ -65,7 +65,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {"one": one, "many": many}
 
 
 def open_model(folder: str, fitted: bool) -> Opened:
-    """The model as mlx-lm loads it, or as our device policy does."""
+    """The model as mlx-lm loads it, or in the form that our device policy gives it."""
     if fitted:
         from mlx_harmony.worker.device import prepare
 
