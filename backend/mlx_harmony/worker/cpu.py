@@ -4,6 +4,7 @@ import mlx.nn as nn
 
 from mlx_harmony.worker.attention import use_attention
 from mlx_harmony.worker.device import Device
+from mlx_harmony.worker.expert_tiles import tile_experts
 from mlx_harmony.worker.few_rows import fill_rows, is_worth_it
 
 
@@ -12,5 +13,7 @@ def quicken(model: nn.Module, device: Device) -> None:
     if device.kind != "cpu":
         return
     use_attention()
-    if device.blas and is_worth_it():
-        fill_rows(model)
+    if device.blas:
+        tile_experts(model)
+        if is_worth_it():
+            fill_rows(model)
