@@ -1,7 +1,8 @@
 """Drives the loop with requests that meet each other, for tests: who comes when, and what everybody hears."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -65,6 +66,17 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
+
+
+@contextmanager
+def kinds_kept(model: Any) -> Iterator[None]:
+    """Give every layer of a model its class again, whatever it was made meanwhile."""
+    kinds = [(layer, type(layer)) for layer in model.modules()]
+    try:
+        yield
+    finally:
+        for layer, kind in kinds:
+            layer.__class__ = kind
 
 
 def tokens_of(request: GenerationRequest) -> tuple[int, ...]:

@@ -81,6 +81,13 @@ def test_short_prompts_that_come_together_are_read_together(llama: LoadedModel) 
 
 
 @pytest.mark.usefixtures("clock")
+def test_short_prompts_that_come_together_are_read_before_the_first_of_them_is_answered(llama: LoadedModel) -> None:
+    quick, model = watched(llama, wait_s=0.0001)
+    together(quick, [ask(str(at), start=at * 31) for at in range(4)])
+    assert [tokens for _, tokens in model.calls[:4]] == [29] * 4
+
+
+@pytest.mark.usefixtures("clock")
 def test_several_long_prompts_keep_an_answer_waiting_no_longer_than_one(llama: LoadedModel) -> None:
     slow, model = watched(llama, wait_s=0.002)
     _, chunks = read_between_tokens(slow, model, [long(str(at), tuple(range(20 + at, 315)), max_tokens=2) for at in (0, 32, 64)])

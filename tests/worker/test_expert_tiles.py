@@ -8,6 +8,7 @@ from mlx_lm.models.switch_layers import SwitchGLU, SwitchLinear
 from mlx_harmony.worker import expert_tiles
 from mlx_harmony.worker.expert_tiles import TILE, TiledSwitchLinear, tile_experts, tiles_of
 from mlx_harmony.worker.load import LoadedModel
+from tests.worker.company import kinds_kept
 
 SPREAD = {
     "evenly": [at % 4 for at in range(70)],
@@ -82,10 +83,6 @@ def test_gpt_oss_gives_what_it_gave(gpt_oss: LoadedModel, monkeypatch: pytest.Mo
     tokens = mx.array([[(at * 37) % 300 + 20 for at in range(90)]])
     before = gpt_oss.model(tokens)
     mx.eval(before)
-    kinds = [(layer, type(layer)) for layer in gpt_oss.model.modules()]
-    try:
+    with kinds_kept(gpt_oss.model):
         assert tile_experts(gpt_oss.model) > 0
         assert mx.allclose(gpt_oss.model(tokens), before, atol=1e-4)
-    finally:
-        for layer, kind in kinds:
-            layer.__class__ = kind

@@ -8,6 +8,7 @@ from mlx.utils import tree_map
 from mlx_harmony.worker import few_rows
 from mlx_harmony.worker.few_rows import FilledEmbedding, FilledLinear, fill_rows, filled, unfilled
 from mlx_harmony.worker.load import LoadedModel
+from tests.worker.company import kinds_kept
 
 
 @pytest.mark.parametrize(
@@ -50,10 +51,12 @@ def test_a_model_of_every_family_gives_what_it_gave(family: LoadedModel, monkeyp
     tokens = mx.array([[(at * 37) % 300 + 20 for at in range(23)]])
     before = family.model(tokens)
     mx.eval(before)
-    kinds = [(layer, type(layer)) for layer in family.model.modules()]
-    try:
+    with kinds_kept(family.model):
         assert fill_rows(family.model) > 0
         assert mx.allclose(family.model(tokens), before, atol=1e-4)
-    finally:
-        for layer, kind in kinds:
-            layer.__class__ = kind
+
+
+@pytest.mark.parametrize(("full_s", "worth"), [(0.7, True), (0.95, False)])
+def test_it_is_worth_it_only_where_a_full_product_is_clearly_quicker(full_s: float, worth: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_rows, "_took", lambda x, _weight: full_s if x.shape[0] == few_rows.FULL else 1.0)
+    assert few_rows.is_worth_it() is worth
